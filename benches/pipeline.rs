@@ -1,0 +1,193 @@
+//! The whole pipeline from a direct source: the real binary takes QoS 1 messages from a broker that costs next to
+//! nothing, and acknowledges each after its commit. Beside it, in the same run, the floor: a bare subscriber that
+//! parses packets, appends the payloads to a file, syncs it, and acknowledges.
+//!
+//! `cargo bench --bench pipeline [-- --messages N --rounds N]`
+
+#[path = "support/direct_source.rs"]
+#[expect(
+    dead_code,
+    reason = "the gateway is a process of its own here: its time needs nothing taken off"
+)]
+mod direct_source;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::BytesMut;
+use direct_source::{DirectSource, Load, Report};
+use rumqttc::{Connect, Packet, PubAck, QoS, Subscribe};
+
+const DEVICES: usize = 1_000;
+const WINDOW: u16 = 20_000;
+const LARGEST_PACKET: usize = 1 << 20;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test` runs a bench once to see that it works; only `cargo bench` says `--bench`.
+    let measured = arguments.iter().any(|argument| argument == "--bench");
+    let number = |name: &str, default: u64| {
+        let place = arguments.iter().position(|argument| argument == name);
+        place
+            .and_then(|place| arguments.get(place + 1)?.parse().ok())
+            .unwrap_or(default)
+    };
+    if let Some(port) = arguments.iter().position(|argument| argument == "--floor") {
+        let port = arguments.get(port + 1).context("--floor PORT")?.parse()?;
+        return bare_subscriber(port, Path::new(arguments.last().context("--floor PORT FILE")?));
+    }
+    let (messages, rounds) = if measured { (1_000_000, 3) } else { (5_000, 1) };
+    let (messages, rounds) = (number("--messages", messages), number("--rounds", rounds));
+    println!(
+        "{messages} messages of {} bytes, {DEVICES} devices, {WINDOW} in flight, {rounds} rounds",
+        payload(7).len()
+    );
+    let mut ratios = Vec::new();
+    for round in 1..=rounds {
+        let gateway = measure(messages, &start_gateway)?;
+        let floor = measure(messages, &start_floor)?;
+        println!("round {round}: ninewatch {gateway}  |  floor {floor}");
+        ratios.push(gateway.rate / floor.rate);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios.get(ratios.len() / 2).context("at least one round")?;
+    println!("ninewatch / floor, messages a second, median: {median:.2}");
+    Ok(())
+}
+
+/// What one run came to.
+struct Figures {
+    rate: f64,
+    cpu_us: f64,
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:>7.0} msg/s, {:.2} µs processor time a message",
+            self.rate, self.cpu_us
+        )
+    }
+}
+
+fn measure(messages: u64, start: &dyn Fn(u16, &Path) -> anyhow::Result<Child>) -> anyhow::Result<Figures> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let messages_in_turn = (0..DEVICES)
+        .map(|device| (topic(device), payload(device)))
+        .collect();
+    let source = DirectSource::start(&Load {
+        messages: messages_in_turn,
+        total: messages,
+        window: WINDOW,
+    })?;
+    let mut child = start(source.port, folder.path())?;
+    let report = source.finish();
+    let cpu = cpu_time(child.id());
+    child.kill()?;
+    child.wait()?;
+    let report: Report = report?;
+    ensure!(report.messages == messages, "not every message was acknowledged");
+    Ok(Figures {
+        rate: report.rate(),
+        cpu_us: cpu?.as_secs_f64() * 1e6 / messages as f64,
+    })
+}
+
+fn topic(device: usize) -> String {
+    format!("ninewatch/v{:03}/gas_detector/g{device:04}/telemetry", device / 4)
+}
+
+/// A restful reading; the time is left out so that no message is late.
+fn payload(device: usize) -> Vec<u8> {
+    let lel = 0.5 + (device % 30) as f64 / 10.0;
+    format!(
+        r#"{{"seq":{device},"lel":{lel:.1},"temperature":21.4,"battery":88,"state":"normal","firmware":"2.4.1","model":"GD-200","rssi":-61,"uptime":8640000,"note":"kitchen"}}"#
+    )
+    .into_bytes()
+}
+
+fn start_gateway(port: u16, folder: &Path) -> anyhow::Result<Child> {
+    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let config = folder.join("ninewatch.toml");
+    let text = format!(
+        "[gateway]\nid = \"bench\"\ndata_dir = \"data\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\nauth = \"none\"\n"
+    );
+    fs::write(&config, text)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ninewatch"));
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(&config)
+        .env("RUST_LOG", "error");
+    Ok(command.stdin(Stdio::null()).spawn()?)
+}
+
+fn start_floor(port: u16, folder: &Path) -> anyhow::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("--floor")
+        .arg(port.to_string())
+        .arg(folder.join("payloads"));
+    Ok(command.stdin(Stdio::null()).spawn()?)
+}
+
+/// User and system time of a running process.
+fn cpu_time(process: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name stands in parentheses and may hold anything; utime and stime are fields 14 and 15 of the whole.
+    let fields = stat.rsplit_once(')').context("no name in stat")?.1;
+    let ticks: Vec<u64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    // USER_HZ is 100 on every Linux that matters.
+    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+}
+
+/// The floor: receive, append, sync, acknowledge; nothing is decoded or decided.
+fn bare_subscriber(port: u16, file: &Path) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    let mut file = File::create(file)?;
+    let mut outgoing = BytesMut::new();
+    Packet::Connect(Connect::new("floor")).write(&mut outgoing, LARGEST_PACKET)?;
+    let mut subscribe = Subscribe::new("#", QoS::AtLeastOnce);
+    subscribe.pkid = 1;
+    Packet::Subscribe(subscribe).write(&mut outgoing, LARGEST_PACKET)?;
+    stream.write_all(&outgoing)?;
+    let mut incoming = BytesMut::with_capacity(1 << 20);
+    let mut chunk = vec![0; 256 * 1024];
+    loop {
+        let count = stream.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(());
+        }
+        incoming.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        outgoing.clear();
+        let mut payloads = Vec::new();
+        loop {
+            match Packet::read(&mut incoming, LARGEST_PACKET) {
+                Ok(Packet::Publish(publish)) => {
+                    payloads.extend_from_slice(&publish.payload);
+                    Packet::PubAck(PubAck::new(publish.pkid)).write(&mut outgoing, LARGEST_PACKET)?;
+                }
+                Ok(_) => {}
+                Err(rumqttc::Error::InsufficientBytes(_)) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !payloads.is_empty() {
+            file.write_all(&payloads)?;
+            file.sync_data()?;
+            stream.write_all(&outgoing)?;
+        }
+    }
+}

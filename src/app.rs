@@ -1,0 +1,285 @@
+//! Wiring: settings → parts → connected → running → drained. The only file that names all concrete types.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::sync::{mpsc, watch};
+
+use crate::broker::EmbeddedBroker;
+use crate::clock::Clock;
+use crate::config::{BrokerUrl, Settings};
+use crate::domain::definitions::{DefinitionSource, Definitions, DefinitionsHash};
+use crate::domain::engine::Engine;
+use crate::domain::journal;
+use crate::domain::profile::decoder::Decoder;
+use crate::gateway::{Gateway, Lines, Surroundings};
+use crate::handoff::{Envelope, OperatorRequest, Receipt};
+use crate::ingest::Ingest;
+use crate::lifecycle::{Health, Tasks};
+use crate::metrics::Metrics;
+use crate::notify::Notify;
+use crate::store::{Outlets, Recovered, Store, Writer};
+use crate::web::{Limits, Web};
+
+/// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
+const EMBEDDED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
+
+/// How long draining may take before the process gives up and says so.
+const DRAIN: Duration = Duration::from_secs(9);
+
+/// Operator requests that may wait for the gateway.
+const OPERATOR_QUEUE: usize = 64;
+
+/// A run of messages is what one read from the socket brought: at most this many. `mqtt.queue` counts messages,
+/// the channel counts runs.
+const RUN: usize = 512;
+
+/// Runs of receipts that may wait for the socket. Their number is bounded by MQTT itself: 65 535 messages can be
+/// unacknowledged.
+const RECEIPT_RUNS: usize = 65_536;
+
+/// A gateway at work.
+#[derive(Debug)]
+pub struct Running {
+    http: SocketAddr,
+    /// Kept: it takes no connection any more once it is dropped.
+    /// Serves as long as it is held.
+    broker: Option<EmbeddedBroker>,
+    metrics: Metrics,
+    tasks: Tasks,
+    writer: Writer,
+}
+
+impl Running {
+    /// Opens the store, restores the engine, binds the HTTP address and starts every task.
+    ///
+    /// # Errors
+    /// When the data folder, its database or the HTTP address cannot be used. A broker that is away is no error:
+    /// the gateway keeps trying, and is not ready.
+    pub async fn start(mut settings: Settings) -> anyhow::Result<Running> {
+        let metrics = Metrics::new();
+        let health = Health::new();
+        let broker = start_broker(&mut settings).await?;
+
+        let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
+        let clock = Clock::resuming(recovered.last);
+        let gateway = gateway(&settings, &store, &recovered, clock, &metrics)?;
+        let subscriptions = gateway.subscriptions();
+
+        let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
+        let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
+        let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
+        let (notice_tx, committed) = watch::channel(0_u64);
+        let reader = store.reader()?;
+        let web = Web {
+            settings: settings.http,
+            reader,
+            operators: operator_tx,
+            metrics: metrics.clone(),
+            health: health.clone(),
+            limits: Limits::default(),
+        };
+        let web = web.bind().await?;
+        let http = web.local_addr();
+        let ingest = Ingest {
+            settings: settings.mqtt,
+            subscriptions,
+            clock,
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+
+        let outlets = Outlets {
+            receipts: receipt_tx,
+            notices: notice_tx,
+            metrics: metrics.clone(),
+            health,
+        };
+        // A reader of its own: a page of the API must not hold up a message to an officer.
+        let notices = store.reader()?;
+        let (work, writer) = store.start(outlets)?;
+        let notify = Notify {
+            targets: settings.targets,
+            reader: notices,
+            work: work.clone(),
+            committed,
+            metrics: metrics.clone(),
+            clock,
+        };
+        let lines = Lines {
+            envelopes,
+            operators,
+            work,
+        };
+        let mut tasks = Tasks::new();
+        let stop = tasks.stopping();
+        let (of_ingest, of_notify) = (stop.clone(), stop.clone());
+        tasks.spawn("ingest", async move {
+            Ok(ingest.run(envelope_tx, receipts, of_ingest).await?)
+        });
+        tasks.spawn("gateway", async move { Ok(gateway.run(lines).await?) });
+        tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
+        tasks.spawn("web", async move { Ok(web.run(stop).await?) });
+        metrics.config_last_reload_successful.set(1);
+        Ok(Running {
+            http,
+            broker,
+            metrics,
+            tasks,
+            writer,
+        })
+    }
+
+    /// The address that HTTP is served on.
+    pub const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The process's metrics.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Serves until `stop`, then drains: what has been read is committed and acknowledged, what is being
+    /// delivered gets its moment.
+    ///
+    /// # Errors
+    /// When a task ends unasked or draining takes longer than nine seconds. Either way nothing acknowledged is lost.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let outcome = tokio::select! {
+            () = stop => Ok(()),
+            ended = self.tasks.next_ended() => Err(unasked(ended)),
+            () = ended(self.broker.as_mut()) => Err(anyhow!("the embedded broker ended unasked")),
+            () = self.writer.ended() => Err(anyhow!("the store's writer ended unasked")),
+        };
+        self.tasks.stop();
+        let drained = tokio::time::timeout(DRAIN, self.drain()).await;
+        outcome?;
+        drained.unwrap_or_else(|_| bail!("stopped after {DRAIN:?} with work left: what was not acknowledged will be sent again by the broker"))
+    }
+
+    async fn drain(mut self) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.next_ended().await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((name, Err(error))) => {
+                    outcome = Err(error.context(format!("{name} failed while stopping")));
+                }
+                Err(error) => outcome = Err(error.into()),
+            }
+        }
+        self.writer.ended().await;
+        self.writer.join()?;
+        outcome
+    }
+}
+
+/// Resolves when the embedded broker ends; never without one.
+async fn ended(broker: Option<&mut EmbeddedBroker>) {
+    match broker {
+        Some(broker) => broker.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unasked(
+    ended: Option<Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>>,
+) -> anyhow::Error {
+    match ended {
+        Some(Ok((name, Ok(())))) => anyhow!("{name} ended unasked"),
+        Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
+        Some(Err(error)) => anyhow::Error::new(error).context("a task broke down"),
+        None => anyhow!("no task is left"),
+    }
+}
+
+async fn start_broker(settings: &mut Settings) -> anyhow::Result<Option<EmbeddedBroker>> {
+    match settings.mqtt.url {
+        BrokerUrl::Remote { .. } => Ok(None),
+        BrokerUrl::Embedded => {
+            let broker = EmbeddedBroker::start(EMBEDDED).await?;
+            let address = broker.address();
+            tracing::info!(mqtt = %address, "the embedded broker listens");
+            settings.mqtt.url = BrokerUrl::Remote {
+                host: address.ip().to_string(),
+                port: address.port(),
+                tls: false,
+            };
+            Ok(Some(broker))
+        }
+    }
+}
+
+/// The gateway with its state restored.
+fn gateway(
+    settings: &Settings,
+    store: &Store,
+    recovered: &Recovered,
+    clock: Clock,
+    metrics: &Metrics,
+) -> anyhow::Result<Gateway> {
+    let definitions = Arc::new(settings.definitions.clone());
+    let engine = restore(&settings.gateway.id, store, recovered, &definitions)?;
+    tracing::info!(
+        devices = engine.device_count(),
+        standing_alarms = engine.standing_count(),
+        replayed_batches = recovered.journal.len(),
+        "state restored"
+    );
+    let kinds = &definitions.source().kinds;
+    let decoder = Decoder::new(&settings.profiles, kinds, &settings.registry).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("the profiles do not fit the kinds: {}", lines.join("; "))
+    })?;
+    let surroundings = Surroundings {
+        id: settings.gateway.id.clone(),
+        public_url: settings.gateway.public_url.clone(),
+        max_devices: usize::try_from(settings.gateway.max_devices).unwrap_or(usize::MAX),
+        registry: settings.registry.clone(),
+        routes: settings.routes.clone(),
+        definitions,
+    };
+    Ok(Gateway::new(
+        engine,
+        decoder,
+        surroundings,
+        clock,
+        metrics.clone(),
+    ))
+}
+
+/// The engine as the last run left it: checkpoint, then the journal after it, under the rules of their time.
+fn restore(
+    gateway: &str,
+    store: &Store,
+    recovered: &Recovered,
+    configured: &Arc<Definitions>,
+) -> anyhow::Result<Engine> {
+    let configured_hash = configured.source().stored()?.1;
+    let find = |hash: &DefinitionsHash| -> Result<Arc<Definitions>, String> {
+        if *hash == configured_hash {
+            return Ok(Arc::clone(configured));
+        }
+        let source = store.definitions(hash).map_err(|error| error.to_string())?;
+        let source = source.ok_or("they are not in the store")?;
+        let source = DefinitionSource::from_stored(&source).map_err(|error| error.to_string())?;
+        Definitions::compile(source)
+            .map(Arc::new)
+            .map_err(|errors| format!("they do not compile: {errors:?}"))
+    };
+    let mut engine = match &recovered.checkpoint {
+        None => Engine::new(gateway),
+        Some(checkpoint) => {
+            Engine::restore(gateway, &checkpoint.state, find).context("cannot restore the engine")?
+        }
+    };
+    for row in &recovered.journal {
+        journal::replay(&mut engine, row.first_input, &row.entries, find)
+            .context("cannot replay the journal")?;
+    }
+    Ok(engine)
+}

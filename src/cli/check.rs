@@ -1,0 +1,79 @@
+//! `ninewatch check`: says everything that is wrong with a configuration, or what is in it. Changes nothing.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{self, Findings, Settings};
+
+/// Checks the configuration in `path`: one line on stdout and 0 when it is fine, every finding on stderr and 1
+/// when it is not.
+pub(super) fn check(path: &Path) -> ExitCode {
+    match config::load(path) {
+        Ok(settings) => {
+            // A closed pipe is the reader's choice; the exit code still tells.
+            drop(writeln!(
+                io::stdout(),
+                "{}: fine: {}",
+                path.display(),
+                summary(&settings)
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(findings) => {
+            report(path, &findings);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Draws `findings` on stderr, with a count at the end; in colour on a terminal unless `NO_COLOR` says no.
+pub(super) fn report(path: &Path, findings: &Findings) {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = io::stderr().is_terminal() && !no_colour;
+    let count = counted(findings.len(), "finding");
+    // Nobody is left to tell when stderr is closed.
+    drop(writeln!(
+        io::stderr(),
+        "{}\n\n{}: {count}",
+        findings.render(colour),
+        path.display()
+    ));
+}
+
+fn summary(settings: &Settings) -> String {
+    let definitions = settings.definitions.source();
+    [
+        counted(definitions.kinds.len(), "kind"),
+        counted(definitions.rules.len(), "rule"),
+        counted(settings.profiles.len(), "profile"),
+        counted(settings.registry.venues().count(), "venue"),
+        counted(settings.registry.devices().count(), "device"),
+        counted(settings.targets.len(), "target"),
+    ]
+    .join(", ")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{counted, summary};
+    use crate::config;
+
+    #[test]
+    fn the_summary_counts_what_the_configuration_has() {
+        let text = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n[files]\nvenues = ['venues.toml']\n";
+        let settings = config::load_str("t", text, Path::new("config")).unwrap();
+        assert_eq!(
+            summary(&settings),
+            "7 kinds, 7 rules, 1 profile, 3 venues, 5 devices, 0 targets"
+        );
+        assert_eq!(counted(1, "finding"), "1 finding");
+    }
+}

@@ -1,0 +1,109 @@
+//! One file a command. Arguments in, an exit code out; no logic of the gateway.
+
+mod audit;
+mod check;
+mod demo;
+mod run;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Version, commit and build date, for `--version`.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("NINEWATCH_COMMIT"),
+    ", built ",
+    env!("NINEWATCH_BUILD_DATE"),
+    ")"
+);
+
+/// Fire-safety gateway for small venues: device messages in over MQTT, alarms out in milliseconds, nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "ninewatch", version = VERSION, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything in one process: embedded broker, simulated venues with incidents, alarms, a local webhook sink
+    Demo(demo::DemoArguments),
+    /// Run the gateway
+    Run {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration: every finding at once, with file, line and column
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Work with the event chain
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Walk the event hash chain and say whether it is intact
+    Verify {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// Runs the command that the arguments name. An error is printed as one message on stderr.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Demo(arguments) => demo::demo(arguments),
+        Command::Run { config } => {
+            log_to(io::stderr, "info");
+            run::run(&config)
+        }
+        Command::Check { config } => Ok(check::check(&config)),
+        Command::Audit {
+            command: AuditCommand::Verify { config },
+        } => audit::verify(&config),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "ninewatch", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("ninewatch: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Logs go to `writer`, at `RUST_LOG` or else at `level`; coloured only on a terminal and not under `NO_COLOR`.
+fn log_to<W>(writer: W, level: &str)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let colour =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(colour)
+        .init();
+}

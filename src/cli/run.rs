@@ -1,0 +1,51 @@
+//! `ninewatch run`: the gateway as a daemon, until SIGTERM or SIGINT.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::check;
+use crate::app::Running;
+use crate::config;
+
+/// Runs the gateway that `path` configures. A wrong configuration starts nothing.
+pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    let settings = match config::load(path) {
+        Ok(settings) => settings,
+        Err(findings) => {
+            check::report(path, &findings);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let stop = stop_signal()?;
+        ignore_hangup()?;
+        let running = Running::start(settings).await?;
+        tracing::info!(http = %running.http(), version = env!("CARGO_PKG_VERSION"), "ninewatch is up");
+        running.run_until(stop).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reloading at run time is not there yet; SIGHUP must not end a gateway all the same.
+fn ignore_hangup() -> anyhow::Result<()> {
+    // Once a handler is there it stays for the process's life, also when the stream is dropped.
+    signal(SignalKind::hangup())
+        .map(drop)
+        .context("cannot listen for SIGHUP")
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,56 @@
+//! `[gateway]`: the gateway's name, its data and its limits.
+
+use std::net::SocketAddr;
+
+use super::document::Table;
+use super::names;
+use super::settings::GatewaySettings;
+use super::source::Scope;
+use super::value::Value;
+
+const DEFAULT_DATA_DIR: &str = "data";
+const DEFAULT_MAX_DEVICES: u32 = 100_000;
+const MOST_DEVICES: u32 = 10_000_000;
+
+/// Reads the section. `listen` is where the API listens, for the links in messages.
+pub(super) fn read(mut table: Table<'_>, scope: &Scope<'_>, listen: SocketAddr) -> GatewaySettings {
+    let id = table.required("id").and_then(|id| names::name(&id));
+    let data_dir = table.optional("data_dir").and_then(|path| path.filled_text());
+    let max_devices = table
+        .optional("max_devices")
+        .and_then(|most| most.integer(1..=i64::from(MOST_DEVICES)));
+    let public_url = table.optional("public_url").and_then(|url| public_url(&url));
+    GatewaySettings {
+        id: id.unwrap_or_default(),
+        data_dir: scope.path(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)),
+        max_devices: max_devices
+            .and_then(|most| u32::try_from(most).ok())
+            .unwrap_or(DEFAULT_MAX_DEVICES),
+        public_url: public_url.unwrap_or_else(|| format!("http://{listen}")),
+    }
+}
+
+fn public_url(value: &Value<'_>) -> Option<String> {
+    let text = value.filled_text()?;
+    match url::Url::parse(&text) {
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none() =>
+        {
+            Some(text.trim_end_matches('/').to_owned())
+        }
+        Ok(_) => {
+            let help = "write http://host:port or https://host, without query".to_owned();
+            value.wrong_with(
+                format!("`{}` is not the address of a web server", value.key),
+                help,
+            );
+            None
+        }
+        Err(error) => {
+            value.wrong(format!("`{}` is not a URL: {error}", value.key));
+            None
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Kinds files: `[[kind]]` and its `[[kind.point]]`.
+
+use std::sync::Arc;
+
+use super::document::Table;
+use super::finding::did_you_mean;
+use super::names::{Names, identifier};
+use super::source::{Report, Scope, Source};
+use super::value::Value;
+use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
+
+/// A kind, and whether it was read without a finding: only then can what refers to its points be checked.
+#[derive(Debug)]
+pub(super) struct KindDraft {
+    pub(super) kind: Kind,
+    pub(super) whole: bool,
+}
+
+/// All kinds of all files.
+#[derive(Debug)]
+pub(super) struct Kinds {
+    pub(super) drafts: Vec<KindDraft>,
+    pub(super) names: Names,
+}
+
+impl Kinds {
+    /// The kind called `id`, if it was read without a finding.
+    pub(super) fn whole(&self, id: &str) -> Option<&Kind> {
+        self.drafts
+            .iter()
+            .find(|draft| draft.kind.id == id)
+            .filter(|draft| draft.whole)
+            .map(|draft| &draft.kind)
+    }
+
+    /// The kinds that were read without a finding.
+    pub(super) fn all_whole(&self) -> impl Iterator<Item = &Kind> {
+        self.drafts
+            .iter()
+            .filter(|draft| draft.whole)
+            .map(|draft| &draft.kind)
+    }
+}
+
+/// Reads every kinds file.
+pub(super) fn read(sources: &[Arc<Source>], report: &Report) -> Kinds {
+    let mut kinds = Kinds {
+        drafts: Vec::new(),
+        names: Names::new("kind"),
+    };
+    for source in sources {
+        let scope = Scope {
+            source: Arc::clone(source),
+            report,
+        };
+        let tree = source.tree();
+        let mut root = Table::root(&scope, tree.get_ref());
+        for table in root.tables("kind", "[[kind]]") {
+            let before = report.count();
+            let kind = read_kind(table, &mut kinds.names);
+            kinds.drafts.push(KindDraft {
+                kind,
+                whole: report.count() == before && report.is_complete(),
+            });
+        }
+    }
+    kinds
+}
+
+fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
+    let report = table.report();
+    let place = table.place().clone();
+    let id_value = table.required("id");
+    let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
+    if let Some(value) = id_value.filter(|_| !id.is_empty()) {
+        names.add(&id, &value, report);
+    }
+    let title = table.required("title").and_then(|title| title.title());
+    let mut point_names = Names::new("point");
+    let points: Vec<PointDef> = table
+        .tables("point", "[[kind.point]]")
+        .into_iter()
+        .map(|point| read_point(point, &mut point_names))
+        .collect();
+    if points.len() >= MAX_POINTS {
+        let most = MAX_POINTS - 1;
+        report.add(place.problem(format!(
+            "a kind has at most {most} points, this one {}",
+            points.len()
+        )));
+    }
+    Kind::new(id, title.unwrap_or_default(), points)
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    Number,
+    Bool,
+    Enum,
+}
+
+const TYPES: [(&str, Type); 3] = [
+    ("number", Type::Number),
+    ("bool", Type::Bool),
+    ("enum", Type::Enum),
+];
+
+fn read_point(mut table: Table<'_>, names: &mut Names) -> PointDef {
+    let report = table.report();
+    let id_value = table.required("id");
+    let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
+    if let Some(value) = id_value.filter(|_| !id.is_empty()) {
+        names.add(&id, &value, report);
+        if id == ONLINE_NAME {
+            value.wrong(format!("every kind has the point `{ONLINE_NAME}` by itself"));
+        }
+    }
+    let title = table.required("title").and_then(|title| title.title());
+    let kind = table
+        .required("type")
+        .and_then(|kind| kind.word("type of point", &TYPES));
+    let value = match kind {
+        Some(Type::Number) => {
+            not_for(&mut table, &["values"], "an enum");
+            number(&mut table)
+        }
+        Some(Type::Bool) => {
+            not_for(&mut table, &["unit", "min", "max"], "a number");
+            not_for(&mut table, &["values"], "an enum");
+            ValueType::Bool
+        }
+        Some(Type::Enum) => {
+            not_for(&mut table, &["unit", "min", "max"], "a number");
+            words(&mut table)
+        }
+        None => {
+            for key in ["unit", "min", "max", "values"] {
+                table.optional(key);
+            }
+            ValueType::Bool
+        }
+    };
+    let default = table.optional("default").filter(|_| kind.is_some());
+    PointDef {
+        id,
+        default: default.and_then(|default| read_default(&default, &value)),
+        value,
+        title: title.unwrap_or_default(),
+    }
+}
+
+fn not_for(table: &mut Table<'_>, keys: &[&'static str], owner: &str) {
+    for key in keys {
+        if let Some(value) = table.optional(key) {
+            value.key_wrong(&format!("`{key}` is for {owner} only"));
+        }
+    }
+}
+
+fn number(table: &mut Table<'_>) -> ValueType {
+    let unit = table.optional("unit").and_then(|unit| unit.text());
+    let min = table.required("min").and_then(|min| min.number());
+    let max_value = table.required("max");
+    let max = max_value.as_ref().and_then(Value::number);
+    if let (Some(min), Some(max), Some(value)) = (min, max, max_value)
+        && min >= max
+    {
+        value.wrong(format!("`max` must be greater than `min`, which is {min}"));
+    }
+    ValueType::Number {
+        unit: unit.unwrap_or_default().into_owned(),
+        min: min.unwrap_or(f64::NEG_INFINITY),
+        max: max.unwrap_or(f64::INFINITY),
+    }
+}
+
+fn words(table: &mut Table<'_>) -> ValueType {
+    let mut values: Vec<String> = Vec::new();
+    if let Some(list) = table.required("values") {
+        for word in list.list().unwrap_or_default() {
+            let Some(text) = word.filled_text() else {
+                continue;
+            };
+            if values.contains(&text.to_string()) {
+                word.wrong(format!("the word `{text}` is listed twice"));
+            }
+            values.push(text.into_owned());
+        }
+        if values.is_empty() {
+            list.wrong("an enum needs at least one word");
+        }
+    }
+    ValueType::Enum { values }
+}
+
+/// The slot value of a default as written: a number, `true`/`false` or a word.
+fn read_default(value: &Value<'_>, kind: &ValueType) -> Option<f64> {
+    match kind {
+        ValueType::Number { min, max, .. } => {
+            let number = value.number()?;
+            if !(*min..=*max).contains(&number) {
+                value.wrong(format!("the default {number} is outside {min} to {max}"));
+            }
+            Some(number)
+        }
+        ValueType::Bool => value.boolean().map(|on| if on { 1.0 } else { 0.0 }),
+        ValueType::Enum { values } => {
+            let text = value.text()?;
+            let place = values.iter().position(|word| *word == text);
+            if place.is_none() && !values.is_empty() {
+                let help = did_you_mean(&text, values.iter().map(String::as_str));
+                value.wrong_with(format!("the default `{text}` is none of the point's words"), help);
+            }
+            place.map(|place| place as f64)
+        }
+    }
+}

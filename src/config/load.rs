@@ -1,0 +1,69 @@
+//! From the main file to checked settings: reads every section and file, and gathers what is wrong in all of them.
+
+use std::path::Path;
+
+use super::document::Table;
+use super::finding::{Finding, Findings};
+use super::names::Names;
+use super::rules::Surroundings;
+use super::settings::Settings;
+use super::source::{Report, Scope};
+use super::{files, gateway, http, kinds, mqtt, profiles, rules, targets, venues};
+
+/// The settings in the file `path` and the files it names, or everything that is wrong with them.
+pub fn load(path: &Path) -> Result<Settings, Findings> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => load_str(&name, &text, path.parent().unwrap_or(Path::new(""))),
+        Err(error) => Err(Findings::new(vec![
+            Finding::of_file(&name, format!("cannot read the configuration: {error}"))
+                .help("name a file with --config; config/ninewatch.toml is an example".to_owned()),
+        ])),
+    }
+}
+
+/// The settings in `text`, called `name` in findings; relative paths start from the folder `base`.
+pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Settings, Findings> {
+    let report = Report::default();
+    let source = report.open(name.to_owned(), base.to_owned(), text.to_owned());
+    let tree = source.tree();
+    let scope = Scope {
+        source: std::sync::Arc::clone(&source),
+        report: &report,
+    };
+    let settings = read(&scope, Table::root(&scope, tree.get_ref()));
+    report.finish()?;
+    Ok(settings)
+}
+
+/// Reads everything; where something is wrong a placeholder stands in the settings and a finding in the report.
+fn read(scope: &Scope<'_>, mut root: Table<'_>) -> Settings {
+    let report = scope.report;
+    let http = http::read(root.section("http"));
+    let gateway = gateway::read(root.section("gateway"), scope, http.listen);
+    let mqtt = mqtt::read(root.section("mqtt"), &gateway.id);
+    root.not_available(&["postgres"]);
+    let files = files::open(root.section("files"), scope);
+
+    let mut target_names = Names::new("target");
+    let targets = targets::read_targets(root.tables("target", "[[target]]"), &mut target_names);
+    let mut route_names = Names::new("route");
+    let routes = targets::read_routes(root.tables("route", "[[route]]"), &mut route_names, &target_names);
+
+    let kinds = kinds::read(&files.kinds, report);
+    let around = Surroundings {
+        kinds: &kinds,
+        routes: &routes,
+        route_names: &route_names,
+    };
+    Settings {
+        gateway,
+        mqtt,
+        http,
+        definitions: rules::read(&files.rules, &around, report),
+        profiles: profiles::read(&files.profiles, &kinds, report),
+        registry: venues::read(&files.venues, &kinds, report),
+        targets,
+        routes: routes.into_iter().map(|draft| draft.route).collect(),
+    }
+}

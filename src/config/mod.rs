@@ -1,0 +1,25 @@
+//! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
+
+mod document;
+mod files;
+mod finding;
+mod gateway;
+mod http;
+mod kinds;
+mod load;
+mod mqtt;
+mod names;
+mod profiles;
+mod rules;
+mod secrets;
+mod settings;
+mod source;
+mod targets;
+mod value;
+mod venues;
+
+pub use self::finding::{Finding, Findings};
+pub use self::load::{load, load_str};
+pub use self::settings::{
+    Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, TargetSettings,
+};

@@ -1,0 +1,194 @@
+//! Rules files: `[[rule]]`. Reads them and brings what the compiler says of a condition to its place in the file.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::document::Table;
+use super::kinds::Kinds;
+use super::names::{Names, own_name};
+use super::source::{Place, Report, Scope, Source};
+use super::targets::{RouteDraft, class};
+use super::value::Value;
+use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
+use crate::domain::rule::{Class, DEFAULT_MAX_GAP, ExpressionError, Priority, RuleDef, RuleField};
+use crate::domain::time::Millis;
+
+/// Keys of the rule format that this version does not do yet.
+const LATER: [&str; 6] = ["absent", "schedule", "suppressed_by", "after", "limit", "then"];
+const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
+const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
+
+/// A rule and where its conditions stand.
+#[derive(Debug)]
+struct RuleDraft {
+    def: RuleDef,
+    table: Place,
+    when: Option<Place>,
+    clear: Option<Place>,
+}
+
+/// What a rule may refer to.
+pub(super) struct Surroundings<'a> {
+    pub(super) kinds: &'a Kinds,
+    pub(super) routes: &'a [RouteDraft],
+    pub(super) route_names: &'a Names,
+}
+
+/// Reads every rules file and compiles the rules against the kinds.
+pub(super) fn read(sources: &[Arc<Source>], around: &Surroundings<'_>, report: &Report) -> Definitions {
+    let mut names = Names::new("rule");
+    let mut drafts = Vec::new();
+    for source in sources {
+        let scope = Scope {
+            source: Arc::clone(source),
+            report,
+        };
+        let tree = source.tree();
+        let mut root = Table::root(&scope, tree.get_ref());
+        for table in root.tables("rule", "[[rule]]") {
+            drafts.push(read_rule(table, &mut names, around));
+        }
+    }
+    compile(&drafts, around.kinds, report)
+}
+
+fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>) -> RuleDraft {
+    let place = table.place().clone();
+    let id = own_name(&mut table, "id", names);
+    let later = table.not_available(&LATER);
+    let on = table.required("on").and_then(|on| watched(&on, around.kinds));
+    // `absent` or a venue rule stands in the place of `when`; that it is not available was said.
+    let when = if later {
+        table.optional("when")
+    } else {
+        table.required("when")
+    };
+    let clear = table.optional("clear");
+    let delay = |value: Option<Value<'_>>, range| value.and_then(|value| value.duration(range)).map(millis);
+    let hold = delay(table.optional("for"), DELAY);
+    let keep_for = delay(table.optional("keep_for"), DELAY);
+    let max_gap = delay(table.optional("max_gap"), MAX_GAP);
+    let class = table.required("class").and_then(|value| class(&value));
+    let priority = table.required("priority").and_then(|value| {
+        value.word(
+            "priority",
+            &Priority::ALL.map(|priority| (priority.as_str(), priority)),
+        )
+    });
+    let latch = table.optional("latch").and_then(|latch| latch.boolean());
+    let title = table.required("title").and_then(|title| title.title());
+    let notify = table
+        .optional("notify")
+        .and_then(|notify| route(&notify, class, around));
+    let text = |value: &Option<Value<'_>>| value.as_ref().and_then(Value::filled_text).map(String::from);
+    let (when_text, clear_text) = (text(&when), text(&clear));
+    RuleDraft {
+        table: place,
+        when: when.filter(|_| when_text.is_some()).map(|value| value.place()),
+        clear: clear.map(|value| value.place()),
+        def: RuleDef {
+            id,
+            on: on.unwrap_or_default(),
+            when: when_text.unwrap_or_default(),
+            clear: clear_text,
+            hold: hold.unwrap_or(Millis::ZERO),
+            keep_for: keep_for.unwrap_or(Millis::ZERO),
+            max_gap: max_gap.unwrap_or(DEFAULT_MAX_GAP),
+            class: class.unwrap_or(Class::Alarm),
+            priority: priority.unwrap_or(Priority::Critical),
+            latch: latch.unwrap_or(false),
+            title: title.unwrap_or_default(),
+            notify,
+        },
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn watched(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
+    let kind = value.filled_text()?;
+    if kind == "venue" {
+        value.wrong("rules on a venue are not available in this version");
+        return None;
+    }
+    kinds.names.check(&kind, &value.place(), value.scope.report);
+    Some(kind.into_owned())
+}
+
+fn route(value: &Value<'_>, class: Option<Class>, around: &Surroundings<'_>) -> Option<String> {
+    let name = value.filled_text()?;
+    around
+        .route_names
+        .check(&name, &value.place(), value.scope.report);
+    let named = around.routes.iter().find(|draft| draft.route.name == name);
+    if let (Some(class), Some(draft)) = (class, named)
+        && draft.classes_known
+        && !draft.route.classes.contains(&class)
+    {
+        value.wrong_with(
+            format!(
+                "nobody would be told: route `{name}` does not take the class `{}`",
+                class.as_str()
+            ),
+            format!(
+                "add \"{}\" to the route's `classes`, or leave `notify` out",
+                class.as_str()
+            ),
+        );
+    }
+    Some(name.into_owned())
+}
+
+/// Compiles the rules whose kind is known wholly: of the others nothing sure can be said yet.
+fn compile(drafts: &[RuleDraft], kinds: &Kinds, report: &Report) -> Definitions {
+    let drafts: Vec<&RuleDraft> = drafts
+        .iter()
+        .filter(|draft| draft.when.is_some() && kinds.whole(&draft.def.on).is_some())
+        .collect();
+    let source = DefinitionSource {
+        kinds: kinds.all_whole().cloned().collect(),
+        rules: drafts.iter().map(|draft| draft.def.clone()).collect(),
+    };
+    match Definitions::compile(source) {
+        Ok(definitions) => definitions,
+        Err(errors) => {
+            for error in &errors {
+                if let Some(draft) = drafts.get(error.rule) {
+                    explain(draft, error, report);
+                }
+            }
+            Definitions::default()
+        }
+    }
+}
+
+fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
+    match &error.problem {
+        RuleProblem::Expression(RuleField::When, problem) => {
+            explain_condition(draft.when.as_ref(), &draft.def.when, problem, report);
+        }
+        RuleProblem::Expression(RuleField::Clear, problem) => {
+            let written = draft.def.clear.as_deref().unwrap_or_default();
+            explain_condition(draft.clear.as_ref(), written, problem, report);
+        }
+        // Both were found while reading, where their exact places are known. Said again only if they were not.
+        RuleProblem::UnknownKind | RuleProblem::DuplicateId if report.count() > 0 => {}
+        RuleProblem::UnknownKind => report.add(draft.table.problem("the rule's kind does not exist")),
+        RuleProblem::DuplicateId => report.add(draft.table.problem("another rule has the same id")),
+    }
+}
+
+fn explain_condition(place: Option<&Place>, written: &str, problem: &ExpressionError, report: &Report) {
+    let Some(place) = place else {
+        return;
+    };
+    let exact = place.inside(written, &problem.span);
+    let help = problem
+        .suggestion
+        .as_ref()
+        .map(|near| format!("did you mean `{near}`?"));
+    report.add(exact.problem(&*problem.message).help(help));
+}

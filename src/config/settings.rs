@@ -1,0 +1,146 @@
+//! The settings of a running gateway: checked values, one type a section. Nothing here reads a file.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::definitions::Definitions;
+use crate::domain::profile::ProfileDef;
+use crate::domain::registry::Registry;
+use crate::domain::route::Route;
+
+/// Everything the configuration says, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[gateway]`.
+    pub gateway: GatewaySettings,
+    /// `[mqtt]`.
+    pub mqtt: MqttSettings,
+    /// `[http]`.
+    pub http: HttpSettings,
+    /// The kinds and rules of `[files]`, compiled.
+    pub definitions: Definitions,
+    /// The profiles of `[files]`, `native` first.
+    pub profiles: Vec<ProfileDef>,
+    /// The venues and devices of `[files]`.
+    pub registry: Registry,
+    /// `[[target]]`.
+    pub targets: Vec<TargetSettings>,
+    /// `[[route]]`.
+    pub routes: Vec<Route>,
+}
+
+/// `[gateway]`.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// The gateway's name in the database, metrics and messages.
+    pub id: String,
+    /// Where the store lives; absolute or relative to the working directory.
+    pub data_dir: PathBuf,
+    /// The most devices taken in; messages of further ones become dead letters.
+    pub max_devices: u32,
+    /// Where officers reach the API, for links in messages; without a trailing `/`.
+    pub public_url: String,
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerUrl {
+    /// `mqtt://host:port` or `mqtts://host:port`.
+    Remote {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Whether to speak TLS.
+        tls: bool,
+    },
+    /// `embedded`: the broker inside the process.
+    Embedded,
+}
+
+/// `[mqtt]`.
+#[derive(Debug, Clone)]
+pub struct MqttSettings {
+    /// Where the broker is.
+    pub url: BrokerUrl,
+    /// Names the persistent session on the broker.
+    pub client_id: String,
+    /// User name, if the broker wants one.
+    pub username: Option<String>,
+    /// Password, from a file or the environment.
+    pub password: Option<Secret>,
+    /// TLS details for `mqtts://`.
+    pub tls: MqttTls,
+    /// Longest silence before a ping.
+    pub keep_alive: Duration,
+    /// The largest payload used; a larger one becomes a dead letter.
+    pub max_packet_size: usize,
+    /// How many envelopes may wait for the engine before ninewatch stops reading from the broker.
+    pub queue: usize,
+}
+
+/// TLS towards the broker.
+#[derive(Debug, Clone, Default)]
+pub struct MqttTls {
+    /// PEM of the authorities to trust; without it the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM of our own certificate chain (mTLS).
+    pub cert_file: Option<PathBuf>,
+    /// PEM of our own key (mTLS).
+    pub key_file: Option<PathBuf>,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Who may use the API.
+    pub auth: Auth,
+}
+
+/// Who may use the API.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// Anybody who reaches the (loopback) address.
+    None,
+    /// Whoever sends this token as `Authorization: Bearer …`.
+    Token(Secret),
+}
+
+/// `[[target]]`: where notices go.
+#[derive(Debug, Clone)]
+pub struct TargetSettings {
+    /// Its name in routes, metrics and the API.
+    pub name: String,
+    /// The webhook's address. A credential: never logged.
+    pub url: Secret,
+    /// The key that signs each message, if any (Standard Webhooks, `whsec_…` or plain text).
+    pub secret: Option<Secret>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+/// A value that must not appear in logs, errors, metrics or the API.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `value`.
+    pub fn new(value: String) -> Secret {
+        Secret(value)
+    }
+
+    /// The value, for the one place that uses it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}

@@ -1,0 +1,154 @@
+//! `[[target]]` and `[[route]]`: who is told, and of what.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use super::document::Table;
+use super::names::{Names, own_name};
+use super::settings::{Secret, TargetSettings};
+use super::value::Value;
+use crate::domain::route::Route;
+use crate::domain::rule::Class;
+
+const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const SIGNING_KEY_PREFIX: &str = "whsec_";
+
+#[derive(Clone, Copy)]
+enum TargetKind {
+    Webhook,
+    Later,
+}
+
+const KINDS: [(&str, TargetKind); 6] = [
+    ("webhook", TargetKind::Webhook),
+    ("alertmanager", TargetKind::Later),
+    ("wecom", TargetKind::Later),
+    ("dingtalk", TargetKind::Later),
+    ("feishu", TargetKind::Later),
+    ("email", TargetKind::Later),
+];
+
+/// Reads every `[[target]]`; their names go to `names`.
+pub(super) fn read_targets(tables: Vec<Table<'_>>, names: &mut Names) -> Vec<TargetSettings> {
+    tables
+        .into_iter()
+        .map(|table| read_target(table, names))
+        .collect()
+}
+
+fn read_target(mut table: Table<'_>, names: &mut Names) -> TargetSettings {
+    let name = own_name(&mut table, "name", names);
+    let kind = table.required("kind");
+    if let Some(kind) = kind {
+        match kind.word("kind of target", &KINDS) {
+            Some(TargetKind::Later) => kind.wrong_with(
+                "this kind of target is not available in this version".to_owned(),
+                "a `webhook` target is".to_owned(),
+            ),
+            Some(TargetKind::Webhook) | None => {}
+        }
+    }
+    let url = table.either("url", "url_file");
+    if url.is_none() {
+        table.missing("`url` or `url_file`");
+    }
+    let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
+    let secret = table
+        .either("secret", "secret_file")
+        .and_then(|value| value.secret().filter(|key| is_signing_key(key, &value)));
+    let timeout = table.optional("timeout").and_then(|time| time.duration(TIMEOUT));
+    TargetSettings {
+        name,
+        url: url.unwrap_or_else(|| Secret::new(String::new())),
+        secret,
+        timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+    }
+}
+
+/// The address is a credential: what is wrong with it is said without showing it.
+fn is_web_address(url: &Secret, value: &Value<'_>) -> bool {
+    let problem = match Url::parse(url.expose()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => return true,
+        Ok(_) => format!(
+            "the address that `{}` gives is not that of a web server",
+            value.key
+        ),
+        Err(error) => format!("the address that `{}` gives is not a URL: {error}", value.key),
+    };
+    value.wrong_with(problem, "write http://host/path or https://host/path".to_owned());
+    false
+}
+
+fn is_signing_key(secret: &Secret, value: &Value<'_>) -> bool {
+    let encoded = secret.expose().strip_prefix(SIGNING_KEY_PREFIX);
+    let valid = encoded.is_none_or(|encoded| STANDARD.decode(encoded).is_ok_and(|key| !key.is_empty()));
+    if !valid {
+        value.wrong(format!("what follows `{SIGNING_KEY_PREFIX}` must be base64"));
+    }
+    valid
+}
+
+/// A route and what rules that name it must know.
+pub(super) struct RouteDraft {
+    pub(super) route: Route,
+    /// Whether `classes` was read without a finding.
+    pub(super) classes_known: bool,
+}
+
+/// Reads every `[[route]]`; their names go to `names`.
+pub(super) fn read_routes(tables: Vec<Table<'_>>, names: &mut Names, targets: &Names) -> Vec<RouteDraft> {
+    tables
+        .into_iter()
+        .map(|table| read_route(table, names, targets))
+        .collect()
+}
+
+fn read_route(mut table: Table<'_>, names: &mut Names, targets: &Names) -> RouteDraft {
+    let report = table.report();
+    let name = own_name(&mut table, "name", names);
+    let before = report.count();
+    let classes = match table.optional("classes") {
+        Some(list) => filled(&list).iter().filter_map(class).collect(),
+        None => Class::ALL.to_vec(),
+    };
+    let classes_known = report.count() == before;
+    let mut chosen: Vec<String> = Vec::new();
+    for value in table
+        .required("targets")
+        .map_or_else(Vec::new, |list| filled(&list))
+    {
+        let Some(target) = value.filled_text() else {
+            continue;
+        };
+        targets.check(&target, &value.place(), report);
+        if chosen.contains(&target.to_string()) {
+            value.wrong(format!("target `{target}` is listed twice"));
+        }
+        chosen.push(target.into_owned());
+    }
+    RouteDraft {
+        route: Route {
+            name,
+            classes,
+            targets: chosen,
+        },
+        classes_known,
+    }
+}
+
+fn filled<'d>(value: &Value<'d>) -> Vec<Value<'d>> {
+    let items = value.list();
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        value.wrong(format!("`{}` is empty: the route would tell nobody", value.key));
+    }
+    items.unwrap_or_default()
+}
+
+/// The class a value names.
+pub(super) fn class(value: &Value<'_>) -> Option<Class> {
+    value.word("class", &Class::ALL.map(|class| (class.as_str(), class)))
+}

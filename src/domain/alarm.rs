@@ -1,0 +1,393 @@
+//! The life of an alarm: one (rule, device). The state machine and the record of each step.
+//!
+//! ```text
+//!            Holds, for = 0                     Clears, keep_for = 0 ┌─ not latched ─▶ Normal
+//!  Normal ───────────────────────▶ Active ──────────────────────────▶│
+//!    │  ▲                          ▲ ▲   │                           └─ latched ─▶ Recovered ─ Reset ─▶ Normal
+//!    │  │ Lapses, Clears    Holds, │ │   │ Clears                         ▲  │
+//!    ▼  │           deadline (for) │ │   ▼              deadline, Clears  │  │ Holds
+//!   Pending ───────────────────────┘ └─ Recovering ──────────────────────┘  └──────▶ Active
+//!                                 Holds, Lapses
+//! ```
+//!
+//! Acknowledgement is an axis of its own: it never changes the condition. `Unknown` (missing data) moves nothing,
+//! and a deadline counts only with evidence younger than the rule's `max_gap`: silence neither raises nor clears.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::device::DeviceKey;
+use super::id::Id;
+use super::rule::RuleDef;
+use super::time::{Ticks, Timestamp};
+
+/// Who did something, and what they said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// The person's or system's name.
+    pub by: String,
+    /// Their remark.
+    pub note: Option<String>,
+}
+
+/// The acknowledgement axis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ack {
+    /// Nobody has taken it on.
+    Unacknowledged,
+    /// Somebody has.
+    Acknowledged {
+        /// Who.
+        operator: Operator,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What is remembered of a standing alarm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The alarm's id.
+    pub id: Id,
+    /// When it was (last) raised.
+    pub raised_at: Timestamp,
+    /// Whether it was the first of its class among the venue's standing alarms.
+    pub first_out: bool,
+    /// The age of the sample that raised it, in milliseconds, when that came late.
+    pub late_by_ms: Option<u64>,
+    /// The acknowledgement axis.
+    pub ack: Ack,
+}
+
+/// The condition axis of one (rule, device). Each state carries its own times.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub enum Life {
+    /// Nothing is known to be wrong.
+    #[default]
+    Normal,
+    /// The condition holds, not yet for the rule's `for`.
+    Pending {
+        /// Since when.
+        since: Ticks,
+        /// The last reading that showed it.
+        confirmed: Ticks,
+    },
+    /// The condition holds.
+    Active(Box<Standing>),
+    /// The condition is over, not yet for the rule's `keep_for`.
+    Recovering {
+        /// The alarm.
+        standing: Box<Standing>,
+        /// Since when it is over.
+        since: Ticks,
+        /// The last reading that showed it.
+        confirmed: Ticks,
+    },
+    /// The condition is over for good; the latched alarm waits for its reset.
+    Recovered {
+        /// The alarm.
+        standing: Box<Standing>,
+        /// When its condition ended.
+        at: Timestamp,
+    },
+}
+
+/// What can happen to an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stimulus {
+    /// A reading shows that the condition holds.
+    Holds,
+    /// A reading shows that it does not hold, and that `clear` does not either (hysteresis).
+    Lapses,
+    /// A reading shows that it is over.
+    Clears,
+    /// A reading leaves it open.
+    Unknown,
+    /// The deadline of the state has come.
+    Deadline,
+    /// An operator takes it on.
+    Acknowledge,
+    /// An operator resets it.
+    Reset,
+    /// Its rule is gone.
+    RuleRemoved,
+}
+
+/// What a stimulus does to a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// Nothing.
+    Stay,
+    /// The state stays; its evidence is fresh.
+    Confirm,
+    /// Normal → Pending.
+    Pend,
+    /// Pending → Normal, with no alarm made.
+    Lapse,
+    /// Normal, Pending → Active: a new alarm.
+    Raise,
+    /// Recovered → Active: the standing alarm again, unacknowledged.
+    RaiseAgain,
+    /// Recovering → Active, silently: it had not recovered yet.
+    Resume,
+    /// Active → Recovering.
+    BeginRecovery,
+    /// Active, Recovering → Recovered, or → Normal when the rule does not latch.
+    Recover,
+    /// The acknowledgement axis moves.
+    Acknowledge,
+    /// Recovered → Normal.
+    Reset,
+    /// Whatever stands → Normal.
+    Remove,
+    /// An operator's wish that the state does not allow.
+    Refuse,
+}
+
+impl Life {
+    /// The transition table: what `stimulus` does at `now` under `rule`.
+    #[expect(clippy::match_same_arms, reason = "a table is read state by state")]
+    pub fn transition(&self, stimulus: Stimulus, now: Ticks, rule: &RuleDef) -> Transition {
+        use Stimulus as S;
+        let over = |since: Ticks, delay| now.since(since) >= delay;
+        let fresh = |confirmed: Ticks| now.since(confirmed) <= rule.max_gap;
+        match (self, stimulus) {
+            (Life::Normal, S::Holds) if rule.hold.0 == 0 => Transition::Raise,
+            (Life::Normal, S::Holds) => Transition::Pend,
+            (Life::Normal, S::Lapses | S::Clears | S::Unknown | S::Deadline | S::RuleRemoved) => {
+                Transition::Stay
+            }
+            (Life::Normal | Life::Pending { .. }, S::Acknowledge | S::Reset) => Transition::Refuse,
+
+            (Life::Pending { since, .. }, S::Holds) if over(*since, rule.hold) => Transition::Raise,
+            (Life::Pending { .. }, S::Holds) => Transition::Confirm,
+            (Life::Pending { .. }, S::Lapses | S::Clears | S::RuleRemoved) => Transition::Lapse,
+            (Life::Pending { .. }, S::Unknown) => Transition::Stay,
+            (Life::Pending { since, confirmed }, S::Deadline)
+                if over(*since, rule.hold) && fresh(*confirmed) =>
+            {
+                Transition::Raise
+            }
+            (Life::Pending { .. }, S::Deadline) => Transition::Stay,
+
+            (Life::Active(_), S::Clears) if rule.keep_for.0 == 0 => Transition::Recover,
+            (Life::Active(_), S::Clears) => Transition::BeginRecovery,
+            (Life::Active(_), S::Holds | S::Lapses | S::Unknown | S::Deadline) => Transition::Stay,
+
+            (Life::Recovering { .. }, S::Holds | S::Lapses) => Transition::Resume,
+            // Silence proves nothing: the off-delay starts anew. (A danger that is still there after a silence is
+            // raised above all the same: doubt falls on the safe side.)
+            (Life::Recovering { confirmed, .. }, S::Clears) if !fresh(*confirmed) => {
+                Transition::BeginRecovery
+            }
+            (Life::Recovering { since, .. }, S::Clears) if over(*since, rule.keep_for) => Transition::Recover,
+            (Life::Recovering { .. }, S::Clears) => Transition::Confirm,
+            (Life::Recovering { since, confirmed, .. }, S::Deadline)
+                if over(*since, rule.keep_for) && fresh(*confirmed) =>
+            {
+                Transition::Recover
+            }
+            (Life::Recovering { .. }, S::Unknown | S::Deadline) => Transition::Stay,
+
+            (Life::Recovered { .. }, S::Holds) => Transition::RaiseAgain,
+            (Life::Recovered { .. }, S::Reset) => Transition::Reset,
+            (Life::Recovered { .. }, S::Lapses | S::Clears | S::Unknown | S::Deadline) => Transition::Stay,
+
+            (Life::Active(_) | Life::Recovering { .. }, S::Reset) => Transition::Refuse,
+            (Life::Active(_) | Life::Recovering { .. } | Life::Recovered { .. }, S::Acknowledge) => {
+                Transition::Acknowledge
+            }
+            (Life::Active(_) | Life::Recovering { .. } | Life::Recovered { .. }, S::RuleRemoved) => {
+                Transition::Remove
+            }
+        }
+    }
+
+    /// When the state wants its [`Stimulus::Deadline`].
+    pub fn deadline(&self, rule: &RuleDef) -> Option<Ticks> {
+        match self {
+            Life::Pending { since, .. } => Some(since.after(rule.hold)),
+            Life::Recovering { since, .. } => Some(since.after(rule.keep_for)),
+            Life::Normal | Life::Active(_) | Life::Recovered { .. } => None,
+        }
+    }
+
+    /// The alarm, if one stands.
+    pub fn standing(&self) -> Option<&Standing> {
+        match self {
+            Life::Normal | Life::Pending { .. } => None,
+            Life::Active(standing) | Life::Recovering { standing, .. } | Life::Recovered { standing, .. } => {
+                Some(standing)
+            }
+        }
+    }
+
+    /// The alarm, if one stands, to change its acknowledgement.
+    pub fn standing_mut(&mut self) -> Option<&mut Standing> {
+        match self {
+            Life::Normal | Life::Pending { .. } => None,
+            Life::Active(standing) | Life::Recovering { standing, .. } | Life::Recovered { standing, .. } => {
+                Some(standing)
+            }
+        }
+    }
+
+    /// Takes the alarm out, leaving [`Life::Normal`].
+    pub fn take_standing(&mut self) -> Option<Box<Standing>> {
+        match std::mem::take(self) {
+            Life::Normal | Life::Pending { .. } => None,
+            Life::Active(standing) | Life::Recovering { standing, .. } | Life::Recovered { standing, .. } => {
+                Some(standing)
+            }
+        }
+    }
+
+    /// Notes that a reading at `now` confirmed what the state waits for.
+    pub fn confirm(&mut self, now: Ticks) {
+        match self {
+            Life::Pending { confirmed, .. } | Life::Recovering { confirmed, .. } => *confirmed = now,
+            Life::Normal | Life::Active(_) | Life::Recovered { .. } => {}
+        }
+    }
+
+    /// Where the alarm stands, as shown; `None` when there is none.
+    pub fn state(&self) -> Option<AlarmState> {
+        let (active, standing) = match self {
+            Life::Normal | Life::Pending { .. } => return None,
+            Life::Active(standing) | Life::Recovering { standing, .. } => (true, standing),
+            Life::Recovered { standing, .. } => (false, standing),
+        };
+        Some(match (active, &standing.ack) {
+            (true, Ack::Unacknowledged) => AlarmState::ActiveUnacknowledged,
+            (true, Ack::Acknowledged { .. }) => AlarmState::ActiveAcknowledged,
+            (false, Ack::Unacknowledged) => AlarmState::RecoveredUnacknowledged,
+            (false, Ack::Acknowledged { .. }) => AlarmState::RecoveredAcknowledged,
+        })
+    }
+}
+
+/// Where an alarm stands, as shown: condition and acknowledgement together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmState {
+    /// The condition holds; nobody has acknowledged.
+    ActiveUnacknowledged,
+    /// The condition holds; somebody has acknowledged.
+    ActiveAcknowledged,
+    /// The condition is over; it waits for a reset; nobody has acknowledged.
+    RecoveredUnacknowledged,
+    /// The condition is over; it waits for a reset; somebody has acknowledged.
+    RecoveredAcknowledged,
+    /// Its life has ended.
+    Cleared,
+}
+
+impl AlarmState {
+    /// The word used in messages, the API and the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AlarmState::ActiveUnacknowledged => "active_unacknowledged",
+            AlarmState::ActiveAcknowledged => "active_acknowledged",
+            AlarmState::RecoveredUnacknowledged => "recovered_unacknowledged",
+            AlarmState::RecoveredAcknowledged => "recovered_acknowledged",
+            AlarmState::Cleared => "cleared",
+        }
+    }
+}
+
+/// Why an alarm's life ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClearReason {
+    /// Its condition ended and its rule does not latch.
+    Recovered,
+    /// An operator reset it after recovery.
+    Reset(Operator),
+    /// Its rule is gone from the configuration.
+    RuleRemoved,
+}
+
+/// A step in an alarm's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlarmStep {
+    /// The condition came to hold (again, when the alarm was recovered and latched).
+    Raised,
+    /// Somebody took it on.
+    Acknowledged(Operator),
+    /// The condition ended.
+    Recovered,
+    /// Its life ended.
+    Cleared(ClearReason),
+}
+
+impl AlarmStep {
+    /// The event type of CONTRACT's webhook body, for example `alarm.raised`.
+    pub const fn event_type(&self) -> &'static str {
+        match self {
+            AlarmStep::Raised => "alarm.raised",
+            AlarmStep::Acknowledged(_) => "alarm.acknowledged",
+            AlarmStep::Recovered => "alarm.recovered",
+            AlarmStep::Cleared(_) => "alarm.cleared",
+        }
+    }
+
+    /// The step's word in metrics, for example `raised`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            AlarmStep::Raised => "raised",
+            AlarmStep::Acknowledged(_) => "acknowledged",
+            AlarmStep::Recovered => "recovered",
+            AlarmStep::Cleared(_) => "cleared",
+        }
+    }
+
+    /// The operator behind it, if a person made it.
+    pub const fn operator(&self) -> Option<&Operator> {
+        match self {
+            AlarmStep::Acknowledged(operator) | AlarmStep::Cleared(ClearReason::Reset(operator)) => {
+                Some(operator)
+            }
+            AlarmStep::Raised
+            | AlarmStep::Recovered
+            | AlarmStep::Cleared(ClearReason::Recovered | ClearReason::RuleRemoved) => None,
+        }
+    }
+}
+
+/// One step of one alarm with everything a message or record of it needs.
+#[derive(Debug, Clone)]
+pub struct AlarmEvent {
+    /// The event's own id, derived from the input that caused it.
+    pub id: Id,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub step: AlarmStep,
+    /// The alarm after it.
+    pub alarm: AlarmView,
+}
+
+/// An alarm as it stood at one instant.
+#[derive(Debug, Clone)]
+pub struct AlarmView {
+    /// The alarm's id; it keeps it through its life.
+    pub id: Id,
+    /// Its rule.
+    pub rule: Arc<RuleDef>,
+    /// Its device.
+    pub device: Arc<DeviceKey>,
+    /// Where it stands.
+    pub state: AlarmState,
+    /// When it was (last) raised.
+    pub raised_at: Timestamp,
+    /// Who acknowledged it and when.
+    pub ack: Ack,
+    /// When its condition ended, if it has.
+    pub recovered_at: Option<Timestamp>,
+    /// Whether it was the first of its class among its venue's standing alarms.
+    pub first_out: bool,
+    /// The age of the sample that raised it, in milliseconds, when that came late.
+    pub late_by_ms: Option<u64>,
+    /// The device's known points at this step: name and value as shown.
+    pub values: Vec<(String, serde_json::Value)>,
+}

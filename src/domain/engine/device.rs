@@ -1,0 +1,158 @@
+//! A device as the engine keeps it: its present values as a row of slots, and the lives of its alarms.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::alarm::{Life, Stimulus};
+use super::super::definitions::{KindIndex, KindRules};
+use super::super::device::DeviceKey;
+use super::super::kind::{MAX_POINTS, ONLINE, PointSet};
+use super::super::reading::Reading;
+use super::super::rule::{Rule, Truth};
+use super::super::time::{Moment, Timestamp};
+
+/// How far a device's clock may run ahead of the gateway's and still be believed, in milliseconds.
+const MAX_AHEAD_MS: i64 = 60_000;
+
+/// How far behind, in milliseconds: a day. An unset clock (1970) is not a late sample.
+const MAX_BEHIND_MS: i64 = 86_400_000;
+
+/// One device.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Device {
+    pub(super) key: Arc<DeviceKey>,
+    /// Its venue's number in the ledger.
+    pub(super) venue: u32,
+    /// Its kind in the definitions in force; `None` when they do not know it.
+    pub(super) kind: Option<KindIndex>,
+    /// The newest time that the device itself has claimed, never ahead of the gateway's.
+    watermark: Option<Timestamp>,
+    /// The last value of each point; NaN: never heard of.
+    pub(super) slots: Box<[f64]>,
+    /// One for each rule of its kind, in their order.
+    pub(super) lives: Box<[Life]>,
+}
+
+impl Device {
+    pub(super) fn new(
+        key: Arc<DeviceKey>,
+        venue: u32,
+        kind: Option<KindIndex>,
+        rules: Option<&KindRules>,
+    ) -> Device {
+        let slots = rules.map_or_else(Box::default, initial_slots);
+        let lives = rules.map_or_else(Box::default, |rules| {
+            rules.rules.iter().map(|_| Life::Normal).collect()
+        });
+        Device {
+            key,
+            venue,
+            kind,
+            watermark: None,
+            slots,
+            lives,
+        }
+    }
+
+    /// Whether the device is present, as far as known.
+    pub(super) fn online(&self) -> Option<bool> {
+        self.slots
+            .first()
+            .filter(|online| !online.is_nan())
+            .map(|online| *online != 0.0)
+    }
+
+    /// How old the sample is, in milliseconds, when it is no news: the device has sent a newer one before, or the
+    /// broker kept it. `None` when it is news. Of samples that were sent, only a believable device time makes one
+    /// late: the order of arrival never does.
+    pub(super) fn lateness(&self, reading: &Reading<'_>, now: Moment) -> Option<u64> {
+        let at = believable(reading, now);
+        // A status is kept so that whoever subscribes learns it: the last will of a device that is gone counts.
+        let only_online =
+            !reading.points.is_empty() && reading.points.iter().all(|(point, _)| *point == ONLINE);
+        let kept = reading.retained && !only_online;
+        let overtaken = at
+            .zip(self.watermark)
+            .is_some_and(|(at, watermark)| at < watermark);
+        (kept || overtaken).then(|| at.map_or(0, |at| now.wall.since(at).max(0).unsigned_abs()))
+    }
+
+    /// Takes the reading's values over; which points it spoke of.
+    pub(super) fn update(&mut self, reading: &Reading<'_>, now: Moment) -> PointSet {
+        if let Some(at) = believable(reading, now) {
+            // A device time ahead of ours never counts: it would make all that follows look late.
+            self.watermark = Some(at.min(now.wall));
+        }
+        let mut updated = PointSet::EMPTY;
+        for (point, value) in reading.points {
+            if let Some(slot) = self.slots.get_mut(usize::from(point.0)) {
+                *slot = *value;
+                updated = updated.with(*point);
+            }
+        }
+        if let Some(online) = self.slots.first_mut()
+            && !updated.contains(ONLINE)
+        {
+            // Whoever speaks is there, whatever a last will said before.
+            if online.is_nan() || *online < 1.0 {
+                updated = updated.with(ONLINE);
+            }
+            *online = 1.0;
+        }
+        updated
+    }
+
+    /// The present values with the reading's laid over, and which points it spoke of.
+    pub(super) fn as_of(&self, reading: &Reading<'_>) -> ([f64; MAX_POINTS], PointSet) {
+        let mut slots = [f64::NAN; MAX_POINTS];
+        for (slot, value) in slots.iter_mut().zip(&self.slots) {
+            *slot = *value;
+        }
+        let mut updated = PointSet::EMPTY;
+        for (point, value) in reading.points {
+            if let Some(slot) = slots.get_mut(usize::from(point.0)) {
+                *slot = *value;
+                updated = updated.with(*point);
+            }
+        }
+        (slots, updated)
+    }
+}
+
+/// The values of a device that has not spoken yet.
+pub(super) fn initial_slots(rules: &KindRules) -> Box<[f64]> {
+    rules
+        .kind
+        .points
+        .iter()
+        .map(|point| point.default.unwrap_or(f64::NAN))
+        .collect()
+}
+
+fn believable(reading: &Reading<'_>, now: Moment) -> Option<Timestamp> {
+    let at = reading.device_at?;
+    (-MAX_BEHIND_MS..=MAX_AHEAD_MS)
+        .contains(&at.since(now.wall))
+        .then_some(at)
+}
+
+/// What a reading that left `slots` means to a rule whose alarm is in `life`.
+#[inline]
+pub(super) fn observe(rule: &Rule, slots: &[f64], life: &Life) -> Stimulus {
+    match rule.when.evaluate(slots) {
+        Truth::True => Stimulus::Holds,
+        Truth::Unknown => Stimulus::Unknown,
+        Truth::False => match (life, &rule.clear) {
+            // Hysteresis is about ending an alarm; where none stands, `when` alone decides.
+            (Life::Normal | Life::Pending { .. }, _) | (_, None) => Stimulus::Clears,
+            (Life::Active(_) | Life::Recovering { .. } | Life::Recovered { .. }, Some(clear)) => {
+                match clear.evaluate(slots) {
+                    Truth::True => Stimulus::Clears,
+                    Truth::False => Stimulus::Lapses,
+                    Truth::Unknown => Stimulus::Unknown,
+                }
+            }
+        },
+    }
+}

@@ -1,0 +1,343 @@
+//! The core as one state machine: `(state, input, now) → (state, effects)`. Holds no socket, file, clock or
+//! task; makes the alarm events that the gateway then stores, and nothing else makes any.
+
+mod change;
+mod device;
+mod ledger;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use self::device::Device;
+use self::ledger::Ledger;
+pub use self::snapshot::SnapshotError;
+use super::alarm::{AlarmEvent, AlarmState, Stimulus, Transition};
+use super::definitions::{Definitions, DefinitionsHash, KindRules};
+use super::device::{DeviceIndex, DeviceKey};
+use super::id::GatewayHash;
+use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
+use super::reading::{Reading, ReadingKind};
+use super::time::{Moment, Ticks};
+
+/// What the engine wants done. One value is reused from batch to batch.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Alarm events, in order.
+    pub alarms: Vec<AlarmEvent>,
+    /// Rule conditions evaluated, for the counter.
+    pub evaluations: u64,
+}
+
+/// Why an operator's request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No standing alarm has this id.
+    #[error("no standing alarm has this id")]
+    NoSuchAlarm,
+    /// A reset while the condition holds.
+    #[error("the alarm is {}: it can be reset only after its condition has ended", .0.as_str())]
+    StillActive(AlarmState),
+}
+
+/// Devices by presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Presence {
+    /// Heard from, and not reported offline since.
+    pub online: u32,
+    /// Reported offline, by last will or status.
+    pub offline: u32,
+    /// Known only by an `online`-less history.
+    pub unknown: u32,
+}
+
+/// The deterministic core of the gateway.
+#[derive(Debug)]
+pub struct Engine {
+    definitions: Arc<Definitions>,
+    definitions_hash: Option<DefinitionsHash>,
+    devices: Vec<Device>,
+    by_key: HashMap<Arc<DeviceKey>, DeviceIndex>,
+    ledger: Ledger,
+}
+
+impl Engine {
+    /// An engine that knows no definitions and no devices yet.
+    pub fn new(gateway: &str) -> Engine {
+        Engine {
+            definitions: Arc::default(),
+            definitions_hash: None,
+            devices: Vec::new(),
+            by_key: HashMap::new(),
+            ledger: Ledger::new(GatewayHash::of(gateway)),
+        }
+    }
+
+    /// Takes one input at `now`.
+    ///
+    /// # Errors
+    /// Only an operator's input can be refused; every other is total.
+    pub fn handle(&mut self, input: &Input<'_>, now: Moment, effects: &mut Effects) -> Result<(), Refusal> {
+        let outcome = match input {
+            Input::Reading(reading) => {
+                self.read(reading, now, effects);
+                Ok(())
+            }
+            Input::Device(key) => {
+                self.admit(key);
+                Ok(())
+            }
+            Input::Timeout => {
+                self.expire(now, effects);
+                Ok(())
+            }
+            Input::Operator(input) => self.operate(input, now, effects),
+            Input::Definitions(DefinitionsInput { hash, definitions }) => {
+                self.redefine(*hash, definitions, now, effects);
+                Ok(())
+            }
+        };
+        self.ledger.advance();
+        outcome
+    }
+
+    /// The earliest instant at which [`Input::Timeout`] can change anything. It may turn out to change nothing.
+    pub fn next_deadline(&self) -> Option<Ticks> {
+        self.ledger.next_deadline()
+    }
+
+    /// The sequence number that the next input will have.
+    pub const fn next_input(&self) -> u64 {
+        self.ledger.sequence()
+    }
+
+    /// The definitions in force.
+    pub const fn definitions(&self) -> &Arc<Definitions> {
+        &self.definitions
+    }
+
+    /// The hash of the definitions in force; `None` before the first.
+    pub const fn definitions_hash(&self) -> Option<DefinitionsHash> {
+        self.definitions_hash
+    }
+
+    /// The device with this identity, if it has been seen.
+    pub fn find(&self, key: &DeviceKey) -> Option<DeviceIndex> {
+        self.by_key.get(key).copied()
+    }
+
+    /// How many devices have been seen.
+    pub fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Each kind with its devices' presence, counted now.
+    pub fn presence(&self) -> Vec<(&str, Presence)> {
+        let mut counts: Vec<(&str, Presence)> = self
+            .definitions
+            .kinds()
+            .map(|kind| (kind.kind.id.as_str(), Presence::default()))
+            .collect();
+        for device in &self.devices {
+            let Some((_, count)) = device.kind.and_then(|kind| counts.get_mut(usize::from(kind.0))) else {
+                continue;
+            };
+            match device.online() {
+                Some(true) => count.online += 1,
+                Some(false) => count.offline += 1,
+                None => count.unknown += 1,
+            }
+        }
+        counts
+    }
+
+    /// How many alarms stand.
+    pub fn standing_count(&self) -> usize {
+        self.ledger.standing_count()
+    }
+
+    fn admit(&mut self, key: &DeviceKey) {
+        if self.by_key.contains_key(key) {
+            return;
+        }
+        let Ok(index) = u32::try_from(self.devices.len()).map(DeviceIndex) else {
+            return;
+        };
+        let key = Arc::new(key.clone());
+        let venue = self.ledger.venue(&key.venue);
+        let kind = self.definitions.kind_index(&key.kind);
+        let rules = kind.and_then(|kind| self.definitions.kind(kind));
+        self.devices
+            .push(Device::new(Arc::clone(&key), venue, kind, rules));
+        self.by_key.insert(key, index);
+    }
+
+    /// The hot path: no allocation, hash or look-up by name unless an alarm's state moves.
+    fn read(&mut self, reading: &Reading<'_>, now: Moment, effects: &mut Effects) {
+        let Some(device) = self.devices.get_mut(reading.device.slot()) else {
+            return;
+        };
+        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+            return;
+        };
+        match reading.kind {
+            ReadingKind::Live => {}
+            // Recorded by the journal; a self-test or backlog sample says nothing of the present.
+            ReadingKind::Test | ReadingKind::History => return,
+        }
+        if let Some(late_by_ms) = device.lateness(reading, now) {
+            let sample = LateSample {
+                reading,
+                now,
+                late_by_ms,
+            };
+            read_late(&mut self.ledger, device, rules, &sample, effects);
+            return;
+        }
+        let updated = device.update(reading, now);
+        let Device {
+            key,
+            venue,
+            slots,
+            lives,
+            ..
+        } = device;
+        for ((ordinal, life), rule) in (0_u16..).zip(lives.iter_mut()).zip(&rules.rules) {
+            if !rule.depends.intersects(updated) {
+                continue;
+            }
+            effects.evaluations += 1;
+            let stimulus = device::observe(rule, slots, life);
+            let transition = life.transition(stimulus, now.ticks, &rule.def);
+            if transition != Transition::Stay {
+                let subject = ledger::Subject {
+                    device: reading.device,
+                    ordinal,
+                    key,
+                    venue: *venue,
+                    kind: &rules.kind,
+                    rule,
+                    slots,
+                    late_by_ms: None,
+                    operator: None,
+                    now,
+                };
+                self.ledger.apply(transition, life, &subject, effects);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Moment, effects: &mut Effects) {
+        while let Some((index, ordinal)) = self.ledger.take_due(now.ticks) {
+            let Some(device) = self.devices.get_mut(index.slot()) else {
+                continue;
+            };
+            let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+                continue;
+            };
+            let place = usize::from(ordinal);
+            let (Some(life), Some(rule)) = (device.lives.get_mut(place), rules.rules.get(place)) else {
+                continue;
+            };
+            let transition = life.transition(Stimulus::Deadline, now.ticks, &rule.def);
+            if transition == Transition::Stay {
+                // Stale evidence: the next reading decides, not the clock.
+                continue;
+            }
+            let subject = ledger::Subject {
+                device: index,
+                ordinal,
+                key: &device.key,
+                venue: device.venue,
+                kind: &rules.kind,
+                rule,
+                slots: &device.slots,
+                late_by_ms: None,
+                operator: None,
+                now,
+            };
+            self.ledger.apply(transition, life, &subject, effects);
+        }
+    }
+
+    fn operate(&mut self, input: &OperatorInput, now: Moment, effects: &mut Effects) -> Result<(), Refusal> {
+        let (index, ordinal) = self.ledger.find(input.alarm).ok_or(Refusal::NoSuchAlarm)?;
+        let place = usize::from(ordinal);
+        let device = self.devices.get_mut(index.slot()).ok_or(Refusal::NoSuchAlarm)?;
+        let rules = device
+            .kind
+            .and_then(|kind| self.definitions.kind(kind))
+            .ok_or(Refusal::NoSuchAlarm)?;
+        let life = device.lives.get_mut(place).ok_or(Refusal::NoSuchAlarm)?;
+        let rule = rules.rules.get(place).ok_or(Refusal::NoSuchAlarm)?;
+        let stimulus = match input.action {
+            OperatorAction::Acknowledge => Stimulus::Acknowledge,
+            OperatorAction::Reset => Stimulus::Reset,
+        };
+        let transition = life.transition(stimulus, now.ticks, &rule.def);
+        if transition == Transition::Refuse {
+            return Err(life.state().map_or(Refusal::NoSuchAlarm, Refusal::StillActive));
+        }
+        let subject = ledger::Subject {
+            device: index,
+            ordinal,
+            key: &device.key,
+            venue: device.venue,
+            kind: &rules.kind,
+            rule,
+            slots: &device.slots,
+            late_by_ms: None,
+            operator: Some(&input.operator),
+            now,
+        };
+        self.ledger.apply(transition, life, &subject, effects);
+        Ok(())
+    }
+}
+
+/// A sample older than one that its device has sent before.
+struct LateSample<'a> {
+    reading: &'a Reading<'a>,
+    now: Moment,
+    late_by_ms: u64,
+}
+
+/// A late sample may raise, marked as late; it never moves a standing or pending alarm, never clears, and does
+/// not touch the device's present values (DESIGN §4).
+fn read_late(
+    ledger: &mut Ledger,
+    device: &mut Device,
+    rules: &KindRules,
+    sample: &LateSample<'_>,
+    effects: &mut Effects,
+) {
+    let LateSample {
+        reading,
+        now,
+        late_by_ms,
+    } = *sample;
+    let (slots, updated) = device.as_of(reading);
+    let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
+    for ((ordinal, life), rule) in (0_u16..).zip(device.lives.iter_mut()).zip(&rules.rules) {
+        // A rule with an on-delay needs to see the condition hold: one old sample cannot show that.
+        if life.standing().is_some() || rule.def.hold.0 > 0 || !rule.depends.intersects(updated) {
+            continue;
+        }
+        effects.evaluations += 1;
+        if device::observe(rule, slots, life) == Stimulus::Holds {
+            let subject = ledger::Subject {
+                device: reading.device,
+                ordinal,
+                key: &device.key,
+                venue: device.venue,
+                kind: &rules.kind,
+                rule,
+                slots,
+                late_by_ms: Some(late_by_ms),
+                operator: None,
+                now,
+            };
+            ledger.apply(Transition::Raise, life, &subject, effects);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The engine's whole state as bytes, for the checkpoint, and back.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::definitions::{Definitions, DefinitionsHash};
+use super::super::device::DeviceIndex;
+use super::super::id::GatewayHash;
+use super::super::time::Moment;
+use super::Engine;
+use super::device::Device;
+use super::ledger::Ledger;
+
+/// The form of the bytes; a change of any serialised type gets a new number.
+const FORM: u16 = 1;
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    form: u16,
+    sequence: u64,
+    definitions: Option<DefinitionsHash>,
+    devices: &'a [Device],
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    sequence: u64,
+    definitions: Option<DefinitionsHash>,
+    devices: Vec<Device>,
+}
+
+/// Why a snapshot could not be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The bytes are damaged.
+    #[error("the checkpoint cannot be read: {0}")]
+    Damaged(#[from] postcard::Error),
+    /// Another version of ninewatch wrote them in another form.
+    #[error("the checkpoint has form {0}, this version reads form {FORM}: start the version that wrote it")]
+    Form(u16),
+    /// The definitions of that time are not to be had.
+    #[error("the checkpoint names definitions that cannot be had: {0}")]
+    Definitions(String),
+}
+
+impl Engine {
+    /// The state as bytes.
+    ///
+    /// # Errors
+    /// When the state cannot be serialised.
+    pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+        let saved = Saved {
+            form: FORM,
+            sequence: self.next_input(),
+            definitions: self.definitions_hash,
+            devices: &self.devices,
+        };
+        Ok(postcard::to_stdvec(&saved)?)
+    }
+
+    /// The engine that [`Engine::snapshot`] saved. `definitions` finds the definitions with a given hash.
+    ///
+    /// # Errors
+    /// When the bytes are damaged or of another form, or the definitions cannot be had.
+    pub fn restore(
+        gateway: &str,
+        bytes: &[u8],
+        definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
+    ) -> Result<Engine, SnapshotError> {
+        let (form, rest) = postcard::take_from_bytes::<u16>(bytes)?;
+        if form != FORM {
+            return Err(SnapshotError::Form(form));
+        }
+        let loaded: Loaded = postcard::from_bytes(rest)?;
+        let mut engine = Engine::new(gateway);
+        if let Some(hash) = loaded.definitions {
+            engine.definitions = definitions(&hash).map_err(SnapshotError::Definitions)?;
+            engine.definitions_hash = Some(hash);
+        }
+        engine.ledger = Ledger::new(GatewayHash::of(gateway));
+        engine.ledger.set_sequence(loaded.sequence);
+        engine.devices = loaded.devices;
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
+            device.venue = engine.ledger.venue(&device.key.venue);
+            engine.by_key.insert(Arc::clone(&device.key), index);
+        }
+        engine.adopt_all(Moment::default());
+        Ok(engine)
+    }
+}

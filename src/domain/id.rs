@@ -1,0 +1,89 @@
+//! Identifiers derived from (gateway, input sequence, ordinal), never random: a replay of the journal makes
+//! the same alarms and notices again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::time::Timestamp;
+
+/// An alarm, event or notice identifier: 26 characters of Crockford base 32, sorted by time (the ULID form).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(Ulid);
+
+impl Id {
+    /// The id of the `ordinal`-th thing that input `sequence` of `gateway` made, at `at`.
+    pub fn derive(gateway: GatewayHash, sequence: u64, ordinal: u16, at: Timestamp) -> Id {
+        let unique = (u128::from(gateway.0) << 56)
+            | (u128::from(sequence & 0x00FF_FFFF_FFFF) << 16)
+            | u128::from(ordinal);
+        Id(Ulid::from_parts(at.0.max(0).unsigned_abs(), unique))
+    }
+
+    /// The 128 bits, for storage.
+    pub const fn bits(self) -> u128 {
+        self.0.0
+    }
+
+    /// The id with these 128 bits.
+    pub const fn from_bits(bits: u128) -> Id {
+        Id(Ulid(bits))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({})", self.0)
+    }
+}
+
+impl FromStr for Id {
+    type Err = ulid::DecodeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ulid::from_string(text).map(Id)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&self.0)
+        } else {
+            self.0.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+            text.parse().map_err(serde::de::Error::custom)
+        } else {
+            u128::deserialize(deserializer).map(Id::from_bits)
+        }
+    }
+}
+
+/// 24 bits that stand for a gateway's name inside an [`Id`], so that gateways sharing a database do not collide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatewayHash(u32);
+
+impl GatewayHash {
+    /// FNV-1a of the gateway's name, folded to 24 bits: fixed for all time, unlike a hasher of the library's.
+    pub fn of(name: &str) -> GatewayHash {
+        let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        GatewayHash((hash >> 24) ^ (hash & 0x00FF_FFFF))
+    }
+}

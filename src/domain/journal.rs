@@ -1,0 +1,218 @@
+//! The journal's entries: every input of the engine in a compact binary form, and how they are played back.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::alarm::Operator;
+use super::definitions::{Definitions, DefinitionsHash};
+use super::device::{DeviceIndex, DeviceKey};
+use super::engine::{Effects, Engine};
+use super::id::Id;
+use super::kind::PointIndex;
+use super::reading::{Reading, ReadingKind};
+use super::time::{Moment, Timestamp};
+
+/// An input of the engine. Its serialised form is what the journal keeps.
+#[derive(Debug, Clone, Serialize)]
+pub enum Input<'a> {
+    /// A device seen for the first time.
+    Device(&'a DeviceKey),
+    /// A reading.
+    Reading(Reading<'a>),
+    /// Time has passed; a deadline may have come.
+    Timeout,
+    /// An operator acted on an alarm.
+    Operator(&'a OperatorInput),
+    /// Definitions came into force.
+    Definitions(DefinitionsInput<'a>),
+}
+
+/// An operator's action as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorInput {
+    /// The alarm.
+    pub alarm: Id,
+    /// What they ask for.
+    pub action: OperatorAction,
+    /// Who they are.
+    pub operator: Operator,
+}
+
+/// What an operator can do to an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OperatorAction {
+    /// Take it on.
+    Acknowledge,
+    /// End a latched alarm after its recovery.
+    Reset,
+}
+
+/// Definitions as an input: only their hash is journalled, the source is stored beside.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct DefinitionsInput<'a> {
+    /// SHA-256 of the stored source.
+    pub hash: DefinitionsHash,
+    /// The definitions themselves.
+    #[serde(skip)]
+    pub definitions: &'a Arc<Definitions>,
+}
+
+/// What [`Input`] looks like read back. The variants and their fields stand in the same order.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+enum Entry {
+    Device(DeviceKey),
+    Reading {
+        device: DeviceIndex,
+        device_at: Option<Timestamp>,
+        kind: ReadingKind,
+        retained: bool,
+        points: Vec<(PointIndex, f64)>,
+    },
+    Timeout,
+    Operator(OperatorInput),
+    Definitions {
+        hash: DefinitionsHash,
+    },
+}
+
+/// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
+/// the clocks had moved since the one before.
+#[derive(Debug, Default)]
+pub struct Journal {
+    bytes: Vec<u8>,
+    inputs: u32,
+    last: Moment,
+}
+
+impl Journal {
+    /// Appends an input.
+    ///
+    /// # Errors
+    /// When the input cannot be serialised; nothing of it is kept then.
+    pub fn push(&mut self, now: Moment, input: &Input<'_>) -> Result<(), JournalError> {
+        let step = Step {
+            wall: now.wall.0.wrapping_sub(self.last.wall.0),
+            ticks: now.ticks.0.wrapping_sub(self.last.ticks.0),
+        };
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = postcard::to_extend(&(step, input), bytes).map_err(JournalError::Encode)?;
+        self.inputs += 1;
+        self.last = now;
+        Ok(())
+    }
+
+    /// How many inputs it holds.
+    pub const fn inputs(&self) -> u32 {
+        self.inputs
+    }
+
+    /// The moment of the last input.
+    pub const fn last(&self) -> Moment {
+        self.last
+    }
+
+    /// The bytes for the store.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Step {
+    wall: i64,
+    ticks: u64,
+}
+
+/// Why a journal could not be written or played back.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// An input could not be serialised.
+    #[error("an input cannot be written to the journal: {0}")]
+    Encode(#[source] postcard::Error),
+    /// A row is damaged.
+    #[error("input {input} of the journal cannot be read: {source}")]
+    Decode {
+        /// Its sequence number.
+        input: u64,
+        /// What is wrong.
+        #[source]
+        source: postcard::Error,
+    },
+    /// Rows are missing.
+    #[error("the journal goes on with input {found} where {expected} was due: rows are missing")]
+    Gap {
+        /// The input that was due.
+        expected: u64,
+        /// The input that came.
+        found: u64,
+    },
+    /// The definitions of that time are not to be had.
+    #[error("the journal names definitions that cannot be had: {0}")]
+    Definitions(String),
+}
+
+/// Plays one journal row into `engine`. Its effects were recorded in the row's own transaction, so they are
+/// dropped here. `definitions` finds the definitions with a given hash.
+pub fn replay(
+    engine: &mut Engine,
+    first_input: u64,
+    bytes: &[u8],
+    definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
+) -> Result<(), JournalError> {
+    if first_input != engine.next_input() {
+        return Err(JournalError::Gap {
+            expected: engine.next_input(),
+            found: first_input,
+        });
+    }
+    let mut rest = bytes;
+    let mut now = Moment::default();
+    while !rest.is_empty() {
+        let input = engine.next_input();
+        let ((step, entry), tail) = postcard::take_from_bytes::<(Step, Entry)>(rest)
+            .map_err(|source| JournalError::Decode { input, source })?;
+        rest = tail;
+        now.wall.0 = now.wall.0.wrapping_add(step.wall);
+        now.ticks.0 = now.ticks.0.wrapping_add(step.ticks);
+        play(engine, &entry, now, &definitions)?;
+    }
+    Ok(())
+}
+
+fn play(
+    engine: &mut Engine,
+    entry: &Entry,
+    now: Moment,
+    definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
+) -> Result<(), JournalError> {
+    let found;
+    let input = match entry {
+        Entry::Device(key) => Input::Device(key),
+        Entry::Reading {
+            device,
+            device_at,
+            kind,
+            retained,
+            points,
+        } => Input::Reading(Reading {
+            device: *device,
+            device_at: *device_at,
+            kind: *kind,
+            retained: *retained,
+            points,
+        }),
+        Entry::Timeout => Input::Timeout,
+        Entry::Operator(input) => Input::Operator(input),
+        Entry::Definitions { hash } => {
+            found = definitions(hash).map_err(JournalError::Definitions)?;
+            Input::Definitions(DefinitionsInput {
+                hash: *hash,
+                definitions: &found,
+            })
+        }
+    };
+    // A refusal was the operator's answer then; replayed it changes nothing again.
+    let _refused = engine.handle(&input, now, &mut Effects::default());
+    Ok(())
+}

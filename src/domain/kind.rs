@@ -1,0 +1,147 @@
+//! Device kinds and their points: data (`config/kinds.toml`), not code. A kind numbers its points, so that a
+//! reading is a row of `f64` slots and a rule a program over slot numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::text::Text;
+
+/// The most points a kind may have: a set of them is one `u64`.
+pub const MAX_POINTS: usize = 64;
+
+/// The point every kind has first: 1 after any live message or an `online` status, 0 after `offline`.
+pub const ONLINE: PointIndex = PointIndex(0);
+
+/// The name of [`ONLINE`] in rules.
+pub const ONLINE_NAME: &str = "online";
+
+/// A point's number within its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PointIndex(pub u8);
+
+/// A set of points of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PointSet(u64);
+
+impl PointSet {
+    /// No point.
+    pub const EMPTY: PointSet = PointSet(0);
+
+    /// `self` with `point` too.
+    #[must_use]
+    pub const fn with(self, point: PointIndex) -> PointSet {
+        PointSet(self.0 | (1_u64 << (point.0 & 63)))
+    }
+
+    /// Everything in either.
+    #[must_use]
+    pub const fn union(self, other: PointSet) -> PointSet {
+        PointSet(self.0 | other.0)
+    }
+
+    /// Whether the two have a point in common.
+    pub const fn intersects(self, other: PointSet) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether `point` is in it.
+    pub const fn contains(self, point: PointIndex) -> bool {
+        self.0 & (1_u64 << (point.0 & 63)) != 0
+    }
+}
+
+/// What a point's value may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ValueType {
+    /// A number in `unit`; outside `min..=max` it is no reading.
+    Number {
+        /// The unit as shown and exported, for example `%LEL`, `℃`, `W`.
+        unit: String,
+        /// Least credible value.
+        min: f64,
+        /// Greatest credible value.
+        max: f64,
+    },
+    /// True or false.
+    Bool,
+    /// One of these words.
+    Enum {
+        /// The words; a value is stored as its place in this list.
+        values: Vec<String>,
+    },
+}
+
+/// One measured quantity of a kind, as written in `kinds.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointDef {
+    /// Its name in payloads, rules, metrics and the API.
+    pub id: String,
+    /// What its value may be.
+    pub value: ValueType,
+    /// The slot value before the device has said anything of this point (a detector that sends no `state` is
+    /// taken as `normal`). Without it the point is unknown until first heard.
+    pub default: Option<f64>,
+    /// Its name for people.
+    pub title: Text,
+}
+
+/// A device kind, as written in `kinds.toml`, with `online` put in front of its points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kind {
+    /// Its name in topics, rules and metrics, for example `gas_detector`.
+    pub id: String,
+    /// Its name for people.
+    pub title: Text,
+    /// Its points; [`ONLINE`] is the first.
+    pub points: Vec<PointDef>,
+}
+
+impl Kind {
+    /// A kind with these points behind the built-in `online`. At most [`MAX_POINTS`]` - 1` points; the
+    /// configuration loader reports more, here the rest is left out.
+    pub fn new(id: String, title: Text, points: Vec<PointDef>) -> Kind {
+        let online = PointDef {
+            id: ONLINE_NAME.to_owned(),
+            value: ValueType::Bool,
+            default: None,
+            title: Text {
+                zh: "在线".to_owned(),
+                en: "Online".to_owned(),
+            },
+        };
+        let points = std::iter::once(online).chain(points).take(MAX_POINTS).collect();
+        Kind { id, title, points }
+    }
+
+    /// The point called `id`.
+    pub fn point(&self, id: &str) -> Option<(PointIndex, &PointDef)> {
+        self.points().find(|(_, point)| point.id == id)
+    }
+
+    /// The point with this number.
+    pub fn point_at(&self, index: PointIndex) -> Option<&PointDef> {
+        self.points.get(usize::from(index.0))
+    }
+
+    /// All points with their numbers.
+    pub fn points(&self) -> impl Iterator<Item = (PointIndex, &PointDef)> {
+        (0_u8..).map(PointIndex).zip(&self.points)
+    }
+}
+
+impl PointDef {
+    /// The slot value `value` as a person or a JSON reader expects it: a number, `true`/`false`, or the word.
+    pub fn shown(&self, value: f64) -> serde_json::Value {
+        match &self.value {
+            ValueType::Number { .. } => serde_json::json!(value),
+            ValueType::Bool => serde_json::json!(value != 0.0),
+            ValueType::Enum { values } => {
+                let word = values
+                    .iter()
+                    .enumerate()
+                    .find(|(place, _)| (*place as f64 - value).abs() < 0.5);
+                word.map_or(serde_json::Value::Null, |(_, word)| serde_json::json!(word))
+            }
+        }
+    }
+}

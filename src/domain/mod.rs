@@ -1,0 +1,18 @@
+//! The pure core: everything that decides. It imports nothing of the crate outside `domain`, and no
+//! runtime, socket, file, SQL or clock. `(state, input, now) → (state, effects)`.
+
+pub mod alarm;
+pub mod definitions;
+pub mod device;
+pub mod engine;
+pub mod id;
+pub mod journal;
+pub mod kind;
+pub mod notice;
+pub mod profile;
+pub mod reading;
+pub mod registry;
+pub mod route;
+pub mod rule;
+pub mod text;
+pub mod time;

@@ -1,0 +1,87 @@
+//! What is known of venues and devices beyond their messages: names, addresses, kinds of venue.
+
+use std::collections::HashMap;
+
+use super::device::DeviceKey;
+
+/// A place with people in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Venue {
+    /// Its id, as in topics.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// One of the nine kinds or a configured one, for example `restaurant`.
+    pub kind: String,
+    /// Where it is.
+    pub address: String,
+}
+
+/// A device that someone has registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredDevice {
+    /// Its identity.
+    pub key: DeviceKey,
+    /// Its name for people, for example where in the venue it hangs.
+    pub name: String,
+}
+
+/// The venues and devices of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    venues: HashMap<String, Venue>,
+    devices: HashMap<DeviceKey, RegisteredDevice>,
+    /// (kind, device id) → venue, for profiles whose topics do not name the venue.
+    by_id: HashMap<(String, String), DeviceKey>,
+}
+
+impl Registry {
+    /// A registry of these venues and devices. Of two with one id the later counts; the loader reports them.
+    pub fn new(venues: Vec<Venue>, devices: Vec<RegisteredDevice>) -> Registry {
+        let by_id = devices
+            .iter()
+            .map(|device| {
+                (
+                    (device.key.kind.clone(), device.key.device.clone()),
+                    device.key.clone(),
+                )
+            })
+            .collect();
+        Registry {
+            venues: venues
+                .into_iter()
+                .map(|venue| (venue.id.clone(), venue))
+                .collect(),
+            devices: devices
+                .into_iter()
+                .map(|device| (device.key.clone(), device))
+                .collect(),
+            by_id,
+        }
+    }
+
+    /// The venue with this id.
+    pub fn venue(&self, id: &str) -> Option<&Venue> {
+        self.venues.get(id)
+    }
+
+    /// The registered device with this identity.
+    pub fn device(&self, key: &DeviceKey) -> Option<&RegisteredDevice> {
+        self.devices.get(key)
+    }
+
+    /// The identity of the registered device of `kind` with this id, whatever its venue.
+    pub fn find(&self, kind: &str, device: &str) -> Option<&DeviceKey> {
+        self.by_id.get(&(kind.to_owned(), device.to_owned()))
+    }
+
+    /// All venues, in no particular order.
+    pub fn venues(&self) -> impl Iterator<Item = &Venue> {
+        self.venues.values()
+    }
+
+    /// All registered devices, in no particular order.
+    pub fn devices(&self) -> impl Iterator<Item = &RegisteredDevice> {
+        self.devices.values()
+    }
+}

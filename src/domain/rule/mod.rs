@@ -1,0 +1,178 @@
+//! Rules: what is written (`RuleDef`), what is checked and compiled (`Rule`), and how conditions are decided.
+
+#[cfg(test)]
+mod bounds_tests;
+mod check;
+mod compile;
+mod condition;
+mod emit;
+mod error;
+mod parse;
+mod program;
+#[cfg(test)]
+mod property_tests;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::compile::compile;
+pub use self::error::ExpressionError;
+pub use self::program::{Program, Truth};
+pub use self::scan::MAX_SOURCE_BYTES;
+
+use super::kind::{Kind, PointSet};
+use super::text::Text;
+use super::time::Millis;
+
+/// How long evidence counts for a rule that does not say (`max_gap`).
+pub const DEFAULT_MAX_GAP: Millis = Millis(300_000);
+
+/// What sort of event an alarm is (`domain/terms` of the field: 报警, 预警, 故障, 隐患).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// 报警: the hazard is present.
+    Alarm,
+    /// 预警: moving towards the set point, or a lesser level.
+    Warning,
+    /// 故障: a device or line cannot do its job.
+    Fault,
+    /// 隐患: raises risk without an event.
+    Hazard,
+}
+
+impl Class {
+    /// Every class, in order of urgency.
+    pub const ALL: [Class; 4] = [Class::Alarm, Class::Warning, Class::Fault, Class::Hazard];
+
+    /// The word used in configuration, messages and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::Alarm => "alarm",
+            Class::Warning => "warning",
+            Class::Fault => "fault",
+            Class::Hazard => "hazard",
+        }
+    }
+}
+
+/// How fast someone has to act (ISA-18.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// At once.
+    Critical,
+    /// Within minutes.
+    High,
+    /// Within the shift.
+    Medium,
+    /// When convenient.
+    Low,
+}
+
+impl Priority {
+    /// Every priority, most urgent first.
+    pub const ALL: [Priority; 4] = [
+        Priority::Critical,
+        Priority::High,
+        Priority::Medium,
+        Priority::Low,
+    ];
+
+    /// The word used in configuration, messages and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Priority::Critical => "critical",
+            Priority::High => "high",
+            Priority::Medium => "medium",
+            Priority::Low => "low",
+        }
+    }
+}
+
+/// A rule as written in a rules file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleDef {
+    /// Its name; a rule is the same rule by this through every edit.
+    pub id: String,
+    /// The device kind it watches.
+    pub on: String,
+    /// CEL: the condition.
+    pub when: String,
+    /// CEL: when the condition counts as over; without it, when `when` is false.
+    pub clear: Option<String>,
+    /// On-delay: the condition must hold this long.
+    #[serde(rename = "for")]
+    pub hold: Millis,
+    /// Off-delay: `clear` must hold this long.
+    pub keep_for: Millis,
+    /// How old the last confirming reading may be when a delay ends; older evidence neither raises nor clears.
+    pub max_gap: Millis,
+    /// Sort of event.
+    pub class: Class,
+    /// Urgency.
+    pub priority: Priority,
+    /// Whether the alarm stays after recovery until someone resets it.
+    pub latch: bool,
+    /// What it is called in messages.
+    pub title: Text,
+    /// The only route that may tell of it; without it, every route that matches.
+    pub notify: Option<String>,
+}
+
+/// A rule checked against its kind and compiled.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// As written.
+    pub def: Arc<RuleDef>,
+    /// `when`, compiled.
+    pub when: Program,
+    /// `clear`, compiled; `None` means `!when`.
+    pub clear: Option<Program>,
+    /// The points that either reads: a reading without any of them cannot change the outcome.
+    pub depends: PointSet,
+}
+
+/// Which part of a rule an [`ExpressionError`] speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleField {
+    /// The `when` condition.
+    When,
+    /// The `clear` condition.
+    Clear,
+}
+
+impl Rule {
+    /// Checks and compiles `def` against `kind`; every error of both conditions at once.
+    pub fn compile(def: &RuleDef, kind: &Kind) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
+        let when = compile(&def.when, kind);
+        let clear = def
+            .clear
+            .as_deref()
+            .map(|source| compile(source, kind))
+            .transpose();
+        match (when, clear) {
+            (Ok(when), Ok(clear)) => {
+                let depends = clear
+                    .as_ref()
+                    .map_or(PointSet::EMPTY, Program::depends)
+                    .union(when.depends());
+                Ok(Rule {
+                    def: Arc::new(def.clone()),
+                    when,
+                    clear,
+                    depends,
+                })
+            }
+            (when, clear) => {
+                let when = when.err().map(|error| (RuleField::When, error));
+                let clear = clear.err().map(|error| (RuleField::Clear, error));
+                Err(when.into_iter().chain(clear).collect())
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Instants as the core sees them. It never reads a clock: `clock.rs` makes a [`Moment`] and hands it in.
+
+use serde::{Deserialize, Serialize};
+
+/// A wall-clock instant: milliseconds since 1970-01-01T00:00:00Z. For display, records and device clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// RFC 3339 in UTC with milliseconds, for example `2026-01-01T00:00:00.000Z`.
+    pub fn to_rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |at| format!("{at:.3}"))
+    }
+
+    /// Milliseconds from `earlier` to `self`; negative when `earlier` is the later one.
+    pub const fn since(self, earlier: Timestamp) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Gateway time: milliseconds that only ever go forward, across restarts too. Every timer runs on it, so a
+/// wall-clock jump neither fires nor holds one (DESIGN §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticks(pub u64);
+
+impl Ticks {
+    /// `self` plus `duration`, saturating.
+    #[must_use]
+    pub const fn after(self, duration: Millis) -> Ticks {
+        Ticks(self.0.saturating_add(duration.0))
+    }
+
+    /// Time from `earlier` to `self`; zero when `earlier` is the later one.
+    pub const fn since(self, earlier: Ticks) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A length of time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// No time at all.
+    pub const ZERO: Millis = Millis(0);
+}
+
+/// One instant on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Moment {
+    /// What the wall clock said.
+    pub wall: Timestamp,
+    /// What gateway time said.
+    pub ticks: Ticks,
+}

@@ -1,0 +1,118 @@
+//! The open batch: what a run of inputs has caused so far, until the writer takes it. Knows when it is time.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::journal::Journal;
+use crate::domain::time::Moment;
+use crate::handoff::{AlarmCommit, Batch, DeadLetter, OperatorAnswer, Receipt, StoredDefinitions};
+
+/// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
+/// the writer never holds the acknowledgements of more than a blink.
+pub(super) const MAX_MESSAGES: usize = 4096;
+
+/// How long a batch without any alarm gathers company: an fsync a message costs four times the processor time
+/// of one shared, and telemetry can wait a millisecond for its PUBACK.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// The batch that inputs go into.
+#[derive(Debug, Default)]
+pub(super) struct OpenBatch {
+    pub(super) journal: Journal,
+    first_input: u64,
+    alarms: Vec<AlarmCommit>,
+    dead_letters: Vec<DeadLetter>,
+    definitions: Option<StoredDefinitions>,
+    checkpoint: Option<Vec<u8>>,
+    receipts: Vec<Receipt>,
+    answers: Vec<OperatorAnswer>,
+    messages: usize,
+    opened: Option<Instant>,
+    urgent: bool,
+}
+
+impl OpenBatch {
+    /// An empty batch whose first input will have this sequence number.
+    pub(super) fn new(first_input: u64) -> OpenBatch {
+        OpenBatch {
+            first_input,
+            ..OpenBatch::default()
+        }
+    }
+
+    /// Notes that something is in it since `now`.
+    pub(super) fn open(&mut self, now: Instant) {
+        self.opened.get_or_insert(now);
+    }
+
+    /// A message is in it whose `receipt` goes out with the commit.
+    pub(super) fn message(&mut self, receipt: Option<Receipt>) {
+        self.messages += 1;
+        self.receipts.extend(receipt);
+    }
+
+    /// An alarm event: it waits for nobody.
+    pub(super) fn alarm(&mut self, alarm: AlarmCommit) {
+        self.alarms.push(alarm);
+        self.urgent = true;
+    }
+
+    /// A message, or a part of one, that could not be used.
+    pub(super) fn dead_letter(&mut self, letter: DeadLetter) {
+        self.dead_letters.push(letter);
+    }
+
+    /// An operator waits for the commit.
+    pub(super) fn answer(&mut self, answer: OperatorAnswer) {
+        self.answers.push(answer);
+        self.urgent = true;
+    }
+
+    /// Definitions that the journal names.
+    pub(super) fn definitions(&mut self, definitions: StoredDefinitions) {
+        self.definitions = Some(definitions);
+        self.urgent = true;
+    }
+
+    /// The engine's state after everything in it.
+    pub(super) fn checkpoint(&mut self, state: Vec<u8>) {
+        self.checkpoint = Some(state);
+        self.urgent = true;
+    }
+
+    /// Whether it takes another run of messages.
+    pub(super) const fn has_room(&self) -> bool {
+        self.messages < MAX_MESSAGES
+    }
+
+    /// When it should go to the writer; `None` while it is empty.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let opened = self.opened?;
+        Some(if self.urgent || !self.has_room() {
+            opened
+        } else {
+            opened + GATHER
+        })
+    }
+
+    /// The batch for the writer, closed at `now`.
+    pub(super) fn close(self, now: Moment) -> Batch {
+        // A checkpoint without inputs still says when it was made: the next run's clock goes on from there.
+        let last = if self.journal.inputs() == 0 {
+            now
+        } else {
+            self.journal.last()
+        };
+        Batch {
+            first_input: self.first_input,
+            inputs: self.journal.inputs(),
+            last,
+            journal: self.journal.into_bytes(),
+            alarms: self.alarms,
+            dead_letters: self.dead_letters,
+            definitions: self.definitions,
+            checkpoint: self.checkpoint,
+            receipts: self.receipts,
+            answers: self.answers,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The one task that owns the engine: receive → decode → step → hand the batch to the writer. Decides nothing:
+//! the decoder and the engine do. Waits for no disk: the writer is another thread.
+
+mod batch;
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use self::batch::OpenBatch;
+use crate::clock::{self, Clock};
+use crate::domain::definitions::Definitions;
+use crate::domain::device::DeviceIndex;
+use crate::domain::engine::{Effects, Engine, SnapshotError};
+use crate::domain::journal::{DefinitionsInput, Input, JournalError};
+use crate::domain::notice::{AlarmBody, EventBody};
+use crate::domain::profile::Reject;
+use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
+use crate::domain::reading::Reading;
+use crate::domain::registry::Registry;
+use crate::domain::route::{self, Route};
+use crate::domain::time::Moment;
+use crate::handoff::{
+    AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorRequest, StoredDefinitions, Work,
+};
+use crate::metrics::Metrics;
+
+/// Inputs between two checkpoints: bounds the replay at the next start.
+const CHECKPOINT_INPUTS: u64 = 200_000;
+
+/// How often the gauges that cost a walk over all devices are set.
+const CENSUS: Duration = Duration::from_secs(5);
+
+/// Why the gateway's task ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The writer is gone: nothing can be made durable, so nothing may be acknowledged.
+    #[error("the store's writer has ended: nothing more can be made durable")]
+    WriterEnded,
+    /// An input could not be journalled.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The checkpoint could not be made.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A message body or the definitions could not be put into JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What the gateway needs to know to put an alarm into words and on its way.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The gateway's name.
+    pub id: String,
+    /// Where officers reach the API.
+    pub public_url: String,
+    /// The most devices taken in.
+    pub max_devices: usize,
+    /// Names and addresses.
+    pub registry: Registry,
+    /// Who is told of what.
+    pub routes: Vec<Route>,
+    /// The definitions that the configuration wants in force.
+    pub definitions: Arc<Definitions>,
+}
+
+/// Where the gateway's inputs come from and its batches go.
+#[derive(Debug)]
+pub struct Lines {
+    /// Runs of messages.
+    pub envelopes: mpsc::Receiver<Vec<Envelope>>,
+    /// What operators ask for.
+    pub operators: mpsc::Receiver<OperatorRequest>,
+    /// The writer.
+    pub work: mpsc::Sender<Work>,
+}
+
+/// The owner of the engine.
+#[derive(Debug)]
+pub struct Gateway {
+    engine: Engine,
+    decoder: Decoder,
+    surroundings: Surroundings,
+    clock: Clock,
+    metrics: Metrics,
+    /// A counter for each kind, in the decoder's order.
+    readings: Vec<IntCounter>,
+    effects: Effects,
+    open: OpenBatch,
+    checkpoint_due: u64,
+}
+
+impl Gateway {
+    /// A gateway that goes on from `engine`'s state.
+    pub fn new(
+        engine: Engine,
+        decoder: Decoder,
+        surroundings: Surroundings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Gateway {
+        let kinds = &surroundings.definitions.source().kinds;
+        let readings = kinds.iter().map(|kind| metrics.readings(&kind.id)).collect();
+        let open = OpenBatch::new(engine.next_input());
+        let checkpoint_due = engine.next_input() + CHECKPOINT_INPUTS;
+        Gateway {
+            engine,
+            decoder,
+            surroundings,
+            clock,
+            metrics,
+            readings,
+            effects: Effects::default(),
+            open,
+            checkpoint_due,
+        }
+    }
+
+    /// The MQTT filters to subscribe to.
+    pub fn subscriptions(&self) -> Vec<String> {
+        self.decoder.subscriptions()
+    }
+
+    /// Runs until the envelopes' senders are gone, then hands over the rest with a checkpoint.
+    ///
+    /// # Errors
+    /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
+    /// still has it.
+    pub async fn run(mut self, mut lines: Lines) -> Result<(), GatewayError> {
+        self.adopt_definitions()?;
+        let mut census = Instant::from_std(clock::monotonic());
+        loop {
+            let due = self.open.due().map(Instant::from_std);
+            let room = self.open.has_room();
+            tokio::select! {
+                biased;
+                permit = due_permit(&lines.work, due) => {
+                    let permit = permit?;
+                    permit.send(self.close_batch()?);
+                }
+                // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
+                Some(request) = lines.operators.recv(), if room => self.operate(request)?,
+                () = until(self.deadline()), if room => self.expire()?,
+                run = lines.envelopes.recv(), if room => match run {
+                    Some(run) => {
+                        self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
+                        self.receive(run)?;
+                    }
+                    None => break,
+                },
+                () = sleep_until(census) => {
+                    self.count_devices();
+                    census = Instant::from_std(clock::monotonic()) + CENSUS;
+                }
+            }
+        }
+        self.checkpoint_due = 0;
+        let last = self.close_batch()?;
+        lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
+    }
+
+    /// Puts the configured definitions in force when others were, as the first input of this run.
+    fn adopt_definitions(&mut self) -> Result<(), GatewayError> {
+        let definitions = Arc::clone(&self.surroundings.definitions);
+        let (source, hash) = definitions.source().stored()?;
+        if self.engine.definitions_hash() == Some(hash) {
+            return Ok(());
+        }
+        self.open.definitions(StoredDefinitions { hash, source });
+        let input = Input::Definitions(DefinitionsInput {
+            hash,
+            definitions: &definitions,
+        });
+        let now = self.clock.now();
+        self.step(now, &input)?;
+        self.collect()
+    }
+
+    /// Takes a run of messages through decoder and engine.
+    fn receive(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
+        self.open.open(clock::monotonic());
+        // One message of each run is timed: two clock reads a message would cost as much as the rules.
+        let mut timed = true;
+        for envelope in run {
+            let receipt = envelope.receipt;
+            self.take(envelope, timed)?;
+            self.open.message(receipt);
+            timed = false;
+        }
+        self.collect()
+    }
+
+    fn take(&mut self, envelope: Envelope, timed: bool) -> Result<(), GatewayError> {
+        let now = envelope.received;
+        if let Some(bytes) = envelope.oversize {
+            self.bury(envelope, Reject::TooLarge(bytes));
+            return Ok(());
+        }
+        let topic = match self.decoder.resolve(&envelope.topic) {
+            Ok(Resolved::Device(topic)) => topic,
+            Ok(Resolved::Ignored) => return Ok(()),
+            Err(reject) => {
+                self.bury(envelope, reject);
+                return Ok(());
+            }
+        };
+        let device = match self.device(topic, now)? {
+            Ok(device) => device,
+            Err(reject) => {
+                self.bury(envelope, reject);
+                return Ok(());
+            }
+        };
+        let started = timed.then(clock::monotonic);
+        let kind = self.decoder.kind(topic);
+        let decoded = self.decoder.decode(topic, &envelope.payload);
+        let decoded_at = timed.then(clock::monotonic);
+        let reject = decoded.reject;
+        if decoded.usable {
+            let input = Input::Reading(Reading {
+                device,
+                device_at: decoded.device_at,
+                kind: decoded.kind,
+                retained: envelope.retained,
+                points: decoded.points,
+            });
+            self.open.journal.push(now, &input)?;
+            // Only an operator's input can be refused.
+            let _never_refused = self.engine.handle(&input, now, &mut self.effects);
+            if let Some(counter) = self.readings.get(kind) {
+                counter.inc();
+            }
+        }
+        if let (Some(started), Some(decoded_at)) = (started, decoded_at) {
+            self.metrics
+                .decode_seconds
+                .observe((decoded_at - started).as_secs_f64());
+            self.metrics
+                .evaluate_seconds
+                .observe(decoded_at.elapsed().as_secs_f64());
+        }
+        if let Some(reject) = reject {
+            self.bury(envelope, reject);
+        }
+        Ok(())
+    }
+
+    /// The engine's index of the topic's device; takes it in at first sight.
+    fn device(&mut self, topic: TopicId, now: Moment) -> Result<Result<DeviceIndex, Reject>, GatewayError> {
+        if let Some(device) = self.decoder.device(topic) {
+            return Ok(Ok(device));
+        }
+        let key = self.decoder.key(topic).clone();
+        if self.engine.find(&key).is_none() {
+            if self.engine.device_count() >= self.surroundings.max_devices {
+                return Ok(Err(Reject::TooManyDevices));
+            }
+            self.step(now, &Input::Device(&key))?;
+        }
+        Ok(match self.engine.find(&key) {
+            Some(device) => {
+                self.decoder.bind(topic, device);
+                Ok(device)
+            }
+            None => Err(Reject::TooManyDevices),
+        })
+    }
+
+    fn operate(&mut self, request: OperatorRequest) -> Result<(), GatewayError> {
+        self.open.open(clock::monotonic());
+        let now = self.clock.now();
+        let input = Input::Operator(&request.input);
+        self.open.journal.push(now, &input)?;
+        let outcome = self.engine.handle(&input, now, &mut self.effects);
+        self.open.answer(OperatorAnswer {
+            to: request.answer,
+            outcome,
+        });
+        self.collect()
+    }
+
+    fn expire(&mut self) -> Result<(), GatewayError> {
+        let now = self.clock.now();
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now.ticks)
+        {
+            self.step(now, &Input::Timeout)?;
+            self.collect()?;
+        }
+        Ok(())
+    }
+
+    /// Journals an input that cannot be refused, and steps the engine.
+    fn step(&mut self, now: Moment, input: &Input<'_>) -> Result<(), GatewayError> {
+        self.open.open(clock::monotonic());
+        self.open.journal.push(now, input)?;
+        let _never_refused = self.engine.handle(input, now, &mut self.effects);
+        Ok(())
+    }
+
+    /// Puts what the engine wants done into the open batch.
+    fn collect(&mut self) -> Result<(), GatewayError> {
+        self.metrics
+            .rule_evaluations
+            .inc_by(std::mem::take(&mut self.effects.evaluations));
+        let around = &self.surroundings;
+        for event in self.effects.alarms.drain(..) {
+            let targets = route::targets(&around.routes, &event.alarm);
+            let targets = targets.into_iter().map(str::to_owned).collect();
+            let alarm_body = AlarmBody::new(&event.alarm, &around.registry);
+            let alarm = serde_json::to_string(&alarm_body)?;
+            let body = EventBody::new(&event, &alarm_body, &around.id, &around.public_url);
+            let body = serde_json::to_string(&body)?;
+            self.open.alarm(AlarmCommit {
+                event,
+                alarm,
+                body,
+                targets,
+            });
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, envelope: Envelope, reject: Reject) {
+        self.metrics.dead_letter(&reject);
+        self.open.dead_letter(DeadLetter {
+            at: envelope.received.wall,
+            topic: envelope.topic,
+            payload: envelope.payload,
+            reject,
+        });
+    }
+
+    fn close_batch(&mut self) -> Result<Work, GatewayError> {
+        if self.engine.next_input() >= self.checkpoint_due {
+            self.open.checkpoint(self.engine.snapshot()?);
+            self.checkpoint_due = self.engine.next_input() + CHECKPOINT_INPUTS;
+        }
+        let next = OpenBatch::new(self.engine.next_input());
+        Ok(Work::Batch(Box::new(
+            std::mem::replace(&mut self.open, next).close(self.clock.now()),
+        )))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let wait = self.clock.until(self.engine.next_deadline()?);
+        Some(Instant::from_std(clock::monotonic()) + wait)
+    }
+
+    fn count_devices(&self) {
+        for (kind, presence) in self.engine.presence() {
+            self.metrics
+                .devices(kind, "online")
+                .set(i64::from(presence.online));
+            self.metrics
+                .devices(kind, "offline")
+                .set(i64::from(presence.offline));
+            self.metrics
+                .devices(kind, "unknown")
+                .set(i64::from(presence.unknown));
+        }
+    }
+}
+
+/// A place in the writer's queue, once the batch is due.
+async fn due_permit(
+    work: &mpsc::Sender<Work>,
+    due: Option<Instant>,
+) -> Result<mpsc::Permit<'_, Work>, GatewayError> {
+    match due {
+        None => pending().await,
+        Some(due) => {
+            // The runtime's timer rounds up to a millisecond; an alarm does not wait for that.
+            if due > Instant::from_std(clock::monotonic()) {
+                sleep_until(due).await;
+            }
+            work.reserve().await.map_err(|_| GatewayError::WriterEnded)
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        None => pending().await,
+        Some(deadline) => sleep_until(deadline).await,
+    }
+}

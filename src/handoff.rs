@@ -1,0 +1,152 @@
+//! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, batches from the
+//! gateway to the store, receipts back to ingest, reports from notify to the store. Data only, no behaviour.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::domain::alarm::AlarmEvent;
+use crate::domain::definitions::DefinitionsHash;
+use crate::domain::engine::Refusal;
+use crate::domain::journal::OperatorInput;
+use crate::domain::profile::Reject;
+use crate::domain::time::{Moment, Timestamp};
+
+/// What came off the wire. Nobody has looked into the payload yet.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// The topic it was published on.
+    pub topic: String,
+    /// Its bytes; empty when `oversize`.
+    pub payload: Bytes,
+    /// When it was read from the socket.
+    pub received: Moment,
+    /// The broker says that it may have been delivered before.
+    pub duplicate: bool,
+    /// It is the topic's retained message, not news.
+    pub retained: bool,
+    /// How many bytes the payload had, when that was over the limit and it was not kept.
+    pub oversize: Option<usize>,
+    /// What is owed to the broker once everything it caused is durable; `None` at QoS 0.
+    pub receipt: Option<Receipt>,
+}
+
+/// An acknowledgement owed to the broker. Void once the connection it came over has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The connection it belongs to, counted from 1.
+    pub connection: u32,
+    /// The MQTT packet identifier.
+    pub packet_id: u16,
+}
+
+/// A message that could not be used, or not wholly.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// When it came.
+    pub at: Timestamp,
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes, as far as they were kept.
+    pub payload: Bytes,
+    /// Why it is here.
+    pub reject: Reject,
+}
+
+/// An alarm event ready to be stored.
+#[derive(Debug)]
+pub struct AlarmCommit {
+    /// The event.
+    pub event: AlarmEvent,
+    /// The alarm after it as the API shows it: a JSON object.
+    pub alarm: String,
+    /// The whole event as targets get it: a JSON object.
+    pub body: String,
+    /// The targets that are owed it.
+    pub targets: Vec<String>,
+}
+
+/// An answer to an operator, given once what it caused is durable.
+#[derive(Debug)]
+pub struct OperatorAnswer {
+    /// Where the operator waits.
+    pub to: oneshot::Sender<Result<(), Refusal>>,
+    /// What to tell them.
+    pub outcome: Result<(), Refusal>,
+}
+
+/// Everything that a run of inputs caused: one transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The engine's sequence number of the first journalled input.
+    pub first_input: u64,
+    /// How many inputs `journal` holds.
+    pub inputs: u32,
+    /// The inputs, encoded ([`crate::domain::journal`]). Empty when nothing reached the engine.
+    pub journal: Vec<u8>,
+    /// The moment of the last input.
+    pub last: Moment,
+    /// The alarm events, in order.
+    pub alarms: Vec<AlarmCommit>,
+    /// What could not be used.
+    pub dead_letters: Vec<DeadLetter>,
+    /// A source of definitions that a journal entry names by hash.
+    pub definitions: Option<StoredDefinitions>,
+    /// The engine's whole state after this batch, when it is time for a checkpoint.
+    pub checkpoint: Option<Vec<u8>>,
+    /// What to release to the broker after the commit, in receive order (MQTT-4.6.0-2).
+    pub receipts: Vec<Receipt>,
+    /// Whom to answer after the commit.
+    pub answers: Vec<OperatorAnswer>,
+}
+
+/// A source of definitions under its hash.
+#[derive(Debug, Clone)]
+pub struct StoredDefinitions {
+    /// SHA-256 of `source`.
+    pub hash: DefinitionsHash,
+    /// The source as JSON.
+    pub source: String,
+}
+
+/// What an operator asks of the gateway.
+#[derive(Debug)]
+pub struct OperatorRequest {
+    /// Who wants what done to which alarm.
+    pub input: OperatorInput,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// How an attempt to deliver a notice ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The target has it.
+    Delivered,
+    /// It failed; the next attempt is due then.
+    Retry {
+        /// What went wrong, without secrets.
+        error: String,
+        /// When to try again.
+        due_at: Timestamp,
+    },
+}
+
+/// One delivery: an attempt to send a notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryReport {
+    /// The outbox row.
+    pub notice: i64,
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: DeliveryOutcome,
+}
+
+/// What the writer thread is given to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Commit a batch, then release its receipts and answers.
+    Batch(Box<Batch>),
+    /// Record an attempt to deliver.
+    Delivery(DeliveryReport),
+}

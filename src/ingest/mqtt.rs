@@ -1,0 +1,392 @@
+//! An MQTT 3.1.1 session on a byte stream: handshake, subscription, messages in, acknowledgements out in receive
+//! order. Packets and codec are `rumqttc`'s; the loop is ours (docs/decisions/0001-mqtt-session.md). Never reconnects.
+
+use std::future::pending;
+use std::io;
+
+use bytes::BytesMut;
+use prometheus::IntCounter;
+use rumqttc::{ConnAck, SubAck, Subscribe, SubscribeFilter, SubscribeReasonCode};
+use rumqttc::{Connect, ConnectReturnCode, Disconnect, Login, PingReq, PubAck, QoS};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::select;
+
+use crate::clock::Clock;
+use crate::config::MqttSettings;
+use crate::domain::time::Moment;
+use crate::handoff::{Envelope, Receipt};
+
+use super::connect::Stream;
+use super::frame::{Frame, FrameError, Frames, Message};
+use super::keep_alive::{Dead, KeepAlive};
+use super::session::{Intake, News, Session, SessionError};
+
+/// The most envelopes handed over at once.
+const BATCH: usize = 512;
+
+/// Ticks that a broker may take for a SUBACK: twice the keep-alive time.
+const SUBACK_TICKS: u8 = 4;
+
+/// A session over one connection.
+pub(super) struct MqttSession {
+    connection: u32,
+    clock: Clock,
+    reader: ReadHalf<Box<dyn Stream>>,
+    writer: WriteHalf<Box<dyn Stream>>,
+    frames: Frames,
+    received: Moment,
+    outgoing: Outgoing,
+    keep_alive: KeepAlive,
+    subscription: Subscription,
+    /// Found behind good messages; reported once those are handed over.
+    failure: Option<SessionError>,
+}
+
+/// What stands between us and the filters we want.
+#[derive(Debug, Default)]
+struct Subscription {
+    last_packet_id: u16,
+    asked: Option<Asked>,
+    /// Refused when last asked for.
+    refused: Vec<String>,
+    /// The broker's answer is not reported yet.
+    news: bool,
+}
+
+/// A SUBSCRIBE without its answer.
+#[derive(Debug)]
+struct Asked {
+    packet_id: u16,
+    filters: Vec<String>,
+    ticks: u8,
+}
+
+/// Bytes that wait for the socket.
+struct Outgoing {
+    bytes: BytesMut,
+    unflushed: bool,
+    acknowledgements: u64,
+    acknowledged: IntCounter,
+}
+
+/// What a session is opened with.
+pub(super) struct Opening<'a> {
+    /// Client id, credentials, keep-alive and limits.
+    pub(super) settings: &'a MqttSettings,
+    /// The filters to subscribe to.
+    pub(super) filters: &'a [String],
+    /// The number of this connection.
+    pub(super) connection: u32,
+    /// For the receive times.
+    pub(super) clock: Clock,
+    /// Counts the acknowledgements that went out.
+    pub(super) acknowledged: IntCounter,
+}
+
+impl MqttSession {
+    /// Introduces us to the broker and asks for the filters; the answer to those comes as [`News::Subscribed`].
+    /// The second value is whether the broker kept our session.
+    pub(super) async fn open(
+        stream: Box<dyn Stream>,
+        opening: Opening<'_>,
+    ) -> Result<(MqttSession, bool), SessionError> {
+        let (reader, writer) = tokio::io::split(stream);
+        let mut session = MqttSession {
+            connection: opening.connection,
+            clock: opening.clock,
+            reader,
+            writer,
+            frames: Frames::new(opening.settings.max_packet_size),
+            received: opening.clock.now(),
+            outgoing: Outgoing::new(opening.acknowledged),
+            keep_alive: KeepAlive::default(),
+            subscription: Subscription::default(),
+            failure: None,
+        };
+        connect_packet(opening.settings).write(&mut session.outgoing.bytes)?;
+        session
+            .outgoing
+            .send(&mut session.writer, &mut session.keep_alive)
+            .await?;
+        let answer = loop {
+            if let Some(frame) = session.frames.next()? {
+                break frame;
+            }
+            session.read().await?;
+        };
+        let Frame::ConnAck(answer) = answer else {
+            return Err(SessionError::Protocol(
+                "the broker answered CONNECT with something else than CONNACK".to_owned(),
+            ));
+        };
+        let session_present = admitted(&answer)?;
+        session.subscribe(opening.filters.to_vec())?;
+        Ok((session, session_present))
+    }
+
+    fn subscribe(&mut self, filters: Vec<String>) -> Result<(), SessionError> {
+        let packet_id = self.subscription.last_packet_id.checked_add(1).unwrap_or(1);
+        let mut packet = Subscribe::new_many(
+            filters
+                .iter()
+                .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)),
+        );
+        packet.pkid = packet_id;
+        packet.write(&mut self.outgoing.bytes)?;
+        self.subscription.last_packet_id = packet_id;
+        self.subscription.asked = Some(Asked {
+            packet_id,
+            filters,
+            ticks: 0,
+        });
+        Ok(())
+    }
+
+    fn subscribed(&mut self, answer: &SubAck) -> Result<(), SessionError> {
+        let fitting = |asked: &Asked| {
+            asked.packet_id == answer.pkid && asked.filters.len() == answer.return_codes.len()
+        };
+        let Some(asked) = self.subscription.asked.take().filter(fitting) else {
+            return Err(SessionError::Protocol(
+                "the broker sent a SUBACK that fits no SUBSCRIBE of ours".to_owned(),
+            ));
+        };
+        let refused = asked.filters.into_iter().zip(&answer.return_codes);
+        self.subscription.refused = refused
+            .filter(|(_, code)| match code {
+                SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce) => false,
+                // At QoS 0 the broker may lose what we have not stored.
+                SubscribeReasonCode::Success(QoS::AtMostOnce) | SubscribeReasonCode::Failure => true,
+            })
+            .map(|(filter, _)| filter)
+            .collect();
+        self.subscription.news = true;
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), SessionError> {
+        let count = self.reader.read_buf(self.frames.room()).await?;
+        self.has_read(count)
+    }
+
+    fn has_read(&mut self, count: usize) -> Result<(), SessionError> {
+        if count == 0 {
+            return Err(SessionError::Closed);
+        }
+        self.keep_alive.read();
+        self.received = self.clock.now();
+        Ok(())
+    }
+
+    /// The news in what was read so far.
+    fn take_news(&mut self) -> Result<Option<News>, SessionError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let mut envelopes = Vec::new();
+        while envelopes.len() < BATCH {
+            match self.take_frame(&mut envelopes) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) if envelopes.is_empty() => return Err(failure),
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    break;
+                }
+            }
+        }
+        if !envelopes.is_empty() {
+            return Ok(Some(News::Messages(envelopes)));
+        }
+        let news = std::mem::take(&mut self.subscription.news);
+        Ok(news.then(|| News::Subscribed {
+            refused: self.subscription.refused.clone(),
+        }))
+    }
+
+    /// Takes one frame, if there is a whole one. Says whether to go on.
+    fn take_frame(&mut self, envelopes: &mut Vec<Envelope>) -> Result<bool, SessionError> {
+        match self.frames.next()? {
+            None => Ok(false),
+            Some(Frame::Publish(message)) => {
+                envelopes.push(envelope(message, self.connection, self.received));
+                Ok(true)
+            }
+            Some(Frame::SubAck(answer)) => {
+                self.subscribed(&answer)?;
+                Ok(false)
+            }
+            Some(Frame::PingResp) => Ok(true),
+            Some(Frame::ConnAck(_)) => Err(SessionError::Protocol(
+                "the broker sent a second CONNACK".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Session for MqttSession {
+    async fn next(&mut self, intake: Intake) -> Result<News, SessionError> {
+        loop {
+            if intake == Intake::Open
+                && let Some(news) = self.take_news()?
+            {
+                return Ok(news);
+            }
+            let waiting = self.outgoing.waiting();
+            let sent = self.outgoing.send(&mut self.writer, &mut self.keep_alive);
+            match intake {
+                Intake::Open => select! {
+                    biased;
+                    sent = sent, if waiting => sent?,
+                    count = self.reader.read_buf(self.frames.room()) => {
+                        let count = count?;
+                        self.has_read(count)?;
+                    }
+                },
+                Intake::Paused => {
+                    sent.await?;
+                    return pending().await;
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, receipts: &[Receipt]) -> Result<(), SessionError> {
+        for receipt in receipts.iter().filter(|r| r.connection == self.connection) {
+            PubAck::new(receipt.packet_id).write(&mut self.outgoing.bytes)?;
+            self.outgoing.acknowledgements += 1;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, intake: Intake) -> Result<(), SessionError> {
+        let reading = intake == Intake::Open;
+        if self.keep_alive.tick(reading, self.outgoing.waiting())? {
+            PingReq.write(&mut self.outgoing.bytes)?;
+        }
+        match &mut self.subscription.asked {
+            Some(asked) => {
+                asked.ticks += u8::from(reading);
+                if asked.ticks > SUBACK_TICKS {
+                    return Err(SessionError::Dead(
+                        "the broker does not answer SUBSCRIBE".to_owned(),
+                    ));
+                }
+            }
+            None if self.subscription.refused.is_empty() => {}
+            None => self.subscribe(self.subscription.refused.clone())?,
+        }
+        Ok(())
+    }
+
+    async fn close(mut self) -> Result<(), SessionError> {
+        Disconnect.write(&mut self.outgoing.bytes)?;
+        self.outgoing.send(&mut self.writer, &mut self.keep_alive).await?;
+        self.writer.shutdown().await?;
+        // To close a socket with unread bytes resets it, and a reset may overtake our last acknowledgements.
+        let mut unread = BytesMut::new();
+        while self.reader.read_buf(&mut unread).await? > 0 {
+            unread.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Outgoing {
+    fn new(acknowledged: IntCounter) -> Outgoing {
+        Outgoing {
+            bytes: BytesMut::new(),
+            unflushed: false,
+            acknowledgements: 0,
+            acknowledged,
+        }
+    }
+
+    fn waiting(&self) -> bool {
+        self.unflushed || !self.bytes.is_empty()
+    }
+
+    /// Sends what waits. Cancel-safe: what the stream took is not kept, and nothing else is dropped.
+    async fn send(
+        &mut self,
+        writer: &mut WriteHalf<Box<dyn Stream>>,
+        keep_alive: &mut KeepAlive,
+    ) -> Result<(), SessionError> {
+        while !self.bytes.is_empty() {
+            self.unflushed = true;
+            if writer.write_buf(&mut self.bytes).await? == 0 {
+                return Err(SessionError::Io(io::ErrorKind::WriteZero.into()));
+            }
+            keep_alive.wrote();
+        }
+        writer.flush().await?;
+        self.unflushed = false;
+        self.acknowledged
+            .inc_by(std::mem::take(&mut self.acknowledgements));
+        Ok(())
+    }
+}
+
+fn envelope(message: Message, connection: u32, received: Moment) -> Envelope {
+    Envelope {
+        topic: message.topic,
+        payload: message.payload,
+        received,
+        duplicate: message.duplicate,
+        retained: message.retained,
+        oversize: message.oversize,
+        receipt: message.packet_id.map(|packet_id| Receipt {
+            connection,
+            packet_id,
+        }),
+    }
+}
+
+fn connect_packet(settings: &MqttSettings) -> Connect {
+    let mut packet = Connect::new(settings.client_id.clone());
+    packet.clean_session = false;
+    // The protocol counts whole seconds, and 0 would switch the broker's watch over us off.
+    packet.keep_alive = u16::try_from(settings.keep_alive.as_secs())
+        .unwrap_or(u16::MAX)
+        .max(1);
+    packet.login = settings.username.as_ref().map(|username| Login {
+        username: username.clone(),
+        password: settings
+            .password
+            .as_ref()
+            .map(|password| password.expose().to_owned())
+            .unwrap_or_default(),
+    });
+    packet
+}
+
+/// Whether the broker kept our session, if it lets us in.
+fn admitted(answer: &ConnAck) -> Result<bool, SessionError> {
+    let refused = match answer.code {
+        ConnectReturnCode::Success => return Ok(answer.session_present),
+        ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
+        ConnectReturnCode::BadClientId => "it does not accept mqtt.client_id",
+        ConnectReturnCode::ServiceUnavailable => "it says that it is unavailable",
+        ConnectReturnCode::BadUserNamePassword => "wrong mqtt.username or mqtt.password",
+        ConnectReturnCode::NotAuthorized => "not authorised; check mqtt.username and mqtt.password",
+    };
+    Err(SessionError::Refused(refused))
+}
+
+impl From<FrameError> for SessionError {
+    fn from(error: FrameError) -> SessionError {
+        SessionError::Protocol(error.to_string())
+    }
+}
+
+impl From<rumqttc::mqttbytes::Error> for SessionError {
+    fn from(error: rumqttc::mqttbytes::Error) -> SessionError {
+        SessionError::Protocol(format!("a packet of ours cannot be written: {error}"))
+    }
+}
+
+impl From<Dead> for SessionError {
+    fn from(dead: Dead) -> SessionError {
+        SessionError::Dead(dead.to_string())
+    }
+}

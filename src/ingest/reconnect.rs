@@ -1,0 +1,68 @@
+//! How long to wait before the next attempt to reach the broker. Pure: it is given its randomness and never sleeps.
+
+use std::time::Duration;
+
+/// The first wait. Short, because most outages are a broker's restart.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Waits that double from 100 ms to 30 s. Each is shortened by up to half at random, so that many gateways do
+/// not come back to one broker in step.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// No failure yet.
+    pub(super) fn new() -> Backoff {
+        Backoff::default()
+    }
+
+    /// The wait after one more failure. `entropy` is any random number.
+    pub(super) fn wait(&mut self, entropy: u64) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        let full = FIRST.saturating_mul(doubled).min(LONGEST);
+        let share = (entropy % 1024) as f64 / 2048.0;
+        full.mul_f64(1.0 - share)
+    }
+
+    /// The connection stood for a while: the next wait is the first again.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_cap() {
+        let mut backoff = Backoff::new();
+        let waits: Vec<u128> = (0..12).map(|_| backoff.wait(0).as_millis()).collect();
+        assert_eq!(
+            waits,
+            [
+                100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 30000
+            ]
+        );
+        for _ in 0..100 {
+            assert_eq!(backoff.wait(0), LONGEST);
+        }
+        backoff.reset();
+        assert_eq!(backoff.wait(0), FIRST);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_half() {
+        for entropy in [0, 1, 511, 1023, 1024, u64::MAX] {
+            let wait = Backoff::new().wait(entropy);
+            assert!(wait <= FIRST && wait >= FIRST / 2, "{entropy}: {wait:?}");
+        }
+        assert_ne!(Backoff::new().wait(1), Backoff::new().wait(900));
+    }
+}

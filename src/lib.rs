@@ -1,0 +1,36 @@
+//! ninewatch: the fire-safety gateway for small venues.
+//!
+//! The modules in the order of a message's journey, from the wire to the officer:
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`config`] | TOML files → checked settings, every error with file, line and column |
+//! | [`ingest`] | the MQTT session: bytes off the wire → [`handoff::Envelope`] |
+//! | [`domain`] | everything that decides, pure: profiles, rules, alarms, engine |
+//! | [`gateway`] | the one task that owns the engine: receive → step → hand to the writer |
+//! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
+//! | [`notify`] | drains the outbox to webhooks |
+//! | [`web`] | `/metrics`, health, the API |
+//! | [`app`] | wiring: the only file that names all concrete types |
+
+pub mod app;
+pub mod broker;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod domain;
+pub mod gateway;
+pub mod handoff;
+pub mod ingest;
+pub mod lifecycle;
+pub mod metrics;
+pub mod notify;
+pub mod store;
+pub mod web;
+
+/// The commit this was built from, or `unknown` outside a git checkout.
+pub const COMMIT: &str = env!("NINEWATCH_COMMIT");
+
+/// The day this was built, `YYYY-MM-DD` (or that of the commit under `SOURCE_DATE_EPOCH`).
+pub const BUILD_DATE: &str = env!("NINEWATCH_BUILD_DATE");

@@ -1,0 +1,82 @@
+//! Tasks with names and a way to stop, and what the process knows of its own health. Decides nothing.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// The tasks of the process. Each is told to stop through the token; one that ends unasked ends the process.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// No tasks yet.
+    pub fn new() -> Tasks {
+        Tasks::default()
+    }
+
+    /// The token that is cancelled when the process stops.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Starts `task` under `name`.
+    pub fn spawn<F>(&mut self, name: &'static str, task: F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.tasks.spawn(async move { (name, task.await) });
+    }
+
+    /// Waits for the next task to end: its name and outcome. `None` when there is none left.
+    pub async fn next_ended(&mut self) -> Option<Result<(&'static str, anyhow::Result<()>), JoinError>> {
+        self.tasks.join_next().await
+    }
+
+    /// Tells every task to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// What `/-/ready` answers from. Each part writes its own flag.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    broker: AtomicBool,
+    store: AtomicBool,
+}
+
+impl Health {
+    /// Nothing is up yet.
+    pub fn new() -> Health {
+        Health::default()
+    }
+
+    /// The broker session is up, or not.
+    pub fn set_broker(&self, up: bool) {
+        self.0.broker.store(up, Ordering::Relaxed);
+    }
+
+    /// The store takes commits, or does not.
+    pub fn set_store(&self, up: bool) {
+        self.0.store.store(up, Ordering::Relaxed);
+    }
+
+    /// Whether the broker session is up.
+    pub fn broker(&self) -> bool {
+        self.0.broker.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store takes commits.
+    pub fn store(&self) -> bool {
+        self.0.store.load(Ordering::Relaxed)
+    }
+}

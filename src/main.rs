@@ -1,0 +1,5 @@
+//! Arguments → a command → an exit code. No logic.
+
+fn main() -> std::process::ExitCode {
+    ninewatch::cli::main()
+}

@@ -1,0 +1,292 @@
+//! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::domain::profile::Reject;
+use crate::domain::rule::{Class, Priority};
+
+/// Seconds, from ten microseconds to ten seconds.
+const STAGE_BUCKETS: [f64; 13] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 0.1, 1.0, 10.0,
+];
+
+/// Seconds, from half a millisecond to an hour.
+const NOTICE_BUCKETS: [f64; 12] = [
+    5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0, 60.0, 3600.0,
+];
+
+/// Every metric of the process. Cloning shares the counters.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// 1 while the MQTT session is up.
+    pub mqtt_connected: IntGauge,
+    /// Messages received over MQTT at QoS 1; each is acknowledged after its commit.
+    pub messages_received: IntCounter,
+    /// Messages received over MQTT at QoS 0: nobody waits for their acknowledgement.
+    pub messages_received_qos0: IntCounter,
+    /// Messages acknowledged to the broker, after their commit.
+    pub messages_acknowledged: IntCounter,
+    /// Dead letters, in the order of [`Reject::REASONS`].
+    dead_letters: Vec<(&'static str, IntCounter)>,
+    readings: IntCounterVec,
+    /// Rule conditions evaluated.
+    pub rule_evaluations: IntCounter,
+    /// Time to decode a message, of one message a run.
+    pub decode_seconds: Histogram,
+    /// Time to step the engine through a message, of one message a run.
+    pub evaluate_seconds: Histogram,
+    /// Time to commit a transaction.
+    pub commit_seconds: Histogram,
+    /// Envelopes waiting for the engine.
+    pub queue_ingest: IntGauge,
+    /// Batches waiting for the writer.
+    pub queue_store: IntGauge,
+    alarms_active: IntGaugeVec,
+    alarm_events: IntCounterVec,
+    notices_pending: IntGaugeVec,
+    deliveries: IntCounterVec,
+    /// From an alarm event's commit to its delivery.
+    pub notice_latency: Histogram,
+    devices: IntGaugeVec,
+    /// Bytes of the store's files.
+    pub store_bytes: IntGauge,
+    /// Commits that failed.
+    pub store_errors: IntCounter,
+    /// 1 when the configuration in force is the one last asked for.
+    pub config_last_reload_successful: IntGauge,
+}
+
+impl Metrics {
+    /// All metrics at zero, registered under their names.
+    ///
+    /// # Panics
+    /// Never: the names are constants and each is registered once.
+    #[expect(clippy::too_many_lines, reason = "one entry a metric: a list, not logic")]
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let r = &registry;
+        let received = counters(
+            r,
+            "ninewatch_messages_received_total",
+            "Messages received.",
+            &["source"],
+        );
+        let acknowledged = counters(
+            r,
+            "ninewatch_messages_acknowledged_total",
+            "Messages acknowledged to their source, after the commit of all they caused.",
+            &["source"],
+        );
+        let dead = counters(
+            r,
+            "ninewatch_dead_letters_total",
+            "Messages that could not be used, or not wholly, by reason.",
+            &["reason"],
+        );
+        let stages = registered(
+            r,
+            HistogramVec::new(
+                HistogramOpts::new(
+                    "ninewatch_stage_duration_seconds",
+                    "Time in a stage of the pipeline: decode and evaluate for one message of each run, commit for a transaction.",
+                )
+                .buckets(STAGE_BUCKETS.to_vec()),
+                &["stage"],
+            ),
+        );
+        let queues = gauges(
+            r,
+            "ninewatch_queue_depth",
+            "Items waiting in a bounded queue.",
+            &["queue"],
+        );
+        let build = gauges(
+            r,
+            "ninewatch_build_info",
+            "Always 1; the labels name the version and the commit.",
+            &["version", "commit"],
+        );
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), crate::COMMIT])
+            .set(1);
+        let metrics = Metrics {
+            mqtt_connected: gauge(r, "ninewatch_mqtt_connected", "1 while the MQTT session is up."),
+            messages_received: received.with_label_values(&["mqtt"]),
+            messages_received_qos0: received.with_label_values(&["mqtt_qos0"]),
+            messages_acknowledged: acknowledged.with_label_values(&["mqtt"]),
+            dead_letters: Reject::REASONS
+                .iter()
+                .map(|reason| (*reason, dead.with_label_values(&[reason])))
+                .collect(),
+            readings: counters(
+                r,
+                "ninewatch_readings_total",
+                "Readings decoded, by device kind.",
+                &["kind"],
+            ),
+            rule_evaluations: counter(
+                r,
+                "ninewatch_rule_evaluations_total",
+                "Rule conditions evaluated.",
+            ),
+            decode_seconds: stages.with_label_values(&["decode"]),
+            evaluate_seconds: stages.with_label_values(&["evaluate"]),
+            commit_seconds: stages.with_label_values(&["commit"]),
+            queue_ingest: queues.with_label_values(&["ingest"]),
+            queue_store: queues.with_label_values(&["store"]),
+            alarms_active: gauges(
+                r,
+                "ninewatch_alarms_active",
+                "Alarms whose life has not ended, by class and priority.",
+                &["class", "priority"],
+            ),
+            alarm_events: counters(
+                r,
+                "ninewatch_alarm_events_total",
+                "Steps in alarms' lives, by step and class.",
+                &["event", "class"],
+            ),
+            notices_pending: gauges(
+                r,
+                "ninewatch_notices_pending",
+                "Notices in the outbox that their target has not got yet.",
+                &["target"],
+            ),
+            deliveries: counters(
+                r,
+                "ninewatch_deliveries_total",
+                "Attempts to deliver a notice, by target and result.",
+                &["target", "result"],
+            ),
+            notice_latency: registered(
+                r,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "ninewatch_notice_latency_seconds",
+                        "From the commit of an event to its delivery, in whole milliseconds.",
+                    )
+                    .buckets(NOTICE_BUCKETS.to_vec()),
+                ),
+            ),
+            devices: gauges(
+                r,
+                "ninewatch_devices",
+                "Devices known, by kind and presence (online, offline, unknown).",
+                &["kind", "presence"],
+            ),
+            store_bytes: gauge(r, "ninewatch_store_bytes", "Bytes of the embedded store's files."),
+            store_errors: counter(r, "ninewatch_store_errors_total", "Commits that failed."),
+            config_last_reload_successful: gauge(
+                r,
+                "ninewatch_config_last_reload_successful",
+                "1 when the configuration in force is the one last asked for.",
+            ),
+            registry,
+        };
+        for class in Class::ALL {
+            for priority in Priority::ALL {
+                metrics.alarms_active(class, priority).set(0);
+            }
+            for step in ["raised", "acknowledged", "recovered", "cleared"] {
+                metrics.alarm_events(step, class);
+            }
+        }
+        metrics
+    }
+
+    /// Counts a dead letter under its reason.
+    pub fn dead_letter(&self, reject: &Reject) {
+        if let Some((_, counter)) = self
+            .dead_letters
+            .iter()
+            .find(|(reason, _)| *reason == reject.reason())
+        {
+            counter.inc();
+        }
+    }
+
+    /// Dead letters of one of [`Reject::REASONS`].
+    pub fn dead_letters_of(&self, reason: &str) -> u64 {
+        let of_reason = self.dead_letters.iter().filter(|(name, _)| *name == reason);
+        of_reason.map(|(_, counter)| counter.get()).sum()
+    }
+
+    /// Dead letters of every reason together.
+    pub fn dead_letters_total(&self) -> u64 {
+        self.dead_letters.iter().map(|(_, counter)| counter.get()).sum()
+    }
+
+    /// The counter of readings of `kind`; resolve once, keep.
+    pub fn readings(&self, kind: &str) -> IntCounter {
+        self.readings.with_label_values(&[kind])
+    }
+
+    /// The gauge of alarms of this class and priority.
+    pub fn alarms_active(&self, class: Class, priority: Priority) -> IntGauge {
+        self.alarms_active
+            .with_label_values(&[class.as_str(), priority.as_str()])
+    }
+
+    /// The counter of alarm events of this step and class.
+    pub fn alarm_events(&self, step: &str, class: Class) -> IntCounter {
+        self.alarm_events.with_label_values(&[step, class.as_str()])
+    }
+
+    /// The gauge of notices that wait for `target`; resolve once, keep.
+    pub fn notices_pending(&self, target: &str) -> IntGauge {
+        self.notices_pending.with_label_values(&[target])
+    }
+
+    /// The counter of deliveries to `target` with `result`; resolve once, keep.
+    pub fn deliveries(&self, target: &str, result: &str) -> IntCounter {
+        self.deliveries.with_label_values(&[target, result])
+    }
+
+    /// The gauge of devices of `kind` with `presence`; resolve once, keep.
+    pub fn devices(&self, kind: &str, presence: &str) -> IntGauge {
+        self.devices.with_label_values(&[kind, presence])
+    }
+
+    /// All metrics in the Prometheus text format.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = String::with_capacity(16 * 1024);
+        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the names are constants, each registered once")]
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("constant metric names are valid");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("each constant name is registered once");
+    collector
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    registered(registry, IntCounter::new(name, help))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::new(name, help))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}

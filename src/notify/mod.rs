@@ -1,0 +1,141 @@
+//! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
+//! at least once, with the same id and bytes on every attempt.
+
+mod schedule;
+mod sign;
+mod webhook;
+mod worker;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::schedule::Fault;
+use self::webhook::Webhook;
+use self::worker::Worker;
+use crate::clock::Clock;
+use crate::config::TargetSettings;
+use crate::domain::time::Timestamp;
+use crate::handoff::Work;
+use crate::metrics::Metrics;
+use crate::store::{PendingNotice, StoreReader};
+
+/// Everything notify needs: give it these and [`run`](Notify::run) it.
+#[derive(Debug)]
+pub struct Notify {
+    /// Where notices go.
+    pub targets: Vec<TargetSettings>,
+    /// The outbox, to read.
+    pub reader: StoreReader,
+    /// Where deliveries are reported.
+    pub work: mpsc::Sender<Work>,
+    /// Changes with every commit that may have brought notices.
+    pub committed: watch::Receiver<u64>,
+    /// The process's metrics.
+    pub metrics: Metrics,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+/// Why notices cannot be sent at all. A failed delivery is not one of these: it is reported and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// The address is no `http` or `https` URL.
+    #[error(
+        "target {target}: its url is not an http:// or https:// address; correct it in the configuration"
+    )]
+    Url {
+        /// The target's name.
+        target: String,
+    },
+    /// An `https` target, and the system trusts nobody.
+    #[error(
+        "target {target}: no certificate authorities found on this system; install the package ca-certificates, or set SSL_CERT_FILE"
+    )]
+    NoAuthorities {
+        /// The target's name.
+        target: String,
+    },
+    /// TLS could not be set up.
+    #[error("target {target}: cannot set up TLS")]
+    Tls {
+        /// The target's name.
+        target: String,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// The HTTP client could not be set up.
+    #[error("target {target}: cannot set up the HTTP client")]
+    Client {
+        /// The target's name.
+        target: String,
+        /// What the client says, without the URL.
+        source: reqwest::Error,
+    },
+    /// A worker ended unasked.
+    #[error("a notice worker died")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// How an attempt to send failed. The text is stored and shown: it names no address and no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum SendError {
+    /// The target answered, and not with 2xx.
+    #[error("the target answered HTTP {0}")]
+    Status(u16),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// No connection: refused, unreachable, name not found, or TLS failed.
+    #[error("cannot connect to the target")]
+    Connect,
+    /// The connection ended before the answer, or the answer was not HTTP.
+    #[error("the connection broke before the answer")]
+    Broken,
+}
+
+impl SendError {
+    fn fault(&self) -> Fault {
+        match self {
+            // Wrong or missing rights, a wrong path and a full receiver concern every notice alike.
+            SendError::Status(401 | 403 | 404 | 408 | 429 | 500..)
+            | SendError::Timeout(_)
+            | SendError::Connect
+            | SendError::Broken => Fault::Target,
+            SendError::Status(_) => Fault::Notice,
+        }
+    }
+}
+
+/// Something that takes notices: one attempt, no retries, no memory.
+trait Target: Send + Sync + 'static {
+    /// Sends `notice` at `at`. `Ok` only when the target has it.
+    fn send(
+        &self,
+        notice: &PendingNotice,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), SendError>> + Send;
+}
+
+impl Notify {
+    /// Sends notices until told to stop or until nobody takes reports any more. After a stop nothing new is
+    /// sent; what is under way gets three seconds.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
+        let mut workers = JoinSet::new();
+        for settings in &self.targets {
+            let worker = Worker::new(&settings.name, Arc::new(Webhook::new(settings)?), &self);
+            workers.spawn(worker.run(stop.clone()));
+        }
+        if workers.is_empty() {
+            stop.cancelled().await;
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended?;
+        }
+        Ok(())
+    }
+}

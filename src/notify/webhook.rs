@@ -1,0 +1,261 @@
+//! The generic webhook: a signed POST of a notice's body. One attempt at a time; it decides nothing about
+//! retries, and no error of it names the address or the key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Response, Url, redirect};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::sign::Signer;
+use super::{NotifyError, SendError, Target};
+use crate::config::TargetSettings;
+use crate::domain::time::Timestamp;
+use crate::store::PendingNotice;
+
+/// How much of an answer is read so that its connection can be used again.
+const ANSWER_LIMIT: usize = 16 * 1024;
+
+/// How long the rest of an answer is waited for once its status is known.
+const ANSWER_WAIT: Duration = Duration::from_millis(500);
+
+/// How long an unused connection is kept open.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// A webhook and its pool of connections.
+#[derive(Debug)]
+pub(super) struct Webhook {
+    client: Client,
+    url: Url,
+    signer: Option<Signer>,
+    timeout: Duration,
+}
+
+impl Webhook {
+    /// The webhook of these settings. Proxy variables of the environment are not heeded: where a notice goes
+    /// is what the configuration says.
+    pub(super) fn new(settings: &TargetSettings) -> Result<Webhook, NotifyError> {
+        let url = address(settings)?;
+        let tls = match url.scheme() {
+            "https" => system_tls(&settings.name)?,
+            // Without redirects an http address never comes to use TLS.
+            _ => client_config(RootCertStore::empty(), &settings.name)?,
+        };
+        Webhook::over(url, tls, settings)
+    }
+
+    fn over(url: Url, tls: ClientConfig, settings: &TargetSettings) -> Result<Webhook, NotifyError> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("ninewatch/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE)
+            .build()
+            .map_err(|error| NotifyError::Client {
+                target: settings.name.clone(),
+                source: error.without_url(),
+            })?;
+        Ok(Webhook {
+            client,
+            url,
+            signer: settings
+                .secret
+                .as_ref()
+                .map(|secret| Signer::new(secret.expose())),
+            timeout: settings.timeout,
+        })
+    }
+
+    fn headers(&self, notice: &PendingNotice, at: Timestamp) -> HeaderMap {
+        let id = notice.id.to_string();
+        let seconds = at.0.div_euclid(1_000);
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+        let signature = self
+            .signer
+            .as_ref()
+            .map(|signer| signer.sign(&id, seconds, notice.body.as_bytes()));
+        let texts = [("webhook-id", Some(id)), ("webhook-signature", signature)];
+        for (name, text) in texts {
+            if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+}
+
+impl Target for Webhook {
+    async fn send(&self, notice: &PendingNotice, at: Timestamp) -> Result<(), SendError> {
+        let answer = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers(notice, at))
+            .body(notice.body.clone())
+            .send()
+            .await
+            .map_err(|error| self.failure(&error))?;
+        let status = answer.status();
+        // The status decides; the rest is read only to keep the connection.
+        let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(SendError::Status(status.as_u16()))
+        }
+    }
+}
+
+impl Webhook {
+    fn failure(&self, error: &reqwest::Error) -> SendError {
+        if error.is_timeout() {
+            SendError::Timeout(self.timeout)
+        } else if error.is_connect() {
+            SendError::Connect
+        } else {
+            SendError::Broken
+        }
+    }
+}
+
+async fn drain(mut answer: Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        read += chunk.len();
+        if read > ANSWER_LIMIT {
+            return;
+        }
+    }
+}
+
+fn address(settings: &TargetSettings) -> Result<Url, NotifyError> {
+    let url = settings.url.expose().parse::<Url>().ok();
+    url.filter(|url| ["http", "https"].contains(&url.scheme()))
+        .ok_or_else(|| NotifyError::Url {
+            target: settings.name.clone(),
+        })
+}
+
+/// TLS that trusts what the system trusts.
+fn system_tls(target: &str) -> Result<ClientConfig, NotifyError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err(NotifyError::NoAuthorities {
+            target: target.to_owned(),
+        });
+    }
+    client_config(roots, target)
+}
+
+fn client_config(roots: RootCertStore, target: &str) -> Result<ClientConfig, NotifyError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| NotifyError::Tls {
+            target: target.to_owned(),
+            source,
+        })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::config::Secret;
+    use crate::domain::id::Id;
+
+    fn notice() -> PendingNotice {
+        PendingNotice {
+            row: 1,
+            id: Id::from_bits(1),
+            alarm: Id::from_bits(2),
+            body: "{}".to_owned(),
+            created_at: Timestamp(0),
+            attempts: 0,
+            due_at: Timestamp(0),
+        }
+    }
+
+    /// A TLS server that answers every connection's first request with 204.
+    async fn server(servers: &mut JoinSet<()>) -> (u16, CertificateDer<'static>) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        servers.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut request = [0; 4_096];
+                    assert!(stream.read(&mut request).await.unwrap() > 0);
+                    let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+                    stream.write_all(answer).await.unwrap();
+                    stream.shutdown().await.unwrap();
+                }
+            }
+        });
+        (port, cert.der().clone())
+    }
+
+    #[tokio::test]
+    async fn https_is_spoken_with_whom_the_roots_vouch_for_and_nobody_else() {
+        let mut servers = JoinSet::new();
+        let (port, certificate) = server(&mut servers).await;
+        let settings = TargetSettings {
+            name: "duty".to_owned(),
+            url: Secret::new(format!("https://localhost:{port}/hook")),
+            secret: None,
+            timeout: Duration::from_secs(10),
+        };
+        let send = async |roots: RootCertStore| {
+            let tls = client_config(roots, "duty").unwrap();
+            let webhook = Webhook::over(address(&settings).unwrap(), tls, &settings).unwrap();
+            webhook.send(&notice(), Timestamp(0)).await
+        };
+        assert_eq!(send(RootCertStore::empty()).await, Err(SendError::Connect));
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        assert_eq!(send(roots).await, Ok(()));
+    }
+
+    #[test]
+    fn without_a_secret_there_is_no_signature() {
+        let mut settings = TargetSettings {
+            name: "duty".to_owned(),
+            url: Secret::new("http://127.0.0.1:1/hook".to_owned()),
+            secret: None,
+            timeout: Duration::from_secs(1),
+        };
+        let at = Timestamp(1_767_225_600_999);
+        let plain = Webhook::new(&settings).unwrap().headers(&notice(), at);
+        assert!(!plain.contains_key("webhook-signature"));
+        assert_eq!(plain["webhook-timestamp"], "1767225600");
+        settings.secret = Some(Secret::new("key".to_owned()));
+        let signed = Webhook::new(&settings).unwrap().headers(&notice(), at);
+        assert!(signed["webhook-signature"].to_str().unwrap().starts_with("v1,"));
+    }
+}

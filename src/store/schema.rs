@@ -1,0 +1,243 @@
+//! The database file: how it is opened, which tables it has, and how an older one is brought forward.
+//! Holds no queries of the running gateway.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::StoreError;
+
+/// How long a statement waits for a lock that another connection holds. Short: the writer has its own retries.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// "N9WC": marks the file as ours (`PRAGMA application_id`).
+const APPLICATION_ID: i64 = 0x4E39_5743;
+
+/// The size from which a write-ahead log is moved into the database in line, and to which its file is cut back.
+pub(super) const WAL_CAP_BYTES: i64 = 64 * 1024 * 1024;
+
+/// Statements kept prepared on a connection: more than either side uses.
+const STATEMENTS: usize = 32;
+
+/// Forward only: `user_version` says how many have been applied. A released one is never edited.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE journal (
+        first_input INTEGER PRIMARY KEY,
+        inputs      INTEGER NOT NULL,
+        wall_ms     INTEGER NOT NULL,
+        ticks       INTEGER NOT NULL,
+        entries     BLOB    NOT NULL
+    ) STRICT;
+    CREATE TABLE checkpoint (
+        id         INTEGER PRIMARY KEY CHECK (id = 1),
+        next_input INTEGER NOT NULL,
+        wall_ms    INTEGER NOT NULL,
+        ticks      INTEGER NOT NULL,
+        state      BLOB    NOT NULL
+    ) STRICT;
+    CREATE TABLE definitions (
+        hash   BLOB PRIMARY KEY,
+        source TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE alarm (
+        id        BLOB    PRIMARY KEY,
+        standing  INTEGER NOT NULL,
+        state     TEXT    NOT NULL,
+        class     TEXT    NOT NULL,
+        priority  TEXT    NOT NULL,
+        venue     TEXT    NOT NULL,
+        device    TEXT    NOT NULL,
+        kind      TEXT    NOT NULL,
+        rule      TEXT    NOT NULL,
+        raised_at INTEGER NOT NULL,
+        body      TEXT    NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX alarm_standing ON alarm (id) WHERE standing = 1;
+    CREATE TABLE event (
+        seq   INTEGER PRIMARY KEY,
+        id    BLOB    NOT NULL,
+        at    INTEGER NOT NULL,
+        type  TEXT    NOT NULL,
+        alarm BLOB    NOT NULL,
+        body  TEXT    NOT NULL,
+        hash  BLOB    NOT NULL
+    ) STRICT;
+    CREATE TABLE outbox (
+        row          INTEGER PRIMARY KEY AUTOINCREMENT,
+        id           BLOB    NOT NULL,
+        target       TEXT    NOT NULL,
+        alarm        BLOB    NOT NULL,
+        body         TEXT    NOT NULL,
+        created_at   INTEGER NOT NULL,
+        attempts     INTEGER NOT NULL,
+        due_at       INTEGER NOT NULL,
+        delivered_at INTEGER,
+        last_error   TEXT
+    ) STRICT;
+    CREATE INDEX outbox_pending ON outbox (target, row) WHERE delivered_at IS NULL;
+    CREATE TABLE dead_letter (
+        row     INTEGER PRIMARY KEY,
+        at      INTEGER NOT NULL,
+        topic   TEXT    NOT NULL,
+        reason  TEXT    NOT NULL,
+        detail  TEXT    NOT NULL,
+        payload BLOB    NOT NULL,
+        size    INTEGER NOT NULL
+    ) STRICT;
+"];
+
+/// The database inside `data_dir`.
+pub(super) fn database(data_dir: &Path) -> PathBuf {
+    data_dir.join("ninewatch.db")
+}
+
+/// Makes `data_dir` if it is missing and takes its exclusive lock, which lasts as long as the returned file.
+pub(super) fn lock(data_dir: &Path) -> Result<File, StoreError> {
+    let folder = |source| StoreError::Folder {
+        path: data_dir.to_owned(),
+        source,
+    };
+    fs::create_dir_all(data_dir).map_err(folder)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(data_dir.join("ninewatch.lock"))
+        .map_err(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(folder(source)),
+    }
+}
+
+/// The connection that writes: WAL, durable at every commit, brought to the newest schema.
+pub(super) fn open_to_write(database: &Path) -> Result<Connection, StoreError> {
+    let failed = failed(database, "open the database");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(database, flags).map_err(&failed)?;
+    prepare(&connection).map_err(&failed)?;
+    // Before anything is changed: the file may not be ours.
+    let version = version(&connection, database)?;
+    let unusable = |source: io::Error| StoreError::Folder {
+        path: database.to_owned(),
+        source,
+    };
+    // SQLite opens a file that it may not write to all the same, and fails at the first commit.
+    if connection.is_readonly("main").map_err(&failed)? {
+        return Err(unusable(io::ErrorKind::PermissionDenied.into()));
+    }
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(&failed)?;
+    if mode != "wal" {
+        let why = "its file system cannot share memory, which SQLite's write-ahead log needs";
+        return Err(unusable(io::Error::other(why)));
+    }
+    let set_up = |connection: &Connection| -> rusqlite::Result<()> {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        // An automatic checkpoint would run inside some commit; ours run beside the commits (upkeep.rs).
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "journal_size_limit", WAL_CAP_BYTES, |_| Ok(()))
+    };
+    set_up(&connection).map_err(&failed)?;
+    migrate(&mut connection, version).map_err(&failed)?;
+    Ok(connection)
+}
+
+/// A connection that only reads; it sees each commit once it is durable.
+pub(super) fn open_to_read(database: &Path) -> Result<Connection, StoreError> {
+    let failed = failed(database, "open the database for reading");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags).map_err(&failed)?;
+    prepare(&connection).map_err(&failed)?;
+    let version = version(&connection, database)?;
+    if version < MIGRATIONS.len() {
+        return Err(StoreError::NotOurs(database.to_owned()));
+    }
+    Ok(connection)
+}
+
+/// The connection of the background checkpoints.
+pub(super) fn open_to_checkpoint(database: &Path) -> Result<Connection, StoreError> {
+    let failed = failed(database, "open the database for checkpoints");
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags).map_err(&failed)?;
+    prepare(&connection).map_err(&failed)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(&failed)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// How many migrations the file has had; refuses one that is not ours or comes from a newer ninewatch.
+fn version(connection: &Connection, database: &Path) -> Result<usize, StoreError> {
+    let failed = failed(database, "read the database's header");
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let application = number("application_id").map_err(&failed)?;
+    let version = number("user_version").map_err(&failed)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(&failed)?;
+    let fresh = application == 0 && version == 0 && tables == 0;
+    if application != APPLICATION_ID && !fresh {
+        return Err(StoreError::NotOurs(database.to_owned()));
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        Ok(_) | Err(_) => Err(StoreError::TooNew {
+            path: database.to_owned(),
+            found: version,
+            known: MIGRATIONS.len(),
+        }),
+    }
+}
+
+fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    for (applied, migration) in (1_i64..).zip(MIGRATIONS).skip(version) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", applied)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Turns an error of SQLite's into one that names the file and says what to do.
+pub(super) fn failed(database: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |source| {
+        let path = database.to_owned();
+        let code = source.sqlite_error_code();
+        if code == Some(ErrorCode::NotADatabase) {
+            StoreError::NotADatabase(path)
+        } else if code == Some(ErrorCode::DatabaseCorrupt) {
+            StoreError::Damaged {
+                path,
+                detail: source.to_string(),
+            }
+        } else {
+            StoreError::Sqlite { doing, path, source }
+        }
+    }
+}
+
+/// An unsigned counter as SQLite keeps it. Sequences have 48 bits and ticks are milliseconds: it always fits.
+pub(super) fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The counter back from SQLite.
+pub(super) fn from_sql(value: i64) -> u64 {
+    value.max(0).unsigned_abs()
+}

@@ -1,0 +1,288 @@
+//! What a run of works writes: one transaction, and the sums that change with it. Releases nothing to anybody.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::chain::Head;
+use super::schema::to_sql;
+use crate::domain::alarm::AlarmState;
+use crate::domain::id::Id;
+use crate::domain::profile::Reject;
+use crate::domain::rule::{Class, Priority};
+use crate::domain::time::Timestamp;
+use crate::handoff::{
+    AlarmCommit, Batch, DeadLetter, DeliveryOutcome, DeliveryReport, StoredDefinitions, Work,
+};
+
+/// How many bytes of a dead letter's payload are kept: enough to see what it was.
+const DEAD_LETTER_BYTES: usize = 4 * 1024;
+
+/// How many dead letters are kept, the newest.
+const DEAD_LETTERS: i64 = 10_000;
+
+/// How many surplus dead letters a transaction deletes beyond as many as it adds.
+const DEAD_LETTER_SLICE: i64 = 64;
+
+/// What a committed transaction changed, for the gauges and the next transaction.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// The newest link of the event chain.
+    pub(super) head: Head,
+    /// By how much the number of standing alarms of a class and priority changed.
+    pub(super) standing: Vec<(Class, Priority, i64)>,
+    /// By how much the number of a target's pending notices changed.
+    pub(super) pending: Vec<(String, i64)>,
+    /// Whether there are new notices.
+    pub(super) notices_added: bool,
+}
+
+/// Writes `works` in one transaction after `head`. On an error nothing of it is kept.
+pub(super) fn write(
+    connection: &mut Connection,
+    works: &[Work],
+    head: Head,
+    now: Timestamp,
+) -> rusqlite::Result<Changes> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut changes = Changes {
+        head,
+        standing: Vec::new(),
+        pending: Vec::new(),
+        notices_added: false,
+    };
+    for work in works {
+        match work {
+            Work::Batch(batch) => write_batch(&transaction, batch, now, &mut changes)?,
+            Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
+        }
+    }
+    transaction.commit()?;
+    Ok(changes)
+}
+
+fn write_batch(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    if let Some(definitions) = &batch.definitions {
+        write_definitions(transaction, definitions)?;
+    }
+    write_journal(transaction, batch)?;
+    for alarm in &batch.alarms {
+        write_event(transaction, alarm, changes)?;
+        write_alarm(transaction, alarm, changes)?;
+        write_notices(transaction, alarm, now, changes)?;
+    }
+    write_dead_letters(transaction, &batch.dead_letters)
+}
+
+fn write_definitions(transaction: &Transaction<'_>, definitions: &StoredDefinitions) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO definitions (hash, source) VALUES (?1, ?2)")?
+        .execute(params![definitions.hash, definitions.source])?;
+    Ok(())
+}
+
+fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let (wall, ticks) = (batch.last.wall.0, to_sql(batch.last.ticks.0));
+    if !batch.journal.is_empty() {
+        let row = params![
+            to_sql(batch.first_input),
+            batch.inputs,
+            wall,
+            ticks,
+            batch.journal
+        ];
+        transaction
+            .prepare_cached(
+                "INSERT INTO journal (first_input, inputs, wall_ms, ticks, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(row)?;
+    }
+    if let Some(state) = &batch.checkpoint {
+        let next_input = batch.first_input.saturating_add(u64::from(batch.inputs));
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO checkpoint (id, next_input, wall_ms, ticks, state)
+                 VALUES (1, ?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![to_sql(next_input), wall, ticks, state])?;
+    }
+    Ok(())
+}
+
+fn write_event(
+    transaction: &Transaction<'_>,
+    commit: &AlarmCommit,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let head = changes.head.next(commit.body.as_bytes());
+    transaction
+        .prepare_cached(
+            "INSERT INTO event (seq, id, at, type, alarm, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            head.seq,
+            key(commit.event.id),
+            commit.event.at.0,
+            commit.event.step.event_type(),
+            key(commit.event.alarm.id),
+            commit.body,
+            head.hash.0,
+        ])?;
+    changes.head = head;
+    Ok(())
+}
+
+fn write_alarm(
+    transaction: &Transaction<'_>,
+    commit: &AlarmCommit,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let alarm = &commit.event.alarm;
+    let rule = &alarm.rule;
+    let stood: Option<(String, String)> = transaction
+        .prepare_cached("SELECT class, priority FROM alarm WHERE id = ?1 AND standing = 1")?
+        .query_row([key(alarm.id)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let standing = alarm.state != AlarmState::Cleared;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO alarm
+             (id, standing, state, class, priority, venue, device, kind, rule, raised_at, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            key(alarm.id),
+            standing,
+            alarm.state.as_str(),
+            rule.class.as_str(),
+            rule.priority.as_str(),
+            alarm.device.venue,
+            alarm.device.device,
+            alarm.device.kind,
+            rule.id,
+            alarm.raised_at.0,
+            commit.alarm,
+        ])?;
+    if let Some((class, priority)) = stood.and_then(|(class, priority)| parse_labels(&class, &priority)) {
+        changes.standing.push((class, priority, -1));
+    }
+    if standing {
+        changes.standing.push((rule.class, rule.priority, 1));
+    }
+    Ok(())
+}
+
+fn write_notices(
+    transaction: &Transaction<'_>,
+    commit: &AlarmCommit,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    for target in &commit.targets {
+        transaction
+            .prepare_cached(
+                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5)",
+            )?
+            .execute(params![
+                key(commit.event.id),
+                target,
+                key(commit.event.alarm.id),
+                commit.body,
+                now.0,
+            ])?;
+        changes.pending.push((target.clone(), 1));
+        changes.notices_added = true;
+    }
+    Ok(())
+}
+
+fn write_dead_letters(transaction: &Transaction<'_>, letters: &[DeadLetter]) -> rusqlite::Result<()> {
+    let mut added: i64 = 0;
+    for letter in letters {
+        let kept = letter.payload.get(..DEAD_LETTER_BYTES).unwrap_or(&letter.payload);
+        let size = match letter.reject {
+            // Ingest keeps no bytes of these.
+            Reject::TooLarge(size) => size,
+            Reject::UnknownTopic
+            | Reject::UnknownKind(_)
+            | Reject::UnknownVenue(_)
+            | Reject::TooManyDevices
+            | Reject::InvalidUtf8
+            | Reject::InvalidJson(_)
+            | Reject::DuplicateMember(_)
+            | Reject::BadValue { .. }
+            | Reject::OutOfRange(_) => letter.payload.len(),
+        };
+        transaction
+            .prepare_cached(
+                "INSERT INTO dead_letter (at, topic, reason, detail, payload, size)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                letter.at.0,
+                letter.topic,
+                letter.reject.reason(),
+                letter.reject.to_string(),
+                kept,
+                i64::try_from(size).unwrap_or(i64::MAX),
+            ])?;
+        added += 1;
+    }
+    if added > 0 {
+        let newest_surplus = transaction.last_insert_rowid() - DEAD_LETTERS;
+        transaction
+            .prepare_cached(
+                "DELETE FROM dead_letter WHERE row IN
+                 (SELECT row FROM dead_letter WHERE row <= ?1 ORDER BY row LIMIT ?2)",
+            )?
+            .execute([newest_surplus, added + DEAD_LETTER_SLICE])?;
+    }
+    Ok(())
+}
+
+fn write_delivery(
+    transaction: &Transaction<'_>,
+    report: &DeliveryReport,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    match &report.outcome {
+        DeliveryOutcome::Delivered => {
+            // A second report of the same delivery must not count twice: it finds no pending row.
+            let target: Option<String> = transaction
+                .prepare_cached(
+                    "UPDATE outbox SET delivered_at = ?2, last_error = NULL
+                     WHERE row = ?1 AND delivered_at IS NULL RETURNING target",
+                )?
+                .query_row(params![report.notice, report.at.0], |row| row.get(0))
+                .optional()?;
+            changes.pending.extend(target.map(|target| (target, -1)));
+        }
+        DeliveryOutcome::Retry { error, due_at } => {
+            transaction
+                .prepare_cached(
+                    "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, last_error = ?3
+                     WHERE row = ?1 AND delivered_at IS NULL",
+                )?
+                .execute(params![report.notice, due_at.0, error])?;
+        }
+    }
+    Ok(())
+}
+
+/// An id as a key: big-endian, so that keys sort by time.
+pub(super) fn key(id: Id) -> [u8; 16] {
+    id.bits().to_be_bytes()
+}
+
+/// Class and priority from their stored words; `None` for words of another version.
+pub(super) fn parse_labels(class: &str, priority: &str) -> Option<(Class, Priority)> {
+    let class = Class::ALL.into_iter().find(|known| known.as_str() == class)?;
+    let priority = Priority::ALL
+        .into_iter()
+        .find(|known| known.as_str() == priority)?;
+    Some((class, priority))
+}

@@ -1,0 +1,57 @@
+//! `/-/healthy`, `/-/ready` and `/metrics`: what others watch the process by. Sets nothing.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Shared;
+use super::problem::Problem;
+
+/// The content type of the Prometheus text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// 200 while the process serves.
+pub(super) async fn healthy() -> Response {
+    Json(json!({ "healthy": true })).into_response()
+}
+
+/// 200 when messages can come in and become durable; else 503 with what is away.
+pub(super) async fn ready(State(shared): State<Shared>) -> Response {
+    let (broker, store) = (shared.health.broker(), shared.health.store());
+    let away = match (broker, store) {
+        (true, true) => {
+            return Json(json!({ "ready": true, "broker": true, "store": true })).into_response();
+        }
+        (false, true) => "the MQTT session is down",
+        (true, false) => "the store takes no commits",
+        (false, false) => "the MQTT session is down and the store takes no commits",
+    };
+    Problem::unavailable(away)
+        .with("ready", json!(false))
+        .with("broker", json!(broker))
+        .with("store", json!(store))
+        .into_response()
+}
+
+/// All metrics. Rendered off the runtime: with many series it takes longer than a task should.
+pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let rendered = tokio::task::spawn_blocking(move || shared.metrics.render()).await;
+    let text = match rendered {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "cannot render the metrics");
+            return Err(Problem::internal());
+        }
+        Err(error) => {
+            tracing::error!(%error, "rendering the metrics died");
+            return Err(Problem::internal());
+        }
+    };
+    let mut response = text.into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    Ok(response)
+}

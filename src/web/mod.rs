@@ -1,0 +1,185 @@
+//! `/metrics`, health and the API over HTTP: reads the store, sends operators' requests to the gateway. Never
+//! changes anything itself.
+
+mod api;
+mod auth;
+mod health;
+mod problem;
+mod server;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::auth::Gate;
+use self::problem::Problem;
+use crate::config::HttpSettings;
+use crate::handoff::OperatorRequest;
+use crate::lifecycle::Health;
+use crate::metrics::Metrics;
+use crate::store::StoreReader;
+
+/// Everything the web side needs: give it these and [`bind`](Web::bind) it.
+pub struct Web {
+    /// Where to listen and whom to let in.
+    pub settings: HttpSettings,
+    /// The store, to read.
+    pub reader: StoreReader,
+    /// Where operators' requests go.
+    pub operators: mpsc::Sender<OperatorRequest>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// What `/-/ready` answers from.
+    pub health: Health,
+    /// How long and how much a client may.
+    pub limits: Limits,
+}
+
+/// How long and how much a client may.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a client may take to send a request's head, and how long a connection may lie idle.
+    pub header_wait: Duration,
+    /// How long an answer of the gateway or the store is waited for.
+    pub answer_wait: Duration,
+    /// How many connections are served at once; more wait in the listener's backlog.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            header_wait: Duration::from_secs(10),
+            answer_wait: Duration::from_secs(5),
+            connections: 256,
+        }
+    }
+}
+
+/// A web side that has its address.
+pub struct BoundWeb {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    limits: Limits,
+}
+
+/// Why the web side cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// Somebody else listens there.
+    #[error(
+        "cannot listen on {address}: the port is in use; stop the other program (another ninewatch?) or change http.listen"
+    )]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; check http.listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    reader: StoreReader,
+    operators: mpsc::Sender<OperatorRequest>,
+    metrics: Metrics,
+    health: Health,
+    limits: Limits,
+}
+
+impl Web {
+    /// Takes the address. Nothing is answered before [`BoundWeb::run`].
+    pub async fn bind(self) -> Result<BoundWeb, WebError> {
+        let address = self.settings.listen;
+        let failed = |source: std::io::Error| {
+            if source.kind() == std::io::ErrorKind::AddrInUse {
+                WebError::InUse { address }
+            } else {
+                WebError::Listen { address, source }
+            }
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let limits = self.limits;
+        Ok(BoundWeb {
+            listener,
+            address,
+            router: self.router(),
+            limits,
+        })
+    }
+
+    fn router(self) -> Router {
+        let gate = Gate::new(&self.settings.auth);
+        let shared = Shared {
+            reader: self.reader,
+            operators: self.operators,
+            metrics: self.metrics,
+            health: self.health,
+            limits: self.limits,
+        };
+        let open = Router::new()
+            .route("/-/healthy", get(health::healthy))
+            .route("/-/ready", get(health::ready))
+            .method_not_allowed_fallback(wrong_method);
+        Router::new()
+            .route("/metrics", get(health::metrics))
+            .route("/api/v1/alarms", get(api::alarms))
+            .route("/api/v1/alarms/{id}", get(api::alarm))
+            .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
+            .route("/api/v1/alarms/{id}/reset", post(api::reset))
+            .route("/api/v1/events", get(api::events))
+            .route("/api/v1/dead-letters", get(api::dead_letters))
+            .method_not_allowed_fallback(wrong_method)
+            .fallback(no_such_path)
+            .layer(from_fn_with_state(gate, auth::check))
+            .merge(open)
+            .with_state(shared)
+    }
+}
+
+impl BoundWeb {
+    /// Where it listens: the port is the real one even when 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop; then requests under way get three seconds.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WebError> {
+        server::serve(self.listener, self.router, self.limits, stop).await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for BoundWeb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundWeb")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn no_such_path(request: Request) -> Response {
+    Problem::no_such_path(request.uri().path()).into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    Problem::method(request.method().as_str()).into_response()
+}

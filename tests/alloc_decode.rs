@@ -1,0 +1,76 @@
+//! The promise of the decode path: a good payload of a known topic allocates nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test: what fails shall panic")]
+
+use ninewatch::domain::kind::{Kind, PointDef, ValueType};
+use ninewatch::domain::profile::decoder::{Decoder, Resolved, TopicId};
+use ninewatch::domain::profile::native::native;
+use ninewatch::domain::registry::Registry;
+use ninewatch::domain::text::Text;
+
+const TELEMETRY: &str = "ninewatch/v1/gas_detector/g1/telemetry";
+const STATUS: &str = "ninewatch/v1/gas_detector/g1/status";
+
+fn decoder() -> Decoder {
+    let point = |id: &str, value: ValueType| PointDef {
+        id: id.to_owned(),
+        value,
+        default: None,
+        title: Text::default(),
+    };
+    let number = |id: &str| {
+        point(
+            id,
+            ValueType::Number {
+                unit: String::new(),
+                min: -50.0,
+                max: 200.0,
+            },
+        )
+    };
+    let state = ValueType::Enum {
+        values: vec!["normal".to_owned(), "warmup".to_owned()],
+    };
+    let points = vec![number("lel"), number("temperature"), point("state", state)];
+    let kinds = [Kind::new("gas_detector".to_owned(), Text::default(), points)];
+    Decoder::new(&[native()], &kinds, &Registry::default()).unwrap()
+}
+
+fn topic(decoder: &mut Decoder, name: &str) -> TopicId {
+    match decoder.resolve(name) {
+        Ok(Resolved::Device(topic)) => topic,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_good_payload_of_a_known_topic_allocates_nothing() {
+    let payload = br#"{"ts":1767225600000,"seq":4711,"lel":12.5,"temperature":"21.4","state":"warmup","tags":["a",{"b":1}],"test":false}"#;
+    let mut decoder = decoder();
+    topic(&mut decoder, TELEMETRY);
+    topic(&mut decoder, STATUS);
+    let mut points = 0;
+    let seen = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            let telemetry = topic(&mut decoder, TELEMETRY);
+            let outcome = decoder.decode(telemetry, payload);
+            assert!(outcome.usable && outcome.reject.is_none());
+            points += outcome.points.len();
+            let status = topic(&mut decoder, STATUS);
+            points += decoder.decode(status, b"online").points.len();
+        }
+    });
+    assert_eq!(points, 400);
+    assert_eq!(seen.count_total, 0, "{seen:?}");
+}
+
+#[test]
+fn the_counter_counts() {
+    let payload = br#"{"temperature":"hot"}"#;
+    let mut decoder = decoder();
+    let telemetry = topic(&mut decoder, TELEMETRY);
+    let seen = allocation_counter::measure(|| {
+        assert!(decoder.decode(telemetry, payload).reject.is_some());
+    });
+    assert!(seen.count_total > 0, "a rejection's text is allocated");
+}

@@ -1,0 +1,192 @@
+//! Golden configurations: every file of `valid/` loads, every file of `invalid/` gives exactly the findings that
+//! stand beside it, all at once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ninewatch::config::{self, Auth, BrokerUrl};
+
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+/// The configurations in `tests/config/<folder>`; at least `least`, or the loop over them proves nothing.
+fn files(folder: &str, least: usize) -> Vec<PathBuf> {
+    let folder = Path::new("tests/config").join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    assert!(
+        files.len() >= least,
+        "only {} configurations in {}",
+        files.len(),
+        folder.display()
+    );
+    files
+}
+
+#[test]
+fn valid_configurations_load() {
+    for path in files("valid", 3) {
+        if let Err(findings) = config::load(&path) {
+            panic!("{} should be fine:\n{findings}", path.display());
+        }
+    }
+}
+
+/// With `UPDATE_EXPECTED=1` the findings of today are written down as the expected ones: read them before you
+/// commit them.
+#[test]
+fn invalid_configurations_give_the_expected_findings() {
+    let update = std::env::var_os("UPDATE_EXPECTED").is_some();
+    let mut wrong = Vec::new();
+    for path in files("invalid", 10) {
+        let shown = match config::load(&path) {
+            Ok(_) => "fine\n".to_owned(),
+            Err(findings) => format!("{findings}\n"),
+        };
+        let expected_path = path.with_extension("expected");
+        if update {
+            std::fs::write(&expected_path, &shown).unwrap();
+        }
+        let expected = std::fs::read_to_string(&expected_path).unwrap_or_default();
+        if shown != expected {
+            wrong.push(format!(
+                "{}\n--- expected\n{expected}--- found\n{shown}",
+                path.display()
+            ));
+        }
+        if shown.contains("hunter2") {
+            wrong.push(format!("{} shows a secret", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn all_errors_of_a_file_appear_at_once_and_in_order() {
+    let findings = config::load(Path::new("tests/config/invalid/everything.toml")).unwrap_err();
+    let wrong_lines = std::fs::read_to_string("tests/config/invalid/everything.toml")
+        .unwrap()
+        .lines()
+        .zip(1..)
+        .filter(|(line, _)| line.contains("# wrong"))
+        .map(|(_, number)| number)
+        .collect::<Vec<usize>>();
+    let found: Vec<usize> = findings
+        .iter()
+        .filter(|finding| finding.file.ends_with("everything.toml"))
+        .map(|finding| finding.line)
+        .collect();
+    assert_eq!(found, wrong_lines, "{findings}");
+    assert!(wrong_lines.len() >= 15);
+}
+
+#[test]
+fn the_shipped_configuration_loads() {
+    let settings =
+        config::load(Path::new("config/ninewatch.toml")).unwrap_or_else(|findings| panic!("{findings}"));
+    assert_eq!(settings.gateway.id, "karuo-01");
+    assert_eq!(settings.mqtt.client_id, "ninewatch-karuo-01");
+    assert_eq!(
+        settings.mqtt.url,
+        BrokerUrl::Remote {
+            host: "127.0.0.1".to_owned(),
+            port: 1883,
+            tls: false
+        }
+    );
+    assert!(matches!(settings.http.auth, Auth::None));
+    assert_eq!(settings.definitions.source().kinds.len(), 7);
+    assert_eq!(settings.definitions.source().rules.len(), 7);
+    assert_eq!(settings.profiles[0].name, "native");
+    assert!(settings.profiles.len() > 1, "the shipped profiles are read");
+    assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
+    assert_eq!(settings.routes[0].classes.len(), 4);
+}
+
+#[test]
+fn what_the_file_says_arrives_in_the_settings() {
+    let settings = config::load(Path::new("tests/config/valid/everything.toml")).unwrap();
+    assert_eq!(settings.gateway.data_dir, Path::new("tests/config/valid/state"));
+    assert_eq!(settings.gateway.max_devices, 2_000);
+    assert_eq!(settings.gateway.public_url, "https://gw.example.com/fire");
+    assert_eq!(
+        settings.mqtt.url,
+        BrokerUrl::Remote {
+            host: "::1".to_owned(),
+            port: 8883,
+            tls: true
+        }
+    );
+    assert_eq!(settings.mqtt.username.as_deref(), Some(env!("CARGO_PKG_NAME")));
+    assert_eq!(settings.mqtt.password.unwrap().expose(), "hunter2hunter2");
+    assert_eq!(settings.mqtt.keep_alive, Duration::from_mins(1));
+    assert!(matches!(&settings.http.auth, Auth::Token(token) if token.expose() == "hunter2hunter2"));
+    assert_eq!(settings.targets[0].url.expose(), "http://127.0.0.1:9000/hook");
+    assert_eq!(settings.targets[0].timeout, Duration::from_millis(500));
+    assert_eq!(
+        settings.targets[1].secret.as_ref().unwrap().expose(),
+        "hunter2hunter2"
+    );
+    assert_eq!(settings.routes[0].targets, ["duty", "second"]);
+
+    let rules = &settings.definitions.source().rules;
+    assert_eq!(rules.len(), 2, "a file that two patterns match is read once");
+    assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
+    assert_eq!(
+        (rules[0].hold.0, rules[0].keep_for.0, rules[0].max_gap.0),
+        (2_000, 3_600_000, 86_400_000)
+    );
+    assert!(rules[0].latch);
+    assert_eq!((rules[1].max_gap.0, rules[1].latch), (300_000, false));
+
+    let kind = &settings.definitions.source().kinds[0];
+    let defaults: Vec<_> = kind.points.iter().map(|point| point.default).collect();
+    assert_eq!(defaults, [None, Some(3.0), Some(0.0), Some(1.0)]);
+    assert_eq!(settings.profiles[1].subscribe, ["probe/+/up", "probe/+/lwt"]);
+    assert!(settings.registry.find("probe", "d1").is_some());
+}
+
+#[test]
+fn a_configuration_from_memory_starts_from_the_given_folder() {
+    let text = "[gateway]\nid = 'demo'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n[files]\nrules = ['rules/gas.toml']\n";
+    let settings = config::load_str("demo", text, Path::new("config")).unwrap();
+    assert_eq!(settings.gateway.data_dir, Path::new("config/data"));
+    assert_eq!(settings.gateway.public_url, "http://127.0.0.1:9464");
+    assert_eq!(settings.definitions.source().rules.len(), 7);
+
+    let findings = config::load_str("demo", "[gateway]\nid = 5\n", Path::new("config")).unwrap_err();
+    let first = findings.iter().find(|finding| finding.line == 2).unwrap();
+    assert_eq!(
+        (first.file.as_str(), first.column, first.span.clone()),
+        ("demo", 6, 15..16)
+    );
+}
+
+#[cfg(feature = "embedded-broker")]
+#[test]
+fn the_broker_can_be_the_embedded_one() {
+    let text = "[gateway]\nid = 'demo'\n[mqtt]\nurl = 'embedded'\n[http]\nauth = 'none'\n";
+    let settings = config::load_str("demo", text, Path::new("")).unwrap();
+    assert_eq!(settings.mqtt.url, BrokerUrl::Embedded);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_clear_finding() {
+    let findings = config::load(Path::new("no/such.toml")).unwrap_err();
+    assert_eq!(findings.len(), 1);
+    assert!(
+        findings
+            .to_string()
+            .starts_with("error: cannot read the configuration"),
+        "{findings}"
+    );
+}
+
+#[test]
+fn colour_is_only_there_when_asked_for() {
+    let findings = config::load(Path::new("tests/config/invalid/missing.toml")).unwrap_err();
+    assert!(findings.render(true).contains('\u{1b}'));
+    assert!(!findings.to_string().contains('\u{1b}'));
+}

@@ -1,0 +1,116 @@
+//! `ninewatch demo` as a viewer sees it: an alarm, its acknowledgement over HTTP, a clean end.
+
+#![cfg(test)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use support::gateway::{BINARY, signal};
+use support::{PATIENCE, eventually, http};
+
+struct Demo {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Demo {
+    /// Ends by itself after a minute at most, so that no read waits longer.
+    fn start(temporary: &Path) -> Demo {
+        let mut child = Command::new(BINARY)
+            .args(["demo", "--venues", "3", "--listen", "127.0.0.1:0", "--for", "60s"])
+            .env("TMPDIR", temporary)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Demo { child, lines }
+    }
+
+    #[track_caller]
+    fn line_with(&mut self, text: &str) -> String {
+        let mut line = self.lines.by_ref().map(Result::unwrap);
+        line.find(|line| line.contains(text))
+            .unwrap_or_else(|| panic!("the demo ended without saying {text:?}"))
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_comes_is_acknowledged_over_http_and_the_end_is_clean() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path());
+    let api = demo.line_with("接口 API");
+    let list = api.split_whitespace().last().unwrap().to_owned();
+    let alarm = demo.line_with("ALARM critical");
+    assert!(
+        alarm.contains("Gas concentration high") && alarm.contains("%LEL"),
+        "{alarm}"
+    );
+
+    let client = http::client();
+    let alarms: serde_json::Value =
+        serde_json::from_str(&client.get(&list).send().await.unwrap().text().await.unwrap()).unwrap();
+    let high = alarms["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|alarm| alarm["rule"] == "gas-high")
+        .expect("the alarm that was shown stands");
+    let url = list.replace(
+        "?state=active",
+        &format!("/{}/acknowledge", high["id"].as_str().unwrap()),
+    );
+    let answer = client
+        .post(url)
+        .header("content-type", "application/json")
+        .body(r#"{"by":"the viewer"}"#)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let acknowledged = demo.line_with("ACKNOWLEDGED");
+    assert!(acknowledged.ends_with("by the viewer"), "{acknowledged}");
+
+    signal(demo.child.id(), "TERM");
+    demo.line_with("The demo ran");
+    let notices = demo.line_with("notices");
+    assert!(notices.ends_with("0 repeated, 0 refused, 0 pending"), "{notices}");
+    demo.line_with("temporary folder, removed");
+    assert!(demo.child.wait().unwrap().success());
+    assert_eq!(
+        std::fs::read_dir(temporary.path()).unwrap().count(),
+        0,
+        "nothing stays behind"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_goes_away_ends_the_demo_without_a_failure() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut child = Command::new(BINARY)
+        .args(["demo", "--venues", "3", "--listen", "127.0.0.1:0", "--for", "60s"])
+        .env("TMPDIR", temporary.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let status = eventually("the demo ends", PATIENCE, async || child.try_wait().unwrap()).await;
+    assert!(status.success(), "{status}");
+    let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    assert_eq!(said, "");
+    assert_eq!(
+        std::fs::read_dir(temporary.path()).unwrap().count(),
+        0,
+        "nothing stays behind"
+    );
+}

@@ -1,0 +1,220 @@
+//! A gas detector's kind and rules, and an engine with its clock in hand.
+
+use std::sync::Arc;
+
+use ninewatch::domain::alarm::Operator;
+use ninewatch::domain::definitions::{DefinitionSource, Definitions};
+use ninewatch::domain::device::{DeviceIndex, DeviceKey};
+use ninewatch::domain::engine::{Effects, Engine, Refusal};
+use ninewatch::domain::id::Id;
+use ninewatch::domain::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
+use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::rule::{Class, Priority, RuleDef};
+use ninewatch::domain::text::Text;
+use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+
+pub(crate) const LEL: PointIndex = PointIndex(1);
+pub(crate) const STATE: PointIndex = PointIndex(2);
+pub(crate) const NORMAL: f64 = 0.0;
+pub(crate) const WARMUP: f64 = 1.0;
+pub(crate) const START: i64 = 1_767_225_600_000;
+
+pub(crate) fn text(en: &str) -> Text {
+    Text {
+        zh: en.to_owned(),
+        en: en.to_owned(),
+    }
+}
+
+pub(crate) fn gas_kind() -> Kind {
+    let lel = PointDef {
+        id: "lel".to_owned(),
+        value: ValueType::Number {
+            unit: "%LEL".to_owned(),
+            min: -20.0,
+            max: 1000.0,
+        },
+        default: None,
+        title: text("lel"),
+    };
+    let state = PointDef {
+        id: "state".to_owned(),
+        value: ValueType::Enum {
+            values: vec!["normal".to_owned(), "warmup".to_owned(), "fault".to_owned()],
+        },
+        default: Some(NORMAL),
+        title: text("state"),
+    };
+    Kind::new("gas_detector".to_owned(), text("gas"), vec![lel, state])
+}
+
+pub(crate) fn rule(id: &str, when: &str, clear: Option<&str>) -> RuleDef {
+    RuleDef {
+        id: id.to_owned(),
+        on: "gas_detector".to_owned(),
+        when: when.to_owned(),
+        clear: clear.map(str::to_owned),
+        hold: Millis(0),
+        keep_for: Millis(0),
+        max_gap: Millis(300_000),
+        class: Class::Alarm,
+        priority: Priority::High,
+        latch: false,
+        title: text(id),
+        notify: None,
+    }
+}
+
+pub(crate) fn high() -> RuleDef {
+    RuleDef {
+        latch: true,
+        keep_for: Millis(30_000),
+        priority: Priority::Critical,
+        ..rule(
+            "gas-high",
+            "lel >= 50.0 && state != 'warmup'",
+            Some("lel < 20.0 && state != 'warmup'"),
+        )
+    }
+}
+
+pub(crate) fn low() -> RuleDef {
+    rule("gas-low", "lel >= 25.0", Some("lel < 20.0"))
+}
+
+pub(crate) fn slow() -> RuleDef {
+    RuleDef {
+        hold: Millis(10_000),
+        class: Class::Warning,
+        ..rule("gas-slow", "lel >= 10.0", None)
+    }
+}
+
+/// An engine with its clock in hand.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) now: Moment,
+    pub(crate) effects: Effects,
+}
+
+impl Bench {
+    pub(crate) fn with(rules: Vec<RuleDef>) -> Bench {
+        let start = Moment {
+            wall: Timestamp(START),
+            ticks: Ticks(1_000),
+        };
+        let mut bench = Bench {
+            engine: Engine::new("test"),
+            now: start,
+            effects: Effects::default(),
+        };
+        bench.define(rules);
+        bench
+            .engine
+            .handle(&Input::Device(&key("g1")), start, &mut bench.effects)
+            .unwrap();
+        bench
+    }
+
+    pub(crate) fn define(&mut self, rules: Vec<RuleDef>) {
+        let source = DefinitionSource {
+            kinds: vec![gas_kind()],
+            rules,
+        };
+        let (_, hash) = source.stored().unwrap();
+        let definitions = Arc::new(Definitions::compile(source).unwrap());
+        let input = Input::Definitions(DefinitionsInput {
+            hash,
+            definitions: &definitions,
+        });
+        self.engine.handle(&input, self.now, &mut self.effects).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now.wall.0 += i64::try_from(ms).unwrap();
+        self.now.ticks.0 += ms;
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= self.now.ticks)
+        {
+            self.engine
+                .handle(&Input::Timeout, self.now, &mut self.effects)
+                .unwrap();
+        }
+    }
+
+    pub(crate) fn read(&mut self, points: &[(PointIndex, f64)], device_at: Option<i64>, kind: ReadingKind) {
+        self.feed(Reading {
+            device: DeviceIndex(0),
+            device_at: device_at.map(Timestamp),
+            kind,
+            retained: false,
+            points,
+        });
+    }
+
+    /// A message that the broker kept for new subscribers.
+    pub(crate) fn kept(&mut self, points: &[(PointIndex, f64)]) {
+        self.feed(Reading {
+            device: DeviceIndex(0),
+            device_at: None,
+            kind: ReadingKind::Live,
+            retained: true,
+            points,
+        });
+    }
+
+    fn feed(&mut self, reading: Reading<'_>) {
+        self.engine
+            .handle(&Input::Reading(reading), self.now, &mut self.effects)
+            .unwrap();
+    }
+
+    pub(crate) fn lel(&mut self, lel: f64) {
+        self.read(&[(LEL, lel)], None, ReadingKind::Live);
+    }
+
+    pub(crate) fn operate(&mut self, alarm: Id, action: OperatorAction) -> Result<(), Refusal> {
+        let operator = Operator {
+            by: "duty".to_owned(),
+            note: None,
+        };
+        let input = OperatorInput {
+            alarm,
+            action,
+            operator,
+        };
+        self.engine
+            .handle(&Input::Operator(&input), self.now, &mut self.effects)
+    }
+
+    /// What has happened since the last call, as `rule step`.
+    pub(crate) fn seen(&mut self) -> Vec<String> {
+        let events = self.effects.alarms.drain(..);
+        events
+            .map(|event| format!("{} {}", event.alarm.rule.id, event.step.as_str()))
+            .collect()
+    }
+
+    pub(crate) fn raised(&mut self) -> Id {
+        let id = self
+            .effects
+            .alarms
+            .iter()
+            .map(|event| event.alarm.id)
+            .next_back()
+            .expect("an alarm was raised");
+        self.effects.alarms.clear();
+        id
+    }
+}
+
+pub(crate) fn key(device: &str) -> DeviceKey {
+    DeviceKey {
+        venue: "v1".to_owned(),
+        kind: "gas_detector".to_owned(),
+        device: device.to_owned(),
+    }
+}

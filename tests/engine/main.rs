@@ -1,0 +1,13 @@
+//! The core through its public face: life cycle, delays, late samples, definitions that change, and restarts.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that breaks down has failed"
+)]
+
+mod bench;
+mod life;
+mod restore;
+mod shipped;

@@ -1,0 +1,195 @@
+//! The big property: stop anywhere, restore, go on ≡ never stopped.
+
+use std::sync::Arc;
+
+use ninewatch::domain::alarm::{AlarmState, Operator};
+use ninewatch::domain::definitions::{DefinitionSource, Definitions};
+use ninewatch::domain::engine::{Effects, Engine};
+use ninewatch::domain::id::Id;
+use ninewatch::domain::journal::{self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput};
+use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::time::{Moment, Ticks, Timestamp};
+use proptest::prelude::*;
+
+use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, slow};
+
+/// One step of a random run.
+#[derive(Debug, Clone)]
+enum Action {
+    Read {
+        device: u32,
+        lel: f64,
+        state: f64,
+        at: Option<i64>,
+    },
+    Wait(u64),
+    Operate(OperatorAction),
+    Define(bool),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        6 => (0_u32..3, 0.0_f64..80.0, 0_u8..3, prop::option::of(-90_000_i64..90_000)).prop_map(
+            |(device, lel, state, at)| Action::Read { device, lel, state: f64::from(state), at }
+        ),
+        3 => (1_u64..40_000).prop_map(Action::Wait),
+        1 => Just(Action::Operate(OperatorAction::Acknowledge)),
+        1 => Just(Action::Operate(OperatorAction::Reset)),
+        1 => any::<bool>().prop_map(Action::Define),
+    ]
+}
+
+/// An engine under test with everything that a restart needs.
+struct Run {
+    engine: Engine,
+    sets: Vec<Arc<Definitions>>,
+    saved: Vec<u8>,
+    rows: Vec<(u64, Vec<u8>)>,
+    now: Moment,
+    standing: Vec<Id>,
+    log: Vec<String>,
+}
+
+impl Run {
+    fn new() -> Run {
+        let sets = [vec![high(), low(), slow()], vec![slow(), high()]].map(|rules| {
+            let kinds = vec![gas_kind()];
+            Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap())
+        });
+        let engine = Engine::new("test");
+        let saved = engine.snapshot().unwrap();
+        Run {
+            engine,
+            sets: sets.to_vec(),
+            saved,
+            rows: Vec::new(),
+            now: Moment {
+                wall: Timestamp(START),
+                ticks: Ticks(0),
+            },
+            standing: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Does one action as the gateway would: every input is journalled, one row an action.
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Read {
+                device,
+                lel,
+                state,
+                at,
+            } => {
+                let name = key(&format!("g{device}"));
+                if self.engine.find(&name).is_none() {
+                    self.feed(&Input::Device(&name));
+                }
+                let device = self.engine.find(&name).unwrap();
+                let points = [(LEL, *lel), (STATE, *state)];
+                let device_at = at.map(|at| Timestamp(self.now.wall.0 + at));
+                let kind = ReadingKind::Live;
+                self.feed(&Input::Reading(Reading {
+                    device,
+                    device_at,
+                    kind,
+                    retained: false,
+                    points: &points,
+                }));
+            }
+            Action::Wait(ms) => {
+                self.now.wall.0 += i64::try_from(*ms).unwrap();
+                self.now.ticks.0 += ms;
+                self.feed(&Input::Timeout);
+            }
+            Action::Operate(action) => {
+                let alarm = self.standing.first().copied().unwrap_or(Id::from_bits(1));
+                let operator = Operator {
+                    by: "duty".to_owned(),
+                    note: Some("on site".to_owned()),
+                };
+                self.feed(&Input::Operator(&OperatorInput {
+                    alarm,
+                    action: *action,
+                    operator,
+                }));
+            }
+            Action::Define(other) => {
+                let set = Arc::clone(&self.sets[usize::from(*other)]);
+                let hash = hash(&set);
+                self.feed(&Input::Definitions(DefinitionsInput {
+                    hash,
+                    definitions: &set,
+                }));
+            }
+        }
+    }
+
+    fn feed(&mut self, input: &Input<'_>) {
+        let mut journal = Journal::default();
+        let mut effects = Effects::default();
+        let first = self.engine.next_input();
+        journal.push(self.now, input).unwrap();
+        if let Err(refusal) = self.engine.handle(input, self.now, &mut effects) {
+            self.log.push(format!("refused {refusal}"));
+        }
+        for event in &effects.alarms {
+            if event.alarm.state == AlarmState::Cleared {
+                self.standing.retain(|id| *id != event.alarm.id);
+            } else if !self.standing.contains(&event.alarm.id) {
+                self.standing.push(event.alarm.id);
+            }
+            self.log.push(format!("{event:?}"));
+        }
+        self.rows.push((first, journal.into_bytes()));
+    }
+
+    fn checkpoint(&mut self) {
+        self.saved = self.engine.snapshot().unwrap();
+        self.rows.clear();
+    }
+
+    /// Throws the engine away and makes it anew from the last snapshot and the journal since.
+    fn crash(&mut self) {
+        let find = |wanted: &[u8; 32]| {
+            let set = self.sets.iter().find(|set| hash(set) == *wanted);
+            set.cloned().ok_or_else(String::new)
+        };
+        self.engine = Engine::restore("test", &self.saved, find).unwrap();
+        for (first, bytes) in &self.rows {
+            journal::replay(&mut self.engine, *first, bytes, find).unwrap();
+        }
+    }
+}
+
+fn hash(set: &Definitions) -> [u8; 32] {
+    set.source().stored().unwrap().1
+}
+
+/// Runs `actions` with a checkpoint and a crash behind each of the given ones; what happened, as text.
+fn run(actions: &[Action], stops: &[usize], snapshots: &[usize]) -> Vec<String> {
+    let mut run = Run::new();
+    for (place, action) in actions.iter().enumerate() {
+        run.act(action);
+        if snapshots.contains(&place) {
+            run.checkpoint();
+        }
+        if stops.contains(&place) {
+            run.crash();
+        }
+    }
+    run.log
+}
+
+proptest! {
+    #[test]
+    fn stop_anywhere_restore_and_go_on_is_the_same_as_never_stopped(
+        actions in prop::collection::vec(action(), 1..60),
+        stops in prop::collection::vec(0_usize..60, 0..6),
+        snapshots in prop::collection::vec(0_usize..60, 0..4),
+    ) {
+        let mut begun = vec![Action::Define(false)];
+        begun.extend(actions);
+        prop_assert_eq!(run(&begun, &[], &[]), run(&begun, &stops, &snapshots));
+    }
+}

@@ -1,0 +1,162 @@
+//! A real store in a folder of its own, and alarms to put into it, for the tests of notify and web.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ninewatch::clock::{Clock, wall};
+use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView};
+use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::id::{GatewayHash, Id};
+use ninewatch::domain::rule::{Class, DEFAULT_MAX_GAP, Priority, RuleDef};
+use ninewatch::domain::text::Text;
+use ninewatch::domain::time::{Millis, Timestamp};
+use ninewatch::handoff::{AlarmCommit, Batch, OperatorAnswer, Receipt, Work};
+use ninewatch::lifecycle::Health;
+use ninewatch::metrics::Metrics;
+use ninewatch::store::{Outlets, Store, StoreReader, Writer};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long anything in these tests may take before it counts as never.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The outcome of `future`, or a failure that says what was waited for.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(outcome) = tokio::time::timeout(DEADLINE, future).await else {
+        panic!("{what}: not within {DEADLINE:?}");
+    };
+    outcome
+}
+
+/// A running store.
+pub(crate) struct TestStore {
+    pub(crate) reader: StoreReader,
+    pub(crate) work: mpsc::Sender<Work>,
+    pub(crate) committed: watch::Receiver<u64>,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Health,
+    pub(crate) clock: Clock,
+    writer: Writer,
+    _receipts: mpsc::Receiver<Vec<Receipt>>,
+}
+
+impl TestStore {
+    pub(crate) fn open(folder: &Path) -> TestStore {
+        let (store, recovered) = Store::open(folder).unwrap();
+        let reader = store.reader().unwrap();
+        let (metrics, health) = (Metrics::new(), Health::new());
+        let (notices, committed) = watch::channel(0);
+        let (receipts, kept) = mpsc::channel(16);
+        let outlets = Outlets {
+            receipts,
+            notices,
+            metrics: metrics.clone(),
+            health: health.clone(),
+        };
+        let (work, writer) = store.start(outlets).unwrap();
+        TestStore {
+            reader,
+            work,
+            committed,
+            metrics,
+            health,
+            clock: Clock::resuming(recovered.last),
+            writer,
+            _receipts: kept,
+        }
+    }
+
+    /// Commits these steps in one batch, and waits until they are durable.
+    pub(crate) async fn commit(&self, alarms: Vec<AlarmCommit>) {
+        let (to, answered) = oneshot::channel();
+        let batch = Batch {
+            alarms,
+            answers: vec![OperatorAnswer { to, outcome: Ok(()) }],
+            ..Batch::default()
+        };
+        self.work.send(Work::Batch(Box::new(batch))).await.unwrap();
+        within("commit", answered).await.unwrap().unwrap();
+    }
+
+    /// Ends the writer and waits for it. Every other sender of works must be gone.
+    pub(crate) async fn close(self) {
+        drop(self.work);
+        let writer = self.writer;
+        tokio::task::spawn_blocking(move || writer.join())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+/// The id of the `number`-th alarm (or event) of a test.
+pub(crate) fn id(number: u64) -> Id {
+    Id::derive(
+        GatewayHash::of("test-01"),
+        number,
+        0,
+        Timestamp(1_767_225_600_000),
+    )
+}
+
+/// Step `number` of the test, on the `alarm`-th alarm, owed to `targets`.
+pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str]) -> AlarmCommit {
+    let (event_id, alarm_id) = (id(1_000_000 + number), id(alarm));
+    let step = if state == AlarmState::Cleared {
+        AlarmStep::Cleared(ninewatch::domain::alarm::ClearReason::Recovered)
+    } else {
+        AlarmStep::Raised
+    };
+    let shown = json!({ "id": alarm_id, "state": state, "rule": "gas-high" });
+    let body = json!({
+        "id": event_id, "type": step.event_type(), "number": number, "title": "燃气浓度高报", "alarm": shown,
+    });
+    AlarmCommit {
+        event: AlarmEvent {
+            id: event_id,
+            at: wall(),
+            step,
+            alarm: AlarmView {
+                id: alarm_id,
+                rule: Arc::new(rule()),
+                device: Arc::new(DeviceKey {
+                    venue: "v1".to_owned(),
+                    kind: "gas_detector".to_owned(),
+                    device: format!("g{alarm}"),
+                }),
+                state,
+                raised_at: Timestamp(1_767_225_600_000),
+                ack: Ack::Unacknowledged,
+                recovered_at: None,
+                first_out: true,
+                late_by_ms: None,
+                values: vec![("lel".to_owned(), json!(53.2))],
+            },
+        },
+        alarm: shown.to_string(),
+        body: body.to_string(),
+        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+    }
+}
+
+fn rule() -> RuleDef {
+    RuleDef {
+        id: "gas-high".to_owned(),
+        on: "gas_detector".to_owned(),
+        when: "lel >= 50.0".to_owned(),
+        clear: None,
+        hold: Millis::ZERO,
+        keep_for: Millis::ZERO,
+        max_gap: DEFAULT_MAX_GAP,
+        class: Class::Alarm,
+        priority: Priority::Critical,
+        latch: true,
+        title: Text {
+            zh: "燃气浓度高报".to_owned(),
+            en: "Gas concentration high".to_owned(),
+        },
+        notify: None,
+    }
+}

@@ -1,0 +1,140 @@
+//! A served web side on a store of its own, and a client that shows every byte of an answer.
+
+use std::net::SocketAddr;
+
+use ninewatch::config::{Auth, HttpSettings};
+use ninewatch::handoff::OperatorRequest;
+use ninewatch::web::{BoundWeb, Limits, Web, WebError};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::outward::{TestStore, within};
+
+/// A served web side on a store of its own. The test plays the gateway: it takes operators' requests.
+pub(super) struct Site {
+    pub(super) address: SocketAddr,
+    pub(super) store: TestStore,
+    pub(super) operators: mpsc::Receiver<OperatorRequest>,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: JoinSet<Result<(), WebError>>,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks that it is a problem of this status and kind, and gives its detail.
+    #[track_caller]
+    pub(super) fn problem(&self, status: u16, kind: &str) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:ninewatch:problem:{kind}"));
+        assert_eq!(problem["status"], status);
+        assert!(!problem["title"].as_str().unwrap().is_empty());
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Site {
+    pub(super) async fn open() -> Site {
+        Site::open_with(Auth::None, Limits::default()).await
+    }
+
+    pub(super) async fn open_with(auth: Auth, limits: Limits) -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let store = TestStore::open(folder.path());
+        let (sender, operators) = mpsc::channel(4);
+        let web = bind(&store, sender, auth, limits).await.unwrap();
+        let (address, stop, mut tasks) = (web.local_addr(), CancellationToken::new(), JoinSet::new());
+        tasks.spawn(web.run(stop.clone()));
+        Site {
+            address,
+            store,
+            operators,
+            stop,
+            tasks,
+            _folder: folder,
+        }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "", "").await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        let headers = format!("content-type: application/json\r\ncontent-length: {length}\r\n");
+        self.ask("POST", path, &headers, body).await
+    }
+
+    pub(super) async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        ask(self.address, method, path, headers, body).await
+    }
+}
+
+pub(super) async fn bind(
+    store: &TestStore,
+    operators: mpsc::Sender<OperatorRequest>,
+    auth: Auth,
+    limits: Limits,
+) -> Result<BoundWeb, WebError> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    store.metrics.queue_ingest.set(7);
+    let web = Web {
+        settings: HttpSettings { listen, auth },
+        reader: store.reader.clone(),
+        operators,
+        metrics: store.metrics.clone(),
+        health: store.health.clone(),
+        limits,
+    };
+    web.bind().await
+}
+
+pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n{body}");
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    };
+    let answer = within("an answer", exchange).await;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{answer:?}"));
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
