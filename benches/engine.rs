@@ -18,9 +18,9 @@ use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input, Journal};
 use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
-use ninewatch::domain::rule::{Class, Priority, RuleDef};
+use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 
 fn main() {
     assert_eq!(
@@ -69,20 +69,10 @@ fn definitions() -> Definitions {
     };
     let points = vec![number("lel"), number("temperature"), number("battery"), state];
     let kinds = vec![Kind::new("gas_detector".to_owned(), Text::default(), points)];
-    let rules = RULES.iter().enumerate().map(|(place, when)| RuleDef {
-        id: format!("rule-{place}"),
-        on: "gas_detector".to_owned(),
-        when: (*when).to_owned(),
-        clear: None,
-        hold: Millis(0),
-        keep_for: Millis(0),
-        max_gap: Millis(300_000),
-        class: Class::Alarm,
-        priority: Priority::High,
-        latch: false,
-        title: Text::default(),
-        notify: None,
-    });
+    let rules = RULES
+        .iter()
+        .enumerate()
+        .map(|(place, when)| RuleDef::new(&format!("rule-{place}"), "gas_detector", when));
     Definitions::compile(DefinitionSource {
         kinds,
         rules: rules.collect(),

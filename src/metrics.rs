@@ -34,6 +34,8 @@ pub struct Metrics {
     /// Dead letters, in the order of [`Reject::REASONS`].
     dead_letters: Vec<(&'static str, IntCounter)>,
     readings: IntCounterVec,
+    /// Readings that had been taken before.
+    pub readings_repeated: IntCounter,
     /// Rule conditions evaluated.
     pub rule_evaluations: IntCounter,
     /// Time to decode a message, of one message a run.
@@ -128,6 +130,11 @@ impl Metrics {
                 "ninewatch_readings_total",
                 "Readings decoded, by device kind.",
                 &["kind"],
+            ),
+            readings_repeated: counter(
+                r,
+                "ninewatch_readings_repeated_total",
+                "Readings that had been taken before: redelivered, or from a device whose clock stands still.",
             ),
             rule_evaluations: counter(
                 r,

@@ -139,6 +139,11 @@ fn what_the_file_says_arrives_in_the_settings() {
         (2_000, 3_600_000, 86_400_000)
     );
     assert!(rules[0].latch);
+    assert_eq!(
+        (rules[0].chatter.count, rules[0].chatter.within.0),
+        (16, 30 * 86_400_000)
+    );
+    assert_eq!((rules[1].chatter.count, rules[1].chatter.within.0), (5, 600_000));
     assert_eq!((rules[1].max_gap.0, rules[1].latch), (300_000, false));
 
     let kind = &settings.definitions.source().kinds[0];

@@ -11,11 +11,14 @@ use super::source::{Place, Report, Scope, Source};
 use super::targets::{RouteDraft, class};
 use super::value::Value;
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
-use crate::domain::rule::{Class, DEFAULT_MAX_GAP, ExpressionError, Priority, RuleDef, RuleField};
+use crate::domain::rule::{
+    Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, ExpressionError, MAX_REPEAT, Priority, Repeat, RuleDef,
+    RuleField,
+};
 use crate::domain::time::Millis;
 
 /// Keys of the rule format that this version does not do yet.
-const LATER: [&str; 6] = ["absent", "schedule", "suppressed_by", "after", "limit", "then"];
+const LATER: [&str; 4] = ["absent", "schedule", "limit", "then"];
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
 const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
 
@@ -26,6 +29,8 @@ struct RuleDraft {
     table: Place,
     when: Option<Place>,
     clear: Option<Place>,
+    /// In the order of `suppressed_by`.
+    suppressors: Vec<Place>,
 }
 
 /// What a rule may refer to.
@@ -69,6 +74,16 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let hold = delay(table.optional("for"), DELAY);
     let keep_for = delay(table.optional("keep_for"), DELAY);
     let max_gap = delay(table.optional("max_gap"), MAX_GAP);
+    let after = table
+        .optional("after")
+        .and_then(|after| repeat(&after, "`after`"));
+    if let (Some(value), Some(_), Some(Millis(1..))) = (table.optional("for"), after, hold) {
+        value.key_wrong("`for` and `after` exclude each other: either the condition holds so long, or it is found so often");
+    }
+    let chatter = table
+        .optional("chatter")
+        .and_then(|chatter| repeat(&chatter, "`chatter`"));
+    let (suppressed_by, suppressors) = names_of(table.optional("suppressed_by"));
     let class = table.required("class").and_then(|value| class(&value));
     let priority = table.required("priority").and_then(|value| {
         value.word(
@@ -87,6 +102,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
         table: place,
         when: when.filter(|_| when_text.is_some()).map(|value| value.place()),
         clear: clear.map(|value| value.place()),
+        suppressors,
         def: RuleDef {
             id,
             on: on.unwrap_or_default(),
@@ -95,6 +111,9 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             hold: hold.unwrap_or(Millis::ZERO),
             keep_for: keep_for.unwrap_or(Millis::ZERO),
             max_gap: max_gap.unwrap_or(DEFAULT_MAX_GAP),
+            after,
+            chatter: chatter.unwrap_or(DEFAULT_CHATTER),
+            suppressed_by,
             class: class.unwrap_or(Class::Alarm),
             priority: priority.unwrap_or(Priority::Critical),
             latch: latch.unwrap_or(false),
@@ -102,6 +121,30 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             notify,
         },
     }
+}
+
+/// `{ count = 3, within = "10m" }`.
+fn repeat(value: &Value<'_>, title: &str) -> Option<Repeat> {
+    let mut table = value.table(title)?;
+    let count = table
+        .required("count")
+        .and_then(|count| count.integer(2..=i64::from(MAX_REPEAT)));
+    let within = table
+        .required("within")
+        .and_then(|within| within.duration(MAX_GAP));
+    Some(Repeat {
+        count: count.and_then(|count| u8::try_from(count).ok())?,
+        within: millis(within?),
+    })
+}
+
+/// A list of names, and where each stands.
+fn names_of(list: Option<Value<'_>>) -> (Vec<String>, Vec<Place>) {
+    let values = list.and_then(|list| list.list()).unwrap_or_default();
+    values
+        .iter()
+        .filter_map(|value| Some((value.filled_text()?.into_owned(), value.place())))
+        .unzip()
 }
 
 fn millis(duration: Duration) -> Millis {
@@ -177,6 +220,15 @@ fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
         // Both were found while reading, where their exact places are known. Said again only if they were not.
         RuleProblem::UnknownKind | RuleProblem::DuplicateId if report.count() > 0 => {}
         RuleProblem::UnknownKind => report.add(draft.table.problem("the rule's kind does not exist")),
+        RuleProblem::Suppressor {
+            place,
+            problem,
+            suggestion,
+        } => {
+            let place = draft.suppressors.get(*place).unwrap_or(&draft.table);
+            let help = suggestion.as_ref().map(|near| format!("did you mean `{near}`?"));
+            report.add(place.problem(problem.clone()).help(help));
+        }
         RuleProblem::DuplicateId => report.add(draft.table.problem("another rule has the same id")),
     }
 }

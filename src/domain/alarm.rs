@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Acknowledgement is an axis of its own: it never changes the condition. `Unknown` (missing data) moves nothing,
-//! and a deadline counts only with evidence younger than the rule's `max_gap`: silence neither raises nor clears.
+//! and a deadline counts only with evidence younger than the rule's `max_gap`: silence neither raises nor clears. A
+//! rule with `after` is pending while it counts, and readings that do not hold leave its count alone.
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::device::DeviceKey;
 use super::id::Id;
-use super::rule::RuleDef;
-use super::time::{Ticks, Timestamp};
+use super::rule::{Repeat, RuleDef};
+use super::time::{Millis, Ticks, Timestamp};
 
 /// Who did something, and what they said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,34 @@ pub struct Standing {
     pub late_by_ms: Option<u64>,
     /// The acknowledgement axis.
     pub ack: Ack,
+    /// How often it was raised, once it counts as chattering.
+    pub chatter: Option<u32>,
+    /// Whether an active alarm of another rule explains it: then it is not told of.
+    pub suppressed: bool,
+    /// Whether anybody was told of it: whoever was, is told of its end.
+    pub announced: bool,
+}
+
+/// When a condition was found holding, for a rule with `after`. Findings at the same instant are one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally(Vec<Ticks>);
+
+impl Tally {
+    /// Whether a finding at `now` makes it enough.
+    fn completes(&self, now: Ticks, after: Repeat) -> bool {
+        let counted = self.0.iter().filter(|at| counts(**at, now, after)).count();
+        counted + 1 >= usize::from(after.count)
+    }
+
+    /// Counts a finding at `now` and forgets those that are out of date.
+    fn add(&mut self, now: Ticks, after: Repeat) {
+        self.0.retain(|at| counts(*at, now, after));
+        self.0.push(now);
+    }
+}
+
+fn counts(at: Ticks, now: Ticks, after: Repeat) -> bool {
+    at < now && now.since(at) < after.within
 }
 
 /// The condition axis of one (rule, device). Each state carries its own times.
@@ -66,12 +95,14 @@ pub enum Life {
     /// Nothing is known to be wrong.
     #[default]
     Normal,
-    /// The condition holds, not yet for the rule's `for`.
+    /// The condition holds, not yet for the rule's `for`, or was not yet found holding as often as its `after` asks.
     Pending {
         /// Since when.
         since: Ticks,
         /// The last reading that showed it.
         confirmed: Ticks,
+        /// For `after`: when it was found holding.
+        tally: Tally,
     },
     /// The condition holds.
     Active(Box<Standing>),
@@ -153,25 +184,36 @@ impl Life {
         let over = |since: Ticks, delay| now.since(since) >= delay;
         let fresh = |confirmed: Ticks| now.since(confirmed) <= rule.max_gap;
         match (self, stimulus) {
-            (Life::Normal, S::Holds) if rule.hold.0 == 0 => Transition::Raise,
+            (Life::Normal, S::Holds) if rule.hold.0 == 0 && rule.after.is_none() => Transition::Raise,
             (Life::Normal, S::Holds) => Transition::Pend,
             (Life::Normal, S::Lapses | S::Clears | S::Unknown | S::Deadline | S::RuleRemoved) => {
                 Transition::Stay
             }
             (Life::Normal | Life::Pending { .. }, S::Acknowledge | S::Reset) => Transition::Refuse,
 
-            (Life::Pending { since, .. }, S::Holds) if over(*since, rule.hold) => Transition::Raise,
-            (Life::Pending { .. }, S::Holds) => Transition::Confirm,
+            (Life::Pending { since, tally, .. }, S::Holds) => {
+                let enough = match rule.after {
+                    Some(after) => tally.completes(now, after),
+                    None => over(*since, rule.hold),
+                };
+                if enough {
+                    Transition::Raise
+                } else {
+                    Transition::Confirm
+                }
+            }
+            (Life::Pending { .. }, S::Lapses | S::Clears) if rule.after.is_some() => Transition::Stay,
             (Life::Pending { .. }, S::Lapses | S::Clears | S::RuleRemoved) => Transition::Lapse,
             (Life::Pending { .. }, S::Unknown) => Transition::Stay,
-            (Life::Pending { since, confirmed }, S::Deadline)
-                if over(*since, rule.hold) && fresh(*confirmed) =>
-            {
-                Transition::Raise
-            }
-            (Life::Pending { .. }, S::Deadline) => Transition::Stay,
+            (Life::Pending { since, confirmed, .. }, S::Deadline) => match rule.after {
+                Some(after) if over(*confirmed, after.within) => Transition::Lapse,
+                None if over(*since, rule.hold) && fresh(*confirmed) => Transition::Raise,
+                Some(_) | None => Transition::Stay,
+            },
 
-            (Life::Active(_), S::Clears) if rule.keep_for.0 == 0 => Transition::Recover,
+            (Life::Active(standing), S::Clears) if off_delay(standing, rule) == Millis::ZERO => {
+                Transition::Recover
+            }
             (Life::Active(_), S::Clears) => Transition::BeginRecovery,
             (Life::Active(_), S::Holds | S::Lapses | S::Unknown | S::Deadline) => Transition::Stay,
 
@@ -181,13 +223,20 @@ impl Life {
             (Life::Recovering { confirmed, .. }, S::Clears) if !fresh(*confirmed) => {
                 Transition::BeginRecovery
             }
-            (Life::Recovering { since, .. }, S::Clears) if over(*since, rule.keep_for) => Transition::Recover,
-            (Life::Recovering { .. }, S::Clears) => Transition::Confirm,
-            (Life::Recovering { since, confirmed, .. }, S::Deadline)
-                if over(*since, rule.keep_for) && fresh(*confirmed) =>
+            (Life::Recovering { since, standing, .. }, S::Clears)
+                if over(*since, off_delay(standing, rule)) =>
             {
                 Transition::Recover
             }
+            (Life::Recovering { .. }, S::Clears) => Transition::Confirm,
+            (
+                Life::Recovering {
+                    since,
+                    confirmed,
+                    standing,
+                },
+                S::Deadline,
+            ) if over(*since, off_delay(standing, rule)) && fresh(*confirmed) => Transition::Recover,
             (Life::Recovering { .. }, S::Unknown | S::Deadline) => Transition::Stay,
 
             (Life::Recovered { .. }, S::Holds) => Transition::RaiseAgain,
@@ -207,8 +256,11 @@ impl Life {
     /// When the state wants its [`Stimulus::Deadline`].
     pub fn deadline(&self, rule: &RuleDef) -> Option<Ticks> {
         match self {
-            Life::Pending { since, .. } => Some(since.after(rule.hold)),
-            Life::Recovering { since, .. } => Some(since.after(rule.keep_for)),
+            Life::Pending { since, confirmed, .. } => Some(match rule.after {
+                Some(after) => confirmed.after(after.within),
+                None => since.after(rule.hold),
+            }),
+            Life::Recovering { since, standing, .. } => Some(since.after(off_delay(standing, rule))),
             Life::Normal | Life::Active(_) | Life::Recovered { .. } => None,
         }
     }
@@ -244,26 +296,44 @@ impl Life {
     }
 
     /// Notes that a reading at `now` confirmed what the state waits for.
-    pub fn confirm(&mut self, now: Ticks) {
+    pub fn confirm(&mut self, now: Ticks, rule: &RuleDef) {
         match self {
-            Life::Pending { confirmed, .. } | Life::Recovering { confirmed, .. } => *confirmed = now,
+            Life::Pending { confirmed, tally, .. } => {
+                *confirmed = now;
+                if let Some(after) = rule.after {
+                    tally.add(now, after);
+                }
+            }
+            Life::Recovering { confirmed, .. } => *confirmed = now,
             Life::Normal | Life::Active(_) | Life::Recovered { .. } => {}
+        }
+    }
+
+    /// Whether an alarm stands whose condition is not over.
+    pub const fn is_active(&self) -> bool {
+        match self {
+            Life::Active(_) | Life::Recovering { .. } => true,
+            Life::Normal | Life::Pending { .. } | Life::Recovered { .. } => false,
         }
     }
 
     /// Where the alarm stands, as shown; `None` when there is none.
     pub fn state(&self) -> Option<AlarmState> {
-        let (active, standing) = match self {
-            Life::Normal | Life::Pending { .. } => return None,
-            Life::Active(standing) | Life::Recovering { standing, .. } => (true, standing),
-            Life::Recovered { standing, .. } => (false, standing),
-        };
-        Some(match (active, &standing.ack) {
+        let standing = self.standing()?;
+        Some(match (self.is_active(), &standing.ack) {
             (true, Ack::Unacknowledged) => AlarmState::ActiveUnacknowledged,
             (true, Ack::Acknowledged { .. }) => AlarmState::ActiveAcknowledged,
             (false, Ack::Unacknowledged) => AlarmState::RecoveredUnacknowledged,
             (false, Ack::Acknowledged { .. }) => AlarmState::RecoveredAcknowledged,
         })
+    }
+}
+
+/// How long a condition must be over: a chattering alarm is held for as long as its chattering was counted.
+fn off_delay(standing: &Standing, rule: &RuleDef) -> Millis {
+    match standing.chatter {
+        Some(_) => rule.keep_for.max(rule.chatter.within),
+        None => rule.keep_for,
     }
 }
 
@@ -312,6 +382,12 @@ pub enum ClearReason {
 pub enum AlarmStep {
     /// The condition came to hold (again, when the alarm was recovered and latched).
     Raised,
+    /// It came to hold too often: from now on it is held until it has been quiet for a while.
+    Chattering,
+    /// The alarm that explained it is over, and it still stands.
+    Announced,
+    /// An alarm of another rule explains it from now on.
+    Suppressed,
     /// Somebody took it on.
     Acknowledged(Operator),
     /// The condition ended.
@@ -324,7 +400,9 @@ impl AlarmStep {
     /// The event type of CONTRACT's webhook body, for example `alarm.raised`.
     pub const fn event_type(&self) -> &'static str {
         match self {
-            AlarmStep::Raised => "alarm.raised",
+            AlarmStep::Raised | AlarmStep::Announced => "alarm.raised",
+            AlarmStep::Chattering => "alarm.chattering",
+            AlarmStep::Suppressed => "alarm.suppressed",
             AlarmStep::Acknowledged(_) => "alarm.acknowledged",
             AlarmStep::Recovered => "alarm.recovered",
             AlarmStep::Cleared(_) => "alarm.cleared",
@@ -335,6 +413,9 @@ impl AlarmStep {
     pub const fn as_str(&self) -> &'static str {
         match self {
             AlarmStep::Raised => "raised",
+            AlarmStep::Chattering => "chattering",
+            AlarmStep::Announced => "announced",
+            AlarmStep::Suppressed => "suppressed",
             AlarmStep::Acknowledged(_) => "acknowledged",
             AlarmStep::Recovered => "recovered",
             AlarmStep::Cleared(_) => "cleared",
@@ -348,6 +429,9 @@ impl AlarmStep {
                 Some(operator)
             }
             AlarmStep::Raised
+            | AlarmStep::Chattering
+            | AlarmStep::Announced
+            | AlarmStep::Suppressed
             | AlarmStep::Recovered
             | AlarmStep::Cleared(ClearReason::Recovered | ClearReason::RuleRemoved) => None,
         }
@@ -363,6 +447,8 @@ pub struct AlarmEvent {
     pub at: Timestamp,
     /// What happened.
     pub step: AlarmStep,
+    /// Whether people are told of it; it is stored in any case.
+    pub notify: bool,
     /// The alarm after it.
     pub alarm: AlarmView,
 }
@@ -388,6 +474,10 @@ pub struct AlarmView {
     pub first_out: bool,
     /// The age of the sample that raised it, in milliseconds, when that came late.
     pub late_by_ms: Option<u64>,
+    /// How often it was raised, once it counts as chattering.
+    pub chatter: Option<u32>,
+    /// Whether an active alarm of another rule explains it.
+    pub suppressed: bool,
     /// The device's known points at this step: name and value as shown.
     pub values: Vec<(String, serde_json::Value)>,
 }

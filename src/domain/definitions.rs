@@ -1,11 +1,14 @@
 //! The kinds and rules in force, as one immutable value. A change of definitions is an input like any other:
 //! it is journalled, and a replay evaluates old readings under the rules of their time.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::kind::Kind;
-use super::rule::{ExpressionError, Rule, RuleDef, RuleField};
+use super::rule::{ExpressionError, Rule, RuleDef, RuleField, nearest};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -79,6 +82,75 @@ pub enum RuleProblem {
     DuplicateId,
     /// A condition does not parse or does not fit the kind.
     Expression(RuleField, ExpressionError),
+    /// `suppressed_by` names what cannot suppress this rule.
+    Suppressor {
+        /// Its place in the list.
+        place: usize,
+        /// What is wrong with it.
+        problem: String,
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
+}
+
+/// Finds the rules that `suppressed_by` names among those of the kind. A rule may be suppressed only by one that is
+/// not itself, directly or by others, suppressed by it: else both would be silent.
+fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut Vec<RuleError>) {
+    let places: BTreeMap<String, u16> = (0_u16..)
+        .zip(&target.rules)
+        .map(|(place, rule)| (rule.def.id.clone(), place))
+        .collect();
+    let defs: Vec<Arc<RuleDef>> = target.rules.iter().map(|rule| Arc::clone(&rule.def)).collect();
+    for rule in &mut target.rules {
+        let mut suppressors = Vec::new();
+        for (place, name) in rule.def.suppressed_by.iter().enumerate() {
+            let mut suggestion = None;
+            let problem = match places.get(name) {
+                None => {
+                    let others = places.keys().map(String::as_str).filter(|id| *id != rule.def.id);
+                    suggestion = nearest(name, others).map(str::to_owned);
+                    format!("no rule of the kind `{}` is called `{name}`", rule.def.on)
+                }
+                Some(_) if leads_back(name, &rule.def.id, &defs) => {
+                    format!(
+                        "`{name}` is suppressed by `{}` in turn: both would be silent",
+                        rule.def.id
+                    )
+                }
+                Some(found) => {
+                    suppressors.push(*found);
+                    continue;
+                }
+            };
+            let rule = written.iter().position(|def| def.id == rule.def.id).unwrap_or(0);
+            let problem = RuleProblem::Suppressor {
+                place,
+                problem,
+                suggestion,
+            };
+            errors.push(RuleError { rule, problem });
+        }
+        rule.suppressors = suppressors.into();
+    }
+}
+
+/// Whether `from` is `to`, or is suppressed by it, directly or by others.
+fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut next = vec![from];
+    while let Some(name) = next.pop() {
+        if name == to {
+            return true;
+        }
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        if let Some(def) = defs.iter().find(|def| def.id == name) {
+            next.extend(def.suppressed_by.iter().map(String::as_str));
+        }
+    }
+    false
 }
 
 impl Definitions {
@@ -118,6 +190,7 @@ impl Definitions {
         }
         for target in &mut kinds {
             target.rules.sort_by_key(|rule| rule.def.priority);
+            resolve_suppressors(target, &source.rules, &mut errors);
         }
         if errors.is_empty() {
             Ok(Definitions { source, kinds })

@@ -28,6 +28,10 @@ pub struct AlarmBody<'a> {
     first_out: bool,
     late: bool,
     late_by_ms: Option<u64>,
+    /// How often it was raised, once it counts as chattering.
+    raised_count: Option<u32>,
+    /// Why nobody is told of it: `suppressed`.
+    mask: Option<&'static str>,
     latched: bool,
 }
 
@@ -97,6 +101,8 @@ impl<'a> AlarmBody<'a> {
             first_out: alarm.first_out,
             late: alarm.late_by_ms.is_some(),
             late_by_ms: alarm.late_by_ms,
+            raised_count: alarm.chatter,
+            mask: alarm.suppressed.then_some("suppressed"),
             latched: alarm.rule.latch && alarm.state != AlarmState::Cleared,
         }
     }

@@ -310,9 +310,16 @@ impl Gateway {
         self.metrics
             .rule_evaluations
             .inc_by(std::mem::take(&mut self.effects.evaluations));
+        self.metrics
+            .readings_repeated
+            .inc_by(std::mem::take(&mut self.effects.repetitions));
         let around = &self.surroundings;
         for event in self.effects.alarms.drain(..) {
-            let targets = route::targets(&around.routes, &event.alarm);
+            let targets = if event.notify {
+                route::targets(&around.routes, &event.alarm)
+            } else {
+                Vec::new()
+            };
             let targets = targets.into_iter().map(str::to_owned).collect();
             let alarm_body = AlarmBody::new(&event.alarm, &around.registry);
             let alarm = serde_json::to_string(&alarm_body)?;

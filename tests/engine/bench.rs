@@ -51,18 +51,8 @@ pub(crate) fn gas_kind() -> Kind {
 
 pub(crate) fn rule(id: &str, when: &str, clear: Option<&str>) -> RuleDef {
     RuleDef {
-        id: id.to_owned(),
-        on: "gas_detector".to_owned(),
-        when: when.to_owned(),
         clear: clear.map(str::to_owned),
-        hold: Millis(0),
-        keep_for: Millis(0),
-        max_gap: Millis(300_000),
-        class: Class::Alarm,
-        priority: Priority::High,
-        latch: false,
-        title: text(id),
-        notify: None,
+        ..RuleDef::new(id, "gas_detector", when)
     }
 }
 
@@ -166,7 +156,7 @@ impl Bench {
         });
     }
 
-    fn feed(&mut self, reading: Reading<'_>) {
+    pub(crate) fn feed(&mut self, reading: Reading<'_>) {
         self.engine
             .handle(&Input::Reading(reading), self.now, &mut self.effects)
             .unwrap();
@@ -196,6 +186,18 @@ impl Bench {
         events
             .map(|event| format!("{} {}", event.alarm.rule.id, event.step.as_str()))
             .collect()
+    }
+
+    /// Of what has happened since the last call, what people are told of.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        self.effects.alarms.retain(|event| event.notify);
+        self.seen()
+    }
+
+    /// Of what has happened since the last call, what people are not told of.
+    pub(crate) fn seen_untold(&mut self) -> Vec<String> {
+        self.effects.alarms.retain(|event| !event.notify);
+        self.seen()
     }
 
     pub(crate) fn raised(&mut self) -> Id {

@@ -9,5 +9,8 @@
 
 mod bench;
 mod life;
+mod properties;
 mod restore;
 mod shipped;
+mod table;
+mod wrong;

@@ -8,10 +8,11 @@ use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput};
 use ninewatch::domain::reading::{Reading, ReadingKind};
-use ninewatch::domain::time::{Moment, Ticks, Timestamp};
+use ninewatch::domain::rule::{Repeat, RuleDef};
+use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
-use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, slow};
+use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, rule, slow};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -52,7 +53,26 @@ struct Run {
 
 impl Run {
     fn new() -> Run {
-        let sets = [vec![high(), low(), slow()], vec![slow(), high()]].map(|rules| {
+        let often = RuleDef {
+            after: Some(Repeat {
+                count: 3,
+                within: Millis(60_000),
+            }),
+            ..rule("often", "lel >= 40.0", None)
+        };
+        let quiet = RuleDef {
+            suppressed_by: vec!["gas-high".to_owned()],
+            chatter: Repeat {
+                count: 2,
+                within: Millis(90_000),
+            },
+            ..low()
+        };
+        let sets = [
+            vec![high(), low(), slow(), often.clone()],
+            vec![often, quiet, slow(), high()],
+        ]
+        .map(|rules| {
             let kinds = vec![gas_kind()];
             Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap())
         });

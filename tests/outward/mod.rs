@@ -9,9 +9,9 @@ use ninewatch::clock::{Clock, wall};
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
-use ninewatch::domain::rule::{Class, DEFAULT_MAX_GAP, Priority, RuleDef};
+use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Timestamp};
+use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{AlarmCommit, Batch, OperatorAnswer, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
@@ -118,6 +118,7 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
             id: event_id,
             at: wall(),
             step,
+            notify: true,
             alarm: AlarmView {
                 id: alarm_id,
                 rule: Arc::new(rule()),
@@ -132,6 +133,8 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
                 recovered_at: None,
                 first_out: true,
                 late_by_ms: None,
+                chatter: None,
+                suppressed: false,
                 values: vec![("lel".to_owned(), json!(53.2))],
             },
         },
@@ -143,20 +146,12 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
 
 fn rule() -> RuleDef {
     RuleDef {
-        id: "gas-high".to_owned(),
-        on: "gas_detector".to_owned(),
-        when: "lel >= 50.0".to_owned(),
-        clear: None,
-        hold: Millis::ZERO,
-        keep_for: Millis::ZERO,
-        max_gap: DEFAULT_MAX_GAP,
-        class: Class::Alarm,
         priority: Priority::Critical,
         latch: true,
         title: Text {
             zh: "燃气浓度高报".to_owned(),
             en: "Gas concentration high".to_owned(),
         },
-        notify: None,
+        ..RuleDef::new("gas-high", "gas_detector", "lel >= 50.0")
     }
 }

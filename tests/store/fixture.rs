@@ -15,9 +15,9 @@ use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
 use ninewatch::domain::profile::Reject;
-use ninewatch::domain::rule::{Class, DEFAULT_MAX_GAP, Priority, RuleDef};
+use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::handoff::{AlarmCommit, Batch, DeadLetter, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
@@ -162,21 +162,13 @@ pub(crate) fn id(sequence: u64) -> Id {
 /// A step of alarm `alarm`, owed to `targets`.
 pub(crate) fn step(alarm: u64, step: AlarmStep, state: AlarmState, targets: &[&str]) -> AlarmCommit {
     let rule = RuleDef {
-        id: "gas-high".to_owned(),
-        on: "gas_detector".to_owned(),
-        when: "lel >= 50.0".to_owned(),
-        clear: None,
-        hold: Millis::ZERO,
-        keep_for: Millis::ZERO,
-        max_gap: DEFAULT_MAX_GAP,
-        class: Class::Alarm,
         priority: Priority::Critical,
         latch: true,
         title: Text {
             zh: "燃气浓度高报".to_owned(),
             en: "Gas concentration high".to_owned(),
         },
-        notify: None,
+        ..RuleDef::new("gas-high", "gas_detector", "lel >= 50.0")
     };
     let device = DeviceKey {
         venue: "v1".to_owned(),
@@ -189,6 +181,7 @@ pub(crate) fn step(alarm: u64, step: AlarmStep, state: AlarmState, targets: &[&s
             id: id(alarm + 1_000_000),
             at: Timestamp(1_767_225_600_000),
             step,
+            notify: true,
             alarm: AlarmView {
                 id: id(alarm),
                 rule: Arc::new(rule),
@@ -199,6 +192,8 @@ pub(crate) fn step(alarm: u64, step: AlarmStep, state: AlarmState, targets: &[&s
                 recovered_at: None,
                 first_out: true,
                 late_by_ms: None,
+                chatter: None,
+                suppressed: false,
                 values: Vec::new(),
             },
         },

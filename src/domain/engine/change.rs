@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
 use super::super::time::Moment;
-use super::device::{Device, initial_slots};
-use super::ledger::Subject;
-use super::{DeviceIndex, Effects, Engine};
+use super::device::{Device, Flap, initial_slots};
+use super::step::Step;
+use super::{DeviceIndex, Effects, Engine, Ledger};
 
 impl Engine {
     /// Puts `definitions` in force. A rule is the same rule by id: its alarms stand on until the new condition
@@ -27,77 +27,58 @@ impl Engine {
             let kind = definitions.kind_index(&device.key.kind);
             let after = kind.and_then(|kind| definitions.kind(kind));
             if let Some(before) = before {
-                close_removed(&mut self.ledger, index, device, before, after, now, effects);
+                let step = Step {
+                    device: index,
+                    rules: before,
+                    now,
+                    late: None,
+                    operator: None,
+                };
+                close_removed(&mut self.ledger, device, &step, after, effects);
             }
             carry_over(device, kind, before, after);
+            if let Some(after) = after {
+                let step = Step {
+                    device: index,
+                    rules: after,
+                    now,
+                    late: None,
+                    operator: None,
+                };
+                device.explain(&step, &mut self.ledger, effects);
+            }
         }
-        self.adopt_all(now);
+        self.adopt_all();
     }
 
     /// Enters every life into the ledger anew.
-    pub(super) fn adopt_all(&mut self, now: Moment) {
+    pub(super) fn adopt_all(&mut self) {
         self.ledger.clear();
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&self.devices) {
             let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
                 continue;
             };
             for ((ordinal, life), rule) in (0_u16..).zip(&device.lives).zip(&rules.rules) {
-                let subject = Subject {
-                    device: index,
-                    ordinal,
-                    key: &device.key,
-                    venue: device.venue,
-                    kind: &rules.kind,
-                    rule,
-                    slots: &device.slots,
-                    late_by_ms: None,
-                    operator: None,
-                    now,
-                };
-                self.ledger.adopt(life, &subject);
+                self.ledger.adopt(life, (index, ordinal), device.venue, &rule.def);
             }
         }
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "old and new side by side, for one device"
-)]
+/// Ends the alarms of the rules that are gone.
 fn close_removed(
-    ledger: &mut super::Ledger,
-    index: DeviceIndex,
+    ledger: &mut Ledger,
     device: &mut Device,
-    before: &KindRules,
+    step: &Step<'_>,
     after: Option<&KindRules>,
-    now: Moment,
     effects: &mut Effects,
 ) {
-    let Device {
-        key,
-        venue,
-        slots,
-        lives,
-        ..
-    } = device;
-    for ((ordinal, life), rule) in (0_u16..).zip(lives.iter_mut()).zip(&before.rules) {
+    for (place, rule) in step.rules.rules.iter().enumerate() {
         if after.is_some_and(|after| after.rules.iter().any(|kept| kept.def.id == rule.def.id)) {
             continue;
         }
-        let subject = Subject {
-            device: index,
-            ordinal,
-            key,
-            venue: *venue,
-            kind: &before.kind,
-            rule,
-            slots,
-            late_by_ms: None,
-            operator: None,
-            now,
-        };
-        let transition = life.transition(Stimulus::RuleRemoved, now.ticks, &rule.def);
-        ledger.apply(transition, life, &subject, effects);
+        let transition = device.respond(place, Stimulus::RuleRemoved, step);
+        device.carry_out((place, transition), step, ledger, effects);
     }
 }
 
@@ -128,7 +109,24 @@ fn carry_over(
             }
         }
     }
+    let flaps = std::mem::take(&mut device.flaps);
+    if let (Some(before), Some(after)) = (before, after) {
+        device.flaps = flaps
+            .into_iter()
+            .filter_map(|flap| moved(flap, before, after))
+            .collect();
+    }
     device.kind = kind;
     device.slots = slots;
     device.lives = lives;
+}
+
+/// The count of raises under the rule's new place, if it is still there.
+fn moved(flap: Flap, before: &KindRules, after: &KindRules) -> Option<Flap> {
+    let id = &before.rules.get(usize::from(flap.place))?.def.id;
+    let place = after.rules.iter().position(|rule| rule.def.id == *id)?;
+    Some(Flap {
+        place: u16::try_from(place).ok()?,
+        ..flap
+    })
 }

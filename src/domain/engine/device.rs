@@ -10,13 +10,21 @@ use super::super::device::DeviceKey;
 use super::super::kind::{MAX_POINTS, ONLINE, PointSet};
 use super::super::reading::Reading;
 use super::super::rule::{Rule, Truth};
-use super::super::time::{Moment, Timestamp};
+use super::super::time::{Moment, Ticks, Timestamp};
 
 /// How far a device's clock may run ahead of the gateway's and still be believed, in milliseconds.
 const MAX_AHEAD_MS: i64 = 60_000;
 
 /// How far behind, in milliseconds: a day. An unset clock (1970) is not a late sample.
 const MAX_BEHIND_MS: i64 = 86_400_000;
+
+/// How many readings are remembered to know a message that comes twice. The broker sends again what was not
+/// acknowledged, in order: more of one device are not in flight at once.
+const RECENT: usize = 8;
+
+/// How many late samples in a row must keep pace with our clock before the device's clock is taken as set back. A
+/// backlog comes faster than it was taken, so it never keeps pace.
+const SET_BACK_RUN: u8 = 3;
 
 /// One device.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +40,31 @@ pub(super) struct Device {
     pub(super) slots: Box<[f64]>,
     /// One for each rule of its kind, in their order.
     pub(super) lives: Box<[Life]>,
+    /// The rules that have raised lately; at most one entry for each.
+    pub(super) flaps: Vec<Flap>,
+    /// Marks of the last readings that came with the device's own time.
+    recent: [u64; RECENT],
+    /// Late samples in a row that keep pace with our clock.
+    behind: Option<Behind>,
+}
+
+/// How often a rule has raised lately.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Flap {
+    /// The rule's place.
+    pub(super) place: u16,
+    /// The first of the raises counted.
+    pub(super) since: Ticks,
+    pub(super) count: u32,
+}
+
+/// A late sample whose successor may show that the device's clock was set back.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Behind {
+    at: Timestamp,
+    heard: Ticks,
+    /// How many have kept pace so far.
+    run: u8,
 }
 
 impl Device {
@@ -52,7 +85,30 @@ impl Device {
             watermark: None,
             slots,
             lives,
+            flaps: Vec::new(),
+            recent: [0; RECENT],
+            behind: None,
         }
+    }
+
+    /// Whether this message has been taken before. Only the device's own time can tell two equal messages apart, so
+    /// one without a time is never taken for a repetition.
+    pub(super) fn repeats(&mut self, reading: &Reading<'_>) -> bool {
+        let Some(at) = reading.device_at else { return false };
+        let mark = reading
+            .points
+            .iter()
+            .fold(mix(at.0.cast_unsigned(), 1), |mark, (point, value)| {
+                mix(mark ^ u64::from(point.0), value.to_bits())
+            });
+        if self.recent.contains(&mark) {
+            return true;
+        }
+        self.recent.rotate_right(1);
+        if let Some(newest) = self.recent.first_mut() {
+            *newest = mark;
+        }
+        false
     }
 
     /// Whether the device is present, as far as known.
@@ -66,21 +122,54 @@ impl Device {
     /// How old the sample is, in milliseconds, when it is no news: the device has sent a newer one before, or the
     /// broker kept it. `None` when it is news. Of samples that were sent, only a believable device time makes one
     /// late: the order of arrival never does.
-    pub(super) fn lateness(&self, reading: &Reading<'_>, now: Moment) -> Option<u64> {
+    pub(super) fn lateness(&mut self, reading: &Reading<'_>, now: Moment) -> Option<u64> {
         let at = believable(reading, now);
         // A status is kept so that whoever subscribes learns it: the last will of a device that is gone counts.
         let only_online =
             !reading.points.is_empty() && reading.points.iter().all(|(point, _)| *point == ONLINE);
         let kept = reading.retained && !only_online;
-        let overtaken = at
-            .zip(self.watermark)
-            .is_some_and(|(at, watermark)| at < watermark);
+        let overtaken = !kept
+            && at
+                .zip(self.watermark)
+                .is_some_and(|(at, watermark)| at < watermark)
+            && !self.was_set_back(at, now);
         (kept || overtaken).then(|| at.map_or(0, |at| now.wall.since(at).max(0).unsigned_abs()))
+    }
+
+    /// Whether late samples come as fast as they are taken: then they are no backlog, but the device's clock was set
+    /// back, and what it says now is news. A device must not be muted by its clock (DESIGN §4).
+    fn was_set_back(&mut self, at: Option<Timestamp>, now: Moment) -> bool {
+        let Some(at) = at else { return false };
+        let run = match self.behind {
+            Some(behind) if at > behind.at => {
+                let taken = at.since(behind.at).unsigned_abs();
+                let heard = now.ticks.since(behind.heard).0;
+                // As fast as taken, give or take a quarter and two seconds of travel.
+                if taken.abs_diff(heard) <= 2_000 + taken / 4 {
+                    behind.run + 1
+                } else {
+                    1
+                }
+            }
+            Some(_) | None => 1,
+        };
+        if run >= SET_BACK_RUN {
+            self.behind = None;
+            self.watermark = Some(at);
+            return true;
+        }
+        self.behind = Some(Behind {
+            at,
+            heard: now.ticks,
+            run,
+        });
+        false
     }
 
     /// Takes the reading's values over; which points it spoke of.
     pub(super) fn update(&mut self, reading: &Reading<'_>, now: Moment) -> PointSet {
         if let Some(at) = believable(reading, now) {
+            self.behind = None;
             // A device time ahead of ours never counts: it would make all that follows look late.
             self.watermark = Some(at.min(now.wall));
         }
@@ -128,6 +217,12 @@ pub(super) fn initial_slots(rules: &KindRules) -> Box<[f64]> {
         .iter()
         .map(|point| point.default.unwrap_or(f64::NAN))
         .collect()
+}
+
+/// Folds `value` into `mark`; equal messages get equal marks, in every version.
+const fn mix(mark: u64, value: u64) -> u64 {
+    let folded = (mark ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    folded ^ (folded >> 29)
 }
 
 fn believable(reading: &Reading<'_>, now: Moment) -> Option<Timestamp> {

@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::alarm::{
-    Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Life, Operator, Standing, Transition,
+    Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Life, Operator, Standing, Tally,
+    Transition,
 };
 use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::id::{GatewayHash, Id};
 use super::super::kind::Kind;
-use super::super::rule::{Class, Rule};
+use super::super::rule::{Class, Rule, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
 
@@ -24,6 +25,10 @@ pub(super) struct Subject<'a> {
     pub(super) rule: &'a Rule,
     pub(super) slots: &'a [f64],
     pub(super) late_by_ms: Option<u64>,
+    /// Whether an active alarm of another rule explains one that is raised now.
+    pub(super) suppressed: bool,
+    /// How often it has been raised lately, this time included, for one that is raised now.
+    pub(super) raises: u32,
     /// The person behind it, if there is one.
     pub(super) operator: Option<&'a Operator>,
     pub(super) now: Moment,
@@ -36,6 +41,19 @@ impl Subject<'_> {
             note: None,
         };
         self.operator.cloned().unwrap_or_else(nobody)
+    }
+
+    /// The count of an alarm that is raised now, when it makes it chatter.
+    fn chatter(&self) -> Option<u32> {
+        Some(self.raises).filter(|raises| *raises >= u32::from(self.rule.def.chatter.count))
+    }
+}
+
+/// The step that tells of an alarm raised now.
+fn raised(standing: &Standing) -> AlarmStep {
+    match standing.chatter {
+        Some(_) => AlarmStep::Chattering,
+        None => AlarmStep::Raised,
     }
 }
 
@@ -113,15 +131,14 @@ impl Ledger {
     }
 
     /// Takes a life over whose state came from elsewhere (a snapshot, changed definitions).
-    pub(super) fn adopt(&mut self, life: &Life, subject: &Subject<'_>) {
+    pub(super) fn adopt(&mut self, life: &Life, place: (DeviceIndex, u16), venue: u32, rule: &RuleDef) {
         if let Some(standing) = life.standing() {
-            self.standing
-                .insert(standing.id, (subject.device, subject.ordinal));
-            if let Some(count) = self.count(subject) {
+            self.standing.insert(standing.id, place);
+            if let Some(count) = self.count(venue, rule.class) {
                 *count += 1;
             }
         }
-        self.set_deadline(life, subject);
+        self.set_deadline(life, place, rule);
     }
 
     /// Forgets every standing alarm and deadline, before all lives are adopted anew.
@@ -142,28 +159,36 @@ impl Ledger {
         let now = subject.now;
         match transition {
             Transition::Stay | Transition::Refuse => {}
-            Transition::Confirm => life.confirm(now.ticks),
+            Transition::Confirm => life.confirm(now.ticks, &subject.rule.def),
             Transition::Pend => {
                 *life = Life::Pending {
                     since: now.ticks,
                     confirmed: now.ticks,
-                }
+                    tally: Tally::default(),
+                };
+                life.confirm(now.ticks, &subject.rule.def);
             }
             Transition::Lapse => *life = Life::Normal,
             Transition::Raise => {
-                *life = Life::Active(Box::new(self.stand(subject)));
-                self.announce(AlarmStep::Raised, life, subject, effects);
+                let standing = self.stand(subject);
+                let step = raised(&standing);
+                *life = Life::Active(Box::new(standing));
+                self.announce(step, life, subject, effects);
             }
             Transition::RaiseAgain => {
                 if let Some(mut standing) = life.take_standing() {
                     standing.ack = Ack::Unacknowledged;
                     standing.raised_at = now.wall;
+                    standing.chatter = subject.chatter();
+                    standing.suppressed = subject.suppressed;
+                    let step = raised(&standing);
                     *life = Life::Active(standing);
-                    self.announce(AlarmStep::Raised, life, subject, effects);
+                    self.announce(step, life, subject, effects);
                 }
             }
             Transition::Resume => {
-                if let Some(standing) = life.take_standing() {
+                if let Some(mut standing) = life.take_standing() {
+                    standing.chatter = standing.chatter.map(|count| count.saturating_add(1));
                     *life = Life::Active(standing);
                 }
             }
@@ -184,16 +209,18 @@ impl Ledger {
             }
             Transition::Remove => self.end(ClearReason::RuleRemoved, life, subject, effects),
         }
-        self.set_deadline(life, subject);
+        self.set_deadline(life, (subject.device, subject.ordinal), &subject.rule.def);
     }
 
     fn stand(&mut self, subject: &Subject<'_>) -> Standing {
         let now = subject.now;
         let id = self.id(now.wall);
-        let first_out = self.count(subject).is_some_and(|count| {
-            *count += 1;
-            *count == 1
-        });
+        let first_out = self
+            .count(subject.venue, subject.rule.def.class)
+            .is_some_and(|count| {
+                *count += 1;
+                *count == 1
+            });
         self.standing.insert(id, (subject.device, subject.ordinal));
         Standing {
             id,
@@ -201,7 +228,34 @@ impl Ledger {
             first_out,
             late_by_ms: subject.late_by_ms,
             ack: Ack::Unacknowledged,
+            chatter: subject.chatter(),
+            suppressed: subject.suppressed,
+            announced: false,
         }
+    }
+
+    /// Notes that the alarm is, or is no longer, explained by another rule's. One that still stands when its
+    /// explanation ends is told of.
+    pub(super) fn suppress(
+        &mut self,
+        suppressed: bool,
+        life: &mut Life,
+        subject: &Subject<'_>,
+        effects: &mut Effects,
+    ) {
+        let Some(standing) = life.standing_mut() else {
+            return;
+        };
+        if standing.suppressed == suppressed {
+            return;
+        }
+        standing.suppressed = suppressed;
+        let step = if suppressed {
+            AlarmStep::Suppressed
+        } else {
+            AlarmStep::Announced
+        };
+        self.announce(step, life, subject, effects);
     }
 
     fn recover(&mut self, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
@@ -237,22 +291,36 @@ impl Ledger {
     }
 
     fn end(&mut self, reason: ClearReason, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
-        let ended = std::mem::take(life);
+        let mut ended = std::mem::take(life);
         let Some(standing) = ended.standing() else { return };
         self.standing.remove(&standing.id);
-        if let Some(count) = self.count(subject) {
+        if let Some(count) = self.count(subject.venue, subject.rule.def.class) {
             *count = count.saturating_sub(1);
         }
-        self.announce(AlarmStep::Cleared(reason), &ended, subject, effects);
+        self.announce(AlarmStep::Cleared(reason), &mut ended, subject, effects);
     }
 
-    fn announce(&mut self, step: AlarmStep, life: &Life, subject: &Subject<'_>, effects: &mut Effects) {
-        let (Some(standing), Some(state)) = (life.standing(), life.state()) else {
+    fn announce(&mut self, step: AlarmStep, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
+        let Some(state) = life.state() else { return };
+        let Some(standing) = life.standing_mut() else {
             return;
         };
+        let notify = match step {
+            AlarmStep::Raised | AlarmStep::Chattering | AlarmStep::Announced => !standing.suppressed,
+            AlarmStep::Suppressed => false,
+            // Whoever was told of it is told how it goes on.
+            AlarmStep::Acknowledged(_) | AlarmStep::Recovered | AlarmStep::Cleared(_) => standing.announced,
+        };
+        standing.announced |= notify;
+        let standing = standing.clone();
         let state = match step {
             AlarmStep::Cleared(_) => AlarmState::Cleared,
-            AlarmStep::Raised | AlarmStep::Acknowledged(_) | AlarmStep::Recovered => state,
+            AlarmStep::Raised
+            | AlarmStep::Chattering
+            | AlarmStep::Announced
+            | AlarmStep::Suppressed
+            | AlarmStep::Acknowledged(_)
+            | AlarmStep::Recovered => state,
         };
         let recovered_at = match life {
             Life::Recovered { at, .. } => Some(*at),
@@ -264,16 +332,19 @@ impl Ledger {
             device: Arc::clone(subject.key),
             state,
             raised_at: standing.raised_at,
-            ack: standing.ack.clone(),
+            ack: standing.ack,
             recovered_at,
             first_out: standing.first_out,
             late_by_ms: standing.late_by_ms,
+            chatter: standing.chatter,
+            suppressed: standing.suppressed,
             values: values(subject),
         };
         effects.alarms.push(AlarmEvent {
             id: self.id(subject.now.wall),
             at: subject.now.wall,
             step,
+            notify,
             alarm,
         });
     }
@@ -284,19 +355,15 @@ impl Ledger {
         id
     }
 
-    fn count(&mut self, subject: &Subject<'_>) -> Option<&mut u32> {
-        let class = Class::ALL
-            .iter()
-            .position(|class| *class == subject.rule.def.class)?;
-        self.venues
-            .get_mut(usize::try_from(subject.venue).ok()?)?
-            .get_mut(class)
+    fn count(&mut self, venue: u32, class: Class) -> Option<&mut u32> {
+        let class = Class::ALL.iter().position(|known| *known == class)?;
+        self.venues.get_mut(usize::try_from(venue).ok()?)?.get_mut(class)
     }
 
-    fn set_deadline(&mut self, life: &Life, subject: &Subject<'_>) {
+    fn set_deadline(&mut self, life: &Life, (device, ordinal): (DeviceIndex, u16), rule: &RuleDef) {
         // One that the state no longer wants finds nothing to do when it comes.
-        if let Some(at) = life.deadline(&subject.rule.def) {
-            self.deadlines.insert((at, subject.device, subject.ordinal));
+        if let Some(at) = life.deadline(rule) {
+            self.deadlines.insert((at, device, ordinal));
         }
     }
 }

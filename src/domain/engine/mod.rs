@@ -5,6 +5,7 @@ mod change;
 mod device;
 mod ledger;
 mod snapshot;
+mod step;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use std::sync::Arc;
 use self::device::Device;
 use self::ledger::Ledger;
 pub use self::snapshot::SnapshotError;
+use self::step::Step;
 use super::alarm::{AlarmEvent, AlarmState, Stimulus, Transition};
-use super::definitions::{Definitions, DefinitionsHash, KindRules};
+use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
+use super::kind::PointSet;
 use super::reading::{Reading, ReadingKind};
 use super::time::{Moment, Ticks};
 
@@ -27,6 +30,8 @@ pub struct Effects {
     pub alarms: Vec<AlarmEvent>,
     /// Rule conditions evaluated, for the counter.
     pub evaluations: u64,
+    /// Readings that had been taken before, for the counter.
+    pub repetitions: u64,
 }
 
 /// Why an operator's request was refused.
@@ -185,45 +190,45 @@ impl Engine {
             // Recorded by the journal; a self-test or backlog sample says nothing of the present.
             ReadingKind::Test | ReadingKind::History => return,
         }
+        let repeated = device.repeats(reading);
+        effects.repetitions += u64::from(repeated);
+        let mut step = Step {
+            device: reading.device,
+            rules,
+            now,
+            late: None,
+            operator: None,
+        };
         if let Some(late_by_ms) = device.lateness(reading, now) {
-            let sample = LateSample {
-                reading,
-                now,
-                late_by_ms,
-            };
-            read_late(&mut self.ledger, device, rules, &sample, effects);
+            if repeated {
+                return;
+            }
+            let (slots, updated) = device.as_of(reading);
+            step.late = Some((late_by_ms, slots.get(..device.slots.len()).unwrap_or(&slots)));
+            read_late(&mut self.ledger, device, &step, updated, effects);
             return;
         }
         let updated = device.update(reading, now);
-        let Device {
-            key,
-            venue,
-            slots,
-            lives,
-            ..
-        } = device;
-        for ((ordinal, life), rule) in (0_u16..).zip(lives.iter_mut()).zip(&rules.rules) {
-            if !rule.depends.intersects(updated) {
+        let mut moved = false;
+        for (place, rule) in rules.rules.iter().enumerate() {
+            // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
+            // one is what the device said last, also when its clock stands still and all its messages look alike.
+            if !rule.depends.intersects(updated) || (repeated && rule.def.after.is_some()) {
                 continue;
             }
             effects.evaluations += 1;
-            let stimulus = device::observe(rule, slots, life);
+            let Some(life) = device.lives.get(place) else {
+                break;
+            };
+            let stimulus = device::observe(rule, &device.slots, life);
             let transition = life.transition(stimulus, now.ticks, &rule.def);
             if transition != Transition::Stay {
-                let subject = ledger::Subject {
-                    device: reading.device,
-                    ordinal,
-                    key,
-                    venue: *venue,
-                    kind: &rules.kind,
-                    rule,
-                    slots,
-                    late_by_ms: None,
-                    operator: None,
-                    now,
-                };
-                self.ledger.apply(transition, life, &subject, effects);
+                device.carry_out((place, transition), &step, &mut self.ledger, effects);
+                moved = true;
             }
+        }
+        if moved {
+            device.explain(&step, &mut self.ledger, effects);
         }
     }
 
@@ -235,28 +240,21 @@ impl Engine {
             let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
                 continue;
             };
-            let place = usize::from(ordinal);
-            let (Some(life), Some(rule)) = (device.lives.get_mut(place), rules.rules.get(place)) else {
-                continue;
+            let step = Step {
+                device: index,
+                rules,
+                now,
+                late: None,
+                operator: None,
             };
-            let transition = life.transition(Stimulus::Deadline, now.ticks, &rule.def);
+            let place = usize::from(ordinal);
+            let transition = device.respond(place, Stimulus::Deadline, &step);
             if transition == Transition::Stay {
                 // Stale evidence: the next reading decides, not the clock.
                 continue;
             }
-            let subject = ledger::Subject {
-                device: index,
-                ordinal,
-                key: &device.key,
-                venue: device.venue,
-                kind: &rules.kind,
-                rule,
-                slots: &device.slots,
-                late_by_ms: None,
-                operator: None,
-                now,
-            };
-            self.ledger.apply(transition, life, &subject, effects);
+            device.carry_out((place, transition), &step, &mut self.ledger, effects);
+            device.explain(&step, &mut self.ledger, effects);
         }
     }
 
@@ -268,38 +266,25 @@ impl Engine {
             .kind
             .and_then(|kind| self.definitions.kind(kind))
             .ok_or(Refusal::NoSuchAlarm)?;
-        let life = device.lives.get_mut(place).ok_or(Refusal::NoSuchAlarm)?;
-        let rule = rules.rules.get(place).ok_or(Refusal::NoSuchAlarm)?;
+        let step = Step {
+            device: index,
+            rules,
+            now,
+            late: None,
+            operator: Some(&input.operator),
+        };
         let stimulus = match input.action {
             OperatorAction::Acknowledge => Stimulus::Acknowledge,
             OperatorAction::Reset => Stimulus::Reset,
         };
-        let transition = life.transition(stimulus, now.ticks, &rule.def);
+        let transition = device.respond(place, stimulus, &step);
         if transition == Transition::Refuse {
+            let life = device.lives.get(place).ok_or(Refusal::NoSuchAlarm)?;
             return Err(life.state().map_or(Refusal::NoSuchAlarm, Refusal::StillActive));
         }
-        let subject = ledger::Subject {
-            device: index,
-            ordinal,
-            key: &device.key,
-            venue: device.venue,
-            kind: &rules.kind,
-            rule,
-            slots: &device.slots,
-            late_by_ms: None,
-            operator: Some(&input.operator),
-            now,
-        };
-        self.ledger.apply(transition, life, &subject, effects);
+        device.carry_out((place, transition), &step, &mut self.ledger, effects);
         Ok(())
     }
-}
-
-/// A sample older than one that its device has sent before.
-struct LateSample<'a> {
-    reading: &'a Reading<'a>,
-    now: Moment,
-    late_by_ms: u64,
 }
 
 /// A late sample may raise, marked as late; it never moves a standing or pending alarm, never clears, and does
@@ -307,37 +292,23 @@ struct LateSample<'a> {
 fn read_late(
     ledger: &mut Ledger,
     device: &mut Device,
-    rules: &KindRules,
-    sample: &LateSample<'_>,
+    step: &Step<'_>,
+    updated: PointSet,
     effects: &mut Effects,
 ) {
-    let LateSample {
-        reading,
-        now,
-        late_by_ms,
-    } = *sample;
-    let (slots, updated) = device.as_of(reading);
-    let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
-    for ((ordinal, life), rule) in (0_u16..).zip(device.lives.iter_mut()).zip(&rules.rules) {
-        // A rule with an on-delay needs to see the condition hold: one old sample cannot show that.
-        if life.standing().is_some() || rule.def.hold.0 > 0 || !rule.depends.intersects(updated) {
+    let Some((_, slots)) = step.late else { return };
+    for (place, rule) in step.rules.rules.iter().enumerate() {
+        let Some(life) = device.lives.get(place) else {
+            break;
+        };
+        // A rule that waits or counts needs to see the condition hold: one old sample cannot show that.
+        let waits = rule.def.hold.0 > 0 || rule.def.after.is_some();
+        if life.standing().is_some() || waits || !rule.depends.intersects(updated) {
             continue;
         }
         effects.evaluations += 1;
         if device::observe(rule, slots, life) == Stimulus::Holds {
-            let subject = ledger::Subject {
-                device: reading.device,
-                ordinal,
-                key: &device.key,
-                venue: device.venue,
-                kind: &rules.kind,
-                rule,
-                slots,
-                late_by_ms: Some(late_by_ms),
-                operator: None,
-                now,
-            };
-            ledger.apply(Transition::Raise, life, &subject, effects);
+            device.carry_out((place, Transition::Raise), step, ledger, effects);
         }
     }
 }

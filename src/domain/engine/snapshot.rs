@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::super::definitions::{Definitions, DefinitionsHash};
 use super::super::device::DeviceIndex;
 use super::super::id::GatewayHash;
-use super::super::time::Moment;
 use super::Engine;
 use super::device::Device;
 use super::ledger::Ledger;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 1;
+const FORM: u16 = 2;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -85,7 +84,7 @@ impl Engine {
             device.venue = engine.ledger.venue(&device.key.venue);
             engine.by_key.insert(Arc::clone(&device.key), index);
         }
-        engine.adopt_all(Moment::default());
+        engine.adopt_all();
         Ok(engine)
     }
 }

@@ -33,7 +33,10 @@ impl ExpressionError {
 }
 
 /// The candidate that `word` most likely was meant to be; none when all are far from it.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(in super::super) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let lower = word.to_lowercase();
     candidates
         .map(|candidate| {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::compile::compile;
 pub use self::error::ExpressionError;
+pub(super) use self::error::nearest;
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
@@ -30,6 +31,15 @@ use super::time::Millis;
 
 /// How long evidence counts for a rule that does not say (`max_gap`).
 pub const DEFAULT_MAX_GAP: Millis = Millis(300_000);
+
+/// When an alarm counts as chattering for a rule that does not say: raised five times in ten minutes.
+pub const DEFAULT_CHATTER: Repeat = Repeat {
+    count: 5,
+    within: Millis(600_000),
+};
+
+/// The most times a [`Repeat`] may ask for: each is remembered.
+pub const MAX_REPEAT: u8 = 16;
 
 /// What sort of event an alarm is (`domain/terms` of the field: 报警, 预警, 故障, 隐患).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +104,15 @@ impl Priority {
     }
 }
 
+/// So many times within so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// How many times: 2 to [`MAX_REPEAT`].
+    pub count: u8,
+    /// Within how long.
+    pub within: Millis,
+}
+
 /// A rule as written in a rules file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuleDef {
@@ -112,6 +131,15 @@ pub struct RuleDef {
     pub keep_for: Millis,
     /// How old the last confirming reading may be when a delay ends; older evidence neither raises nor clears.
     pub max_gap: Millis,
+    /// How often readings must find the condition holding before it raises, instead of an on-delay.
+    #[serde(default)]
+    pub after: Option<Repeat>,
+    /// Raised so often, an alarm counts as chattering: it is held, and told of once.
+    #[serde(default = "default_chatter")]
+    pub chatter: Repeat,
+    /// The rules whose active alarm on the same device explains this one's: while it stands, this one is not told of.
+    #[serde(default)]
+    pub suppressed_by: Vec<String>,
     /// Sort of event.
     pub class: Class,
     /// Urgency.
@@ -122,6 +150,36 @@ pub struct RuleDef {
     pub title: Text,
     /// The only route that may tell of it; without it, every route that matches.
     pub notify: Option<String>,
+}
+
+const fn default_chatter() -> Repeat {
+    DEFAULT_CHATTER
+}
+
+impl RuleDef {
+    /// A rule on `kind` that raises an alarm of high priority as soon as `when` holds and ends it as soon as it does not.
+    pub fn new(id: &str, kind: &str, when: &str) -> RuleDef {
+        RuleDef {
+            id: id.to_owned(),
+            on: kind.to_owned(),
+            when: when.to_owned(),
+            clear: None,
+            hold: Millis::ZERO,
+            keep_for: Millis::ZERO,
+            max_gap: DEFAULT_MAX_GAP,
+            after: None,
+            chatter: DEFAULT_CHATTER,
+            suppressed_by: Vec::new(),
+            class: Class::Alarm,
+            priority: Priority::High,
+            latch: false,
+            title: Text {
+                zh: id.to_owned(),
+                en: id.to_owned(),
+            },
+            notify: None,
+        }
+    }
 }
 
 /// A rule checked against its kind and compiled.
@@ -135,6 +193,8 @@ pub struct Rule {
     pub clear: Option<Program>,
     /// The points that either reads: a reading without any of them cannot change the outcome.
     pub depends: PointSet,
+    /// The places, among the rules of the kind, of those that suppress it.
+    pub suppressors: Box<[u16]>,
 }
 
 /// Which part of a rule an [`ExpressionError`] speaks of.
@@ -166,6 +226,7 @@ impl Rule {
                     when,
                     clear,
                     depends,
+                    suppressors: Box::default(),
                 })
             }
             (when, clear) => {

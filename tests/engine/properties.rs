@@ -1,0 +1,274 @@
+//! What holds for every sequence of inputs: independent devices, repeated messages, dangers that stand, ends that
+//! are explained.
+
+use std::collections::BTreeMap;
+
+use ninewatch::domain::alarm::{AlarmStep, ClearReason};
+use ninewatch::domain::device::DeviceIndex;
+use ninewatch::domain::id::Id;
+use ninewatch::domain::journal::{Input, OperatorAction};
+use ninewatch::domain::kind::PointIndex;
+use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::rule::{Repeat, RuleDef};
+use ninewatch::domain::time::{Millis, Timestamp};
+use proptest::prelude::*;
+
+use crate::bench::{Bench, LEL, STATE, high, key, low, rule, slow};
+
+/// One step of a random run.
+#[derive(Debug, Clone)]
+enum Action {
+    Read {
+        device: u32,
+        lel: f64,
+        /// The device's time, from now.
+        at: Option<i64>,
+        kind: ReadingKind,
+        retained: bool,
+    },
+    Online {
+        device: u32,
+        online: bool,
+    },
+    Wait(u64),
+    Operate(OperatorAction),
+    Define(bool),
+}
+
+fn reading(times: impl Strategy<Value = Option<i64>>) -> impl Strategy<Value = Action> {
+    let kinds = prop_oneof![
+        8 => Just(ReadingKind::Live),
+        1 => Just(ReadingKind::Test),
+        1 => Just(ReadingKind::History),
+    ];
+    let lel = prop_oneof![
+        6 => 0.0_f64..80.0,
+        1 => Just(f64::INFINITY),
+        1 => Just(f64::MIN),
+        1 => Just(-0.0),
+    ];
+    (0_u32..3, lel, times, kinds, prop::bool::weighted(0.1)).prop_map(|(device, lel, at, kind, retained)| {
+        Action::Read {
+            device,
+            lel,
+            at,
+            kind,
+            retained,
+        }
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let times = prop::option::of(prop_oneof![-90_000_i64..90_000, Just(i64::MIN), Just(i64::MAX)]);
+    prop_oneof![
+        8 => reading(times),
+        1 => (0_u32..3, any::<bool>()).prop_map(|(device, online)| Action::Online { device, online }),
+        3 => (0_u64..40_000).prop_map(Action::Wait),
+        1 => Just(Action::Operate(OperatorAction::Acknowledge)),
+        1 => Just(Action::Operate(OperatorAction::Reset)),
+        1 => any::<bool>().prop_map(Action::Define),
+    ]
+}
+
+fn rules(other: bool) -> Vec<RuleDef> {
+    let often = RuleDef {
+        after: Some(Repeat {
+            count: 3,
+            within: Millis(60_000),
+        }),
+        ..rule("often", "lel >= 40.0", None)
+    };
+    let quiet = RuleDef {
+        suppressed_by: vec!["gas-high".to_owned()],
+        ..low()
+    };
+    if other {
+        vec![often, slow(), high()]
+    } else {
+        vec![high(), quiet, slow(), often]
+    }
+}
+
+/// What has happened: device, rule, step.
+type Log = Vec<(String, String, AlarmStep)>;
+
+/// A bench with three devices.
+fn bench() -> Bench {
+    let mut bench = Bench::with(rules(false));
+    for device in ["g2", "g3"] {
+        let (now, effects) = (bench.now, &mut bench.effects);
+        bench
+            .engine
+            .handle(&Input::Device(&key(device)), now, effects)
+            .unwrap();
+    }
+    bench
+}
+
+fn act(bench: &mut Bench, action: &Action, standing: &mut Vec<Id>) -> Log {
+    match action {
+        Action::Read {
+            device,
+            lel,
+            at,
+            kind,
+            retained,
+        } => {
+            let device_at = at.map(|at| Timestamp(bench.now.wall.0.saturating_add(at)));
+            bench.feed(Reading {
+                device: DeviceIndex(*device),
+                device_at,
+                kind: *kind,
+                retained: *retained,
+                points: &[(LEL, *lel), (STATE, 0.0)],
+            });
+        }
+        Action::Online { device, online } => bench.feed(Reading {
+            device: DeviceIndex(*device),
+            device_at: None,
+            kind: ReadingKind::Live,
+            retained: false,
+            points: &[(PointIndex(0), f64::from(u8::from(*online)))],
+        }),
+        Action::Wait(ms) => bench.wait(*ms),
+        Action::Operate(action) => {
+            let alarm = standing.first().copied().unwrap_or(Id::from_bits(1));
+            // Whether it is refused is the life cycle's matter.
+            let _answer = bench.operate(alarm, *action);
+        }
+        Action::Define(other) => bench.define(rules(*other)),
+    }
+    let mut log = Log::new();
+    for event in bench.effects.alarms.drain(..) {
+        let id = event.alarm.id;
+        if matches!(event.step, AlarmStep::Cleared(_)) {
+            standing.retain(|other| *other != id);
+        } else if !standing.contains(&id) {
+            standing.push(id);
+        }
+        log.push((
+            event.alarm.device.device.clone(),
+            event.alarm.rule.id.clone(),
+            event.step,
+        ));
+    }
+    log
+}
+
+/// The log of each device by itself.
+fn by_device(log: Log) -> BTreeMap<String, Vec<(String, AlarmStep)>> {
+    let mut devices: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for (device, rule, step) in log {
+        devices.entry(device).or_default().push((rule, step));
+    }
+    devices
+}
+
+proptest! {
+    #[test]
+    fn a_danger_that_stands_is_never_normal_and_every_end_is_explained(
+        actions in prop::collection::vec(action(), 1..80),
+    ) {
+        let mut bench = bench();
+        let mut standing = Vec::new();
+        let mut active: Vec<(String, String)> = Vec::new();
+        for action in &actions {
+            for (device, rule, step) in act(&mut bench, action, &mut standing) {
+                let ended = match step {
+                    AlarmStep::Cleared(ClearReason::Recovered) => matches!(
+                        action,
+                        Action::Wait(_)
+                            | Action::Online { .. }
+                            | Action::Read { kind: ReadingKind::Live, retained: false, .. }
+                    ),
+                    AlarmStep::Cleared(ClearReason::Reset(_)) => {
+                        matches!(action, Action::Operate(OperatorAction::Reset))
+                    }
+                    AlarmStep::Cleared(ClearReason::RuleRemoved) => matches!(action, Action::Define(_)),
+                    AlarmStep::Recovered => !matches!(action, Action::Operate(_) | Action::Define(_)),
+                    AlarmStep::Raised
+                    | AlarmStep::Chattering
+                    | AlarmStep::Announced
+                    | AlarmStep::Suppressed
+                    | AlarmStep::Acknowledged(_) => true,
+                };
+                prop_assert!(ended, "{rule} of {device}: {step:?} by {action:?}");
+                active.retain(|known| *known != (device.clone(), rule.clone()));
+                if !matches!(step, AlarmStep::Cleared(_) | AlarmStep::Recovered) {
+                    active.push((device, rule));
+                }
+            }
+            if let Action::Read { device, lel, at: None, kind: ReadingKind::Live, retained: false } = action
+                && *lel >= 50.0
+            {
+                let danger = (format!("g{}", device + 1), "gas-high".to_owned());
+                prop_assert!(active.contains(&danger), "{lel} %LEL and no alarm");
+            }
+        }
+    }
+
+    #[test]
+    fn messages_that_come_twice_change_nothing(
+        readings in prop::collection::vec((0_u32..3, 0.0_f64..80.0, 1_u64..20_000, 0_usize..4), 1..60),
+    ) {
+        let mut once = bench();
+        let mut twice = bench();
+        let (mut of_once, mut of_twice) = (Log::new(), Log::new());
+        let mut sent: Vec<Action> = Vec::new();
+        for (device, lel, wait, again) in readings {
+            let reading = |at| Action::Read {
+                device,
+                lel,
+                at: Some(at),
+                kind: ReadingKind::Live,
+                retained: false,
+            };
+            for (bench, log) in [(&mut once, &mut of_once), (&mut twice, &mut of_twice)] {
+                log.extend(act(bench, &Action::Wait(wait), &mut Vec::new()));
+                log.extend(act(bench, &reading(0), &mut Vec::new()));
+            }
+            // What was sent before, at its own time, which lies as far back as we have waited since.
+            for earlier in &mut sent {
+                if let Action::Read { at: Some(at), .. } = earlier {
+                    *at -= i64::try_from(wait).unwrap();
+                }
+            }
+            sent.push(reading(0));
+            for earlier in sent.iter().rev().take(again) {
+                of_twice.extend(act(&mut twice, earlier, &mut Vec::new()));
+            }
+        }
+        prop_assert_eq!(of_once, of_twice);
+    }
+
+    #[test]
+    fn the_order_of_independent_devices_does_not_matter(
+        rounds in prop::collection::vec(([0.0_f64..80.0, 0.0..80.0, 0.0..80.0], 0_u64..20_000), 1..40),
+    ) {
+        let mut forward = bench();
+        let mut backward = bench();
+        let (mut one, mut other) = (Log::new(), Log::new());
+        for (levels, wait) in rounds {
+            let mut readings: Vec<Action> = (0_u32..)
+                .zip(levels)
+                .map(|(device, lel)| Action::Read {
+                    device,
+                    lel,
+                    at: None,
+                    kind: ReadingKind::Live,
+                    retained: false,
+                })
+                .collect();
+            for reading in &readings {
+                one.extend(act(&mut forward, reading, &mut Vec::new()));
+            }
+            readings.reverse();
+            for reading in &readings {
+                other.extend(act(&mut backward, reading, &mut Vec::new()));
+            }
+            one.extend(act(&mut forward, &Action::Wait(wait), &mut Vec::new()));
+            other.extend(act(&mut backward, &Action::Wait(wait), &mut Vec::new()));
+        }
+        prop_assert_eq!(by_device(one), by_device(other));
+    }
+}

@@ -1,0 +1,183 @@
+//! The transition table of the life cycle: every state × every stimulus. What the code does is what
+//! `docs/alarm-lifecycle.md` shows.
+
+use std::fmt::Write as _;
+
+use ninewatch::domain::alarm::{Ack, Life, Standing, Stimulus, Tally, Transition};
+use ninewatch::domain::id::Id;
+use ninewatch::domain::rule::{Repeat, RuleDef};
+use ninewatch::domain::time::{Millis, Ticks, Timestamp};
+
+use crate::bench::rule;
+
+const NOW: Ticks = Ticks(1_000_000);
+
+const STIMULI: [Stimulus; 8] = [
+    Stimulus::Holds,
+    Stimulus::Lapses,
+    Stimulus::Clears,
+    Stimulus::Unknown,
+    Stimulus::Deadline,
+    Stimulus::Acknowledge,
+    Stimulus::Reset,
+    Stimulus::RuleRemoved,
+];
+
+#[expect(clippy::unnecessary_box_returns, reason = "a life holds it in a box")]
+fn standing(chatter: Option<u32>) -> Box<Standing> {
+    Box::new(Standing {
+        id: Id::from_bits(1),
+        raised_at: Timestamp(0),
+        first_out: true,
+        late_by_ms: None,
+        ack: Ack::Unacknowledged,
+        chatter,
+        suppressed: false,
+        announced: true,
+    })
+}
+
+fn ago(ms: u64) -> Ticks {
+    Ticks(NOW.0 - ms)
+}
+
+fn pending(since: u64, confirmed: u64) -> Life {
+    Life::Pending {
+        since: ago(since),
+        confirmed: ago(confirmed),
+        tally: Tally::default(),
+    }
+}
+
+fn recovering(since: u64, confirmed: u64, chatter: Option<u32>) -> Life {
+    Life::Recovering {
+        standing: standing(chatter),
+        since: ago(since),
+        confirmed: ago(confirmed),
+    }
+}
+
+/// A rule with both delays of ten seconds, whose evidence counts for twenty.
+fn delays() -> RuleDef {
+    RuleDef {
+        hold: Millis(10_000),
+        keep_for: Millis(10_000),
+        max_gap: Millis(20_000),
+        ..rule("delays", "lel >= 25.0", None)
+    }
+}
+
+/// A rule without delays.
+fn at_once() -> RuleDef {
+    rule("at-once", "lel >= 25.0", None)
+}
+
+/// A rule that raises at the third finding within a minute.
+fn counts() -> RuleDef {
+    RuleDef {
+        after: Some(Repeat {
+            count: 3,
+            within: Millis(60_000),
+        }),
+        ..rule("counts", "lel >= 25.0", None)
+    }
+}
+
+/// A pending life of [`counts`] that has found the condition holding so long ago.
+fn found(ages: &[u64]) -> Life {
+    let rule = counts();
+    let mut life = pending(0, 0);
+    for age in ages {
+        life.confirm(ago(*age), &rule);
+    }
+    life
+}
+
+const fn word(transition: Transition) -> &'static str {
+    match transition {
+        Transition::Stay => "·",
+        Transition::Confirm => "confirm",
+        Transition::Pend => "pend",
+        Transition::Lapse => "lapse",
+        Transition::Raise => "raise",
+        Transition::RaiseAgain => "raise again",
+        Transition::Resume => "resume",
+        Transition::BeginRecovery => "begin recovery",
+        Transition::Recover => "recover",
+        Transition::Acknowledge => "acknowledge",
+        Transition::Reset => "reset",
+        Transition::Remove => "remove",
+        Transition::Refuse => "refuse",
+    }
+}
+
+/// One table: a column for each life, a row for each stimulus.
+fn table(rule: &RuleDef, lives: &[(&str, Life)]) -> String {
+    let mut out = String::from("| |");
+    for (name, _) in lives {
+        write!(out, " {name} |").unwrap();
+    }
+    out.push_str("\n|---|");
+    out.push_str(&"---|".repeat(lives.len()));
+    for stimulus in STIMULI {
+        write!(out, "\n| {stimulus:?} |").unwrap();
+        for (_, life) in lives {
+            write!(out, " {} |", word(life.transition(stimulus, NOW, rule))).unwrap();
+        }
+    }
+    out
+}
+
+#[test]
+fn the_documented_tables_are_what_the_code_does() {
+    let tables = [
+        table(
+            &delays(),
+            &[
+                ("Normal", Life::Normal),
+                ("Pending", pending(9_999, 1)),
+                ("Pending, `for` over", pending(10_000, 20_000)),
+                ("… not fresh", pending(30_000, 20_001)),
+                ("Active", Life::Active(standing(None))),
+                ("Recovering", recovering(9_999, 1, None)),
+                ("Recovering, `keep_for` over", recovering(10_000, 20_000, None)),
+                ("… not fresh", recovering(30_000, 20_001, None)),
+                (
+                    "Recovered",
+                    Life::Recovered {
+                        standing: standing(None),
+                        at: Timestamp(0),
+                    },
+                ),
+            ],
+        ),
+        table(
+            &at_once(),
+            &[
+                ("Normal", Life::Normal),
+                ("Active", Life::Active(standing(None))),
+                ("Active, chattering", Life::Active(standing(Some(5)))),
+                ("Recovering, chattering", recovering(599_999, 1, Some(5))),
+                ("… quiet for long enough", recovering(600_000, 1, Some(5))),
+            ],
+        ),
+        table(
+            &counts(),
+            &[
+                ("Normal", Life::Normal),
+                ("Pending, found once", found(&[30_000])),
+                ("found twice", found(&[30_000, 10_000])),
+                ("found twice, once just now", found(&[30_000, 0])),
+                ("found twice, long ago", found(&[90_000, 60_000])),
+            ],
+        ),
+    ];
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alarm-lifecycle.md");
+    let documented = std::fs::read_to_string(path).unwrap();
+    for table in tables {
+        assert!(
+            documented.contains(&table),
+            "docs/alarm-lifecycle.md does not have the table\n\n{table}\n"
+        );
+    }
+}
