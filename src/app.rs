@@ -96,7 +96,7 @@ impl Running {
             receipts: receipt_tx,
             notices: notice_tx,
             metrics: metrics.clone(),
-            health,
+            health: health.clone(),
         };
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
@@ -112,6 +112,7 @@ impl Running {
         let lines = Lines {
             envelopes,
             operators,
+            listening: health.follow_broker(),
             work,
         };
         let mut tasks = Tasks::new();

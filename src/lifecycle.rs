@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +51,7 @@ pub struct Health(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
-    broker: AtomicBool,
+    broker: watch::Sender<bool>,
     store: AtomicBool,
 }
 
@@ -62,7 +63,7 @@ impl Health {
 
     /// The broker session is up, or not.
     pub fn set_broker(&self, up: bool) {
-        self.0.broker.store(up, Ordering::Relaxed);
+        self.0.broker.send_replace(up);
     }
 
     /// The store takes commits, or does not.
@@ -72,7 +73,12 @@ impl Health {
 
     /// Whether the broker session is up.
     pub fn broker(&self) -> bool {
-        self.0.broker.load(Ordering::Relaxed)
+        *self.0.broker.borrow()
+    }
+
+    /// Follows whether the broker session is up.
+    pub fn follow_broker(&self) -> watch::Receiver<bool> {
+        self.0.broker.subscribe()
     }
 
     /// Whether the store takes commits.

@@ -98,11 +98,43 @@ fn the_shipped_configuration_loads() {
     );
     assert!(matches!(settings.http.auth, Auth::None));
     assert_eq!(settings.definitions.source().kinds.len(), 7);
-    assert_eq!(settings.definitions.source().rules.len(), 7);
+    assert_eq!(settings.definitions.source().rules.len(), 52);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
     assert_eq!(settings.routes[0].classes.len(), 4);
+}
+
+#[test]
+fn every_shipped_rule_pack_is_built_in() {
+    let shipped = config::load(Path::new("config/ninewatch.toml")).unwrap();
+    let text = "[gateway]\nid = 'demo'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n";
+    let built_in = config::load_str("demo", text, Path::new("config")).unwrap();
+    let ids = |settings: &config::Settings| -> Vec<String> {
+        let rules = &settings.definitions.source().rules;
+        rules.iter().map(|rule| rule.id.clone()).collect()
+    };
+    assert_eq!(ids(&built_in), ids(&shipped));
+}
+
+#[test]
+fn the_list_of_shipped_rules_says_what_they_say() {
+    let shipped = config::load(Path::new("config/ninewatch.toml")).unwrap();
+    let list = std::fs::read_to_string("docs/rule-packs.md").unwrap();
+    let rules = &shipped.definitions.source().rules;
+    for rule in rules {
+        let row = format!("| `{}` | `{}` |", rule.id, rule.when);
+        let row = list.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("no row for {} with {}", rule.id, rule.when));
+        let clear = rule.clear.as_deref().unwrap_or("when it no longer holds");
+        assert!(row.contains(&clear.replace('|', "\\|")), "{}: {clear}", rule.id);
+        let urgency = format!("| {}, {} |", rule.class.as_str(), rule.priority.as_str());
+        assert!(row.contains(&urgency), "{}: {urgency}", rule.id);
+    }
+    assert_eq!(
+        list.lines().filter(|line| line.starts_with("| `")).count(),
+        rules.len()
+    );
 }
 
 #[test]
@@ -132,8 +164,9 @@ fn what_the_file_says_arrives_in_the_settings() {
     assert_eq!(settings.routes[0].targets, ["duty", "second"]);
 
     let rules = &settings.definitions.source().rules;
-    assert_eq!(rules.len(), 2, "a file that two patterns match is read once");
+    assert_eq!(rules.len(), 4, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
+    assert_eq!(rules[2].when, "age() >= '5m'", "`absent` stands for it");
     assert_eq!(
         (rules[0].hold.0, rules[0].keep_for.0, rules[0].max_gap.0),
         (2_000, 3_600_000, 86_400_000)
@@ -159,7 +192,7 @@ fn a_configuration_from_memory_starts_from_the_given_folder() {
     let settings = config::load_str("demo", text, Path::new("config")).unwrap();
     assert_eq!(settings.gateway.data_dir, Path::new("config/data"));
     assert_eq!(settings.gateway.public_url, "http://127.0.0.1:9464");
-    assert_eq!(settings.definitions.source().rules.len(), 7);
+    assert_eq!(settings.definitions.source().rules.len(), 8);
 
     let findings = config::load_str("demo", "[gateway]\nid = 5\n", Path::new("config")).unwrap_err();
     let first = findings.iter().find(|finding| finding.line == 2).unwrap();

@@ -110,6 +110,31 @@ async fn an_unlatched_alarm_clears_by_itself() {
     assert!(active.is_empty(), "{active:?}");
 }
 
+/// Silence counts once the gateway hears the broker, and ends with the device's next word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_falls_silent_is_told_of_until_it_speaks() {
+    let mut broker = Mosquitto::start("");
+    let sink = Sink::start();
+    let gateway = Gateway::prepare(broker.port, &sink.url());
+    write(
+        &gateway.folder().join("rules/silent.toml"),
+        "[[rule]]\nid = \"silent\"\non = \"gas_detector\"\nabsent = \"1s\"\nclass = \"fault\"\n\
+         priority = \"high\"\ntitle = { zh = \"失联\", en = \"Silent\" }\n",
+    );
+    let mut gateway = gateway.start().await;
+    let mut device = Publisher::start(broker.port, "device");
+    device.gas("q1", r#"{"lel":3.0}"#).await;
+    sink.wait_for("alarm.raised", "silent", "q1").await;
+    broker.restart();
+    gateway.wait_ready().await;
+    assert!(
+        sink.of("alarm.cleared", "silent", "q1").is_empty(),
+        "an outage is no word of the device"
+    );
+    device.gas("q1", r#"{"lel":3.0}"#).await;
+    sink.wait_for("alarm.cleared", "silent", "q1").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_restart_in_mid_stream_loses_nothing() {
     const MESSAGES: usize = 400;

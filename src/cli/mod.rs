@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod demo;
+mod rules;
 mod run;
 
 use std::io::{self, IsTerminal};
@@ -47,6 +48,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Work with rules
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Work with the event chain
     Audit {
         #[command(subcommand)]
@@ -56,6 +62,16 @@ enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Run unit tests of rules: readings at instants, and the alarms they should bring
+    Test {
+        /// The files of tests
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }
 
@@ -79,6 +95,9 @@ pub fn main() -> ExitCode {
             run::run(&config)
         }
         Command::Check { config } => Ok(check::check(&config)),
+        Command::Rules {
+            command: RulesCommand::Test { files },
+        } => Ok(rules::test(&files)),
         Command::Audit {
             command: AuditCommand::Verify { config },
         } => audit::verify(&config),

@@ -62,6 +62,12 @@ impl<'d> Table<'d> {
         self.entries.is_some()
     }
 
+    /// Whether there is anything under `key`: an empty list is nothing.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let value = self.entries.and_then(|entries| entries.get(key));
+        value.is_some_and(|value| !value.get_ref().as_array().is_some_and(|items| items.is_empty()))
+    }
+
     /// The value of `key`, if it is there.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Value<'d>> {
         self.known.push(key);

@@ -8,10 +8,32 @@ use super::source::{Report, Scope, Source};
 use super::value::Value;
 
 const BUILT_IN_KINDS: (&str, &str) = ("<built-in>/kinds.toml", include_str!("../../config/kinds.toml"));
-const BUILT_IN_RULES: (&str, &str) = (
-    "<built-in>/rules/gas.toml",
-    include_str!("../../config/rules/gas.toml"),
-);
+const BUILT_IN_RULES: [(&str, &str); 6] = [
+    (
+        "<built-in>/rules/charging-port.toml",
+        include_str!("../../config/rules/charging-port.toml"),
+    ),
+    (
+        "<built-in>/rules/gas.toml",
+        include_str!("../../config/rules/gas.toml"),
+    ),
+    (
+        "<built-in>/rules/lift-blocker.toml",
+        include_str!("../../config/rules/lift-blocker.toml"),
+    ),
+    (
+        "<built-in>/rules/smoke.toml",
+        include_str!("../../config/rules/smoke.toml"),
+    ),
+    (
+        "<built-in>/rules/swap-cabinet.toml",
+        include_str!("../../config/rules/swap-cabinet.toml"),
+    ),
+    (
+        "<built-in>/rules/valve.toml",
+        include_str!("../../config/rules/valve.toml"),
+    ),
+];
 
 /// The opened files of each sort, in the order of their globs.
 #[derive(Debug, Default)]
@@ -24,16 +46,25 @@ pub(super) struct Files {
 
 /// Opens every file that the section names; the built-in kinds and rules where it names none.
 pub(super) fn open(mut table: Table<'_>, scope: &Scope<'_>) -> Files {
-    let kinds = table.optional("kinds");
+    let kinds = open_kinds(&mut table, scope);
     let rules = table.optional("rules");
     let profiles = table.optional("profiles");
     let venues = table.optional("venues");
     Files {
-        kinds: kinds.map_or_else(|| vec![built_in(BUILT_IN_KINDS, scope)], |globs| matching(&globs)),
-        rules: rules.map_or_else(|| vec![built_in(BUILT_IN_RULES, scope)], |globs| matching(&globs)),
+        kinds,
+        rules: rules.map_or_else(
+            || BUILT_IN_RULES.map(|pack| built_in(pack, scope)).into(),
+            |globs| matching(&globs),
+        ),
         profiles: profiles.as_ref().map_or_else(Vec::new, matching),
         venues: venues.as_ref().map_or_else(Vec::new, matching),
     }
+}
+
+/// Opens the kinds files that `kinds` names, the built-in one where it names none.
+pub(super) fn open_kinds(table: &mut Table<'_>, scope: &Scope<'_>) -> Vec<Arc<Source>> {
+    let kinds = table.optional("kinds");
+    kinds.map_or_else(|| vec![built_in(BUILT_IN_KINDS, scope)], |globs| matching(&globs))
 }
 
 fn built_in((name, text): (&str, &str), scope: &Scope<'_>) -> Arc<Source> {
@@ -41,7 +72,8 @@ fn built_in((name, text): (&str, &str), scope: &Scope<'_>) -> Arc<Source> {
     scope.report.open(name.to_owned(), directory, text.to_owned())
 }
 
-fn matching(globs: &Value<'_>) -> Vec<Arc<Source>> {
+/// Opens the files that a list of globs names, each once.
+pub(super) fn matching(globs: &Value<'_>) -> Vec<Arc<Source>> {
     let report = globs.scope.report;
     let mut seen: Vec<PathBuf> = Vec::new();
     let mut sources = Vec::new();

@@ -54,7 +54,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>) -> Settings {
     let around = Surroundings {
         kinds: &kinds,
         routes: &routes,
-        route_names: &route_names,
+        route_names: Some(&route_names),
     };
     Settings {
         gateway,

@@ -10,6 +10,7 @@ mod load;
 mod mqtt;
 mod names;
 mod profiles;
+mod rule_tests;
 mod rules;
 mod secrets;
 mod settings;
@@ -20,6 +21,7 @@ mod venues;
 
 pub use self::finding::{Finding, Findings};
 pub use self::load::{load, load_str};
+pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::settings::{
     Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, TargetSettings,
 };

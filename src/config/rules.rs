@@ -18,8 +18,9 @@ use crate::domain::rule::{
 use crate::domain::time::Millis;
 
 /// Keys of the rule format that this version does not do yet.
-const LATER: [&str; 4] = ["absent", "schedule", "limit", "then"];
+const LATER: [&str; 3] = ["schedule", "limit", "then"];
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
+const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
 
 /// A rule and where its conditions stand.
@@ -37,7 +38,8 @@ struct RuleDraft {
 pub(super) struct Surroundings<'a> {
     pub(super) kinds: &'a Kinds,
     pub(super) routes: &'a [RouteDraft],
-    pub(super) route_names: &'a Names,
+    /// `None`: where these rules are read there are no routes, and any may be named.
+    pub(super) route_names: Option<&'a Names>,
 }
 
 /// Reads every rules file and compiles the rules against the kinds.
@@ -63,26 +65,21 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let id = own_name(&mut table, "id", names);
     let later = table.not_available(&LATER);
     let on = table.required("on").and_then(|on| watched(&on, around.kinds));
-    // `absent` or a venue rule stands in the place of `when`; that it is not available was said.
-    let when = if later {
+    let absent = table.optional("absent");
+    let silence = absent.as_ref().and_then(silence);
+    // `absent` stands in the place of `when`; of what is not available that was said.
+    let when = if later || absent.is_some() {
         table.optional("when")
     } else {
         table.required("when")
     };
     let clear = table.optional("clear");
-    let delay = |value: Option<Value<'_>>, range| value.and_then(|value| value.duration(range)).map(millis);
-    let hold = delay(table.optional("for"), DELAY);
-    let keep_for = delay(table.optional("keep_for"), DELAY);
-    let max_gap = delay(table.optional("max_gap"), MAX_GAP);
-    let after = table
-        .optional("after")
-        .and_then(|after| repeat(&after, "`after`"));
-    if let (Some(value), Some(_), Some(Millis(1..))) = (table.optional("for"), after, hold) {
-        value.key_wrong("`for` and `after` exclude each other: either the condition holds so long, or it is found so often");
+    if absent.is_some() {
+        for other in when.iter().chain(&clear) {
+            other.wrong("`absent` stands in the place of `when` and `clear`: it ends when the device speaks");
+        }
     }
-    let chatter = table
-        .optional("chatter")
-        .and_then(|chatter| repeat(&chatter, "`chatter`"));
+    let timing = read_timing(&mut table, absent.is_some());
     let (suppressed_by, suppressors) = names_of(table.optional("suppressed_by"));
     let class = table.required("class").and_then(|value| class(&value));
     let priority = table.required("priority").and_then(|value| {
@@ -97,7 +94,9 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
         .optional("notify")
         .and_then(|notify| route(&notify, class, around));
     let text = |value: &Option<Value<'_>>| value.as_ref().and_then(Value::filled_text).map(String::from);
-    let (when_text, clear_text) = (text(&when), text(&clear));
+    let when_text = silence.or_else(|| text(&when));
+    let clear_text = text(&clear);
+    let when = absent.or(when);
     RuleDraft {
         table: place,
         when: when.filter(|_| when_text.is_some()).map(|value| value.place()),
@@ -108,11 +107,11 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             on: on.unwrap_or_default(),
             when: when_text.unwrap_or_default(),
             clear: clear_text,
-            hold: hold.unwrap_or(Millis::ZERO),
-            keep_for: keep_for.unwrap_or(Millis::ZERO),
-            max_gap: max_gap.unwrap_or(DEFAULT_MAX_GAP),
-            after,
-            chatter: chatter.unwrap_or(DEFAULT_CHATTER),
+            hold: timing.hold.unwrap_or(Millis::ZERO),
+            keep_for: timing.keep_for.unwrap_or(Millis::ZERO),
+            max_gap: timing.max_gap.unwrap_or(DEFAULT_MAX_GAP),
+            after: timing.after,
+            chatter: timing.chatter.unwrap_or(DEFAULT_CHATTER),
             suppressed_by,
             class: class.unwrap_or(Class::Alarm),
             priority: priority.unwrap_or(Priority::Critical),
@@ -120,6 +119,46 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             title: title.unwrap_or_default(),
             notify,
         },
+    }
+}
+
+/// How fast a rule raises and ends.
+struct Timing {
+    hold: Option<Millis>,
+    keep_for: Option<Millis>,
+    max_gap: Option<Millis>,
+    after: Option<Repeat>,
+    chatter: Option<Repeat>,
+}
+
+fn read_timing(table: &mut Table<'_>, absent: bool) -> Timing {
+    let delay = |value: Option<Value<'_>>, range| value.and_then(|value| value.duration(range)).map(millis);
+    let hold_value = table.optional("for");
+    let hold = hold_value
+        .as_ref()
+        .and_then(|value| value.duration(DELAY))
+        .map(millis);
+    let after_value = table.optional("after");
+    let after = after_value.as_ref().and_then(|value| repeat(value, "`after`"));
+    if absent {
+        for (value, key) in [(&hold_value, "for"), (&after_value, "after")] {
+            if let Some(value) = value {
+                value.key_wrong(&format!(
+                    "`{key}` cannot stand beside `absent`: make `absent` longer"
+                ));
+            }
+        }
+    } else if let (Some(value), Some(_), Some(Millis(1..))) = (&hold_value, &after_value, hold) {
+        value.key_wrong("`for` and `after` exclude each other: either the condition holds so long, or it is found so often");
+    }
+    Timing {
+        hold,
+        keep_for: delay(table.optional("keep_for"), DELAY),
+        max_gap: delay(table.optional("max_gap"), MAX_GAP),
+        after,
+        chatter: table
+            .optional("chatter")
+            .and_then(|chatter| repeat(&chatter, "`chatter`")),
     }
 }
 
@@ -147,6 +186,13 @@ fn names_of(list: Option<Value<'_>>) -> (Vec<String>, Vec<Place>) {
         .unzip()
 }
 
+/// The condition that `absent` stands for.
+fn silence(value: &Value<'_>) -> Option<String> {
+    value.duration(SILENCE)?;
+    let length = value.filled_text()?;
+    Some(format!("age() >= '{length}'"))
+}
+
 fn millis(duration: Duration) -> Millis {
     Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
@@ -163,9 +209,9 @@ fn watched(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
 
 fn route(value: &Value<'_>, class: Option<Class>, around: &Surroundings<'_>) -> Option<String> {
     let name = value.filled_text()?;
-    around
-        .route_names
-        .check(&name, &value.place(), value.scope.report);
+    if let Some(names) = around.route_names {
+        names.check(&name, &value.place(), value.scope.report);
+    }
     let named = around.routes.iter().find(|draft| draft.route.name == name);
     if let (Some(class), Some(draft)) = (class, named)
         && draft.classes_known

@@ -367,7 +367,8 @@ impl<'d> Value<'d> {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A length of time as written: a whole number and a unit.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::kind::Kind;
-use super::rule::{ExpressionError, Rule, RuleDef, RuleField, nearest};
+use super::rule::{Derivations, Derived, ExpressionError, Rule, RuleDef, RuleField, nearest};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct KindRules {
     /// Its rules, the most urgent first, else in file order: of several that one reading raises, the most
     /// urgent is announced first.
     pub rules: Vec<Rule>,
+    /// What the rules derive from its points over time, inner values first.
+    pub derived: Vec<Derived>,
 }
 
 /// Kinds and rules, checked and compiled.
@@ -162,8 +164,10 @@ impl Definitions {
             .map(|kind| KindRules {
                 kind: kind.clone(),
                 rules: Vec::new(),
+                derived: Vec::new(),
             })
             .collect();
+        let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();
         let mut errors = Vec::new();
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
@@ -175,11 +179,12 @@ impl Definitions {
             {
                 report(RuleProblem::DuplicateId);
             }
-            let Some(target) = kinds.iter_mut().find(|target| target.kind.id == def.on) else {
+            let mut targets = kinds.iter_mut().zip(&mut derived);
+            let Some((target, derived)) = targets.find(|(target, _)| target.kind.id == def.on) else {
                 report(RuleProblem::UnknownKind);
                 continue;
             };
-            match Rule::compile(def, &target.kind) {
+            match Rule::compile(def, &target.kind, derived) {
                 Ok(rule) => target.rules.push(rule),
                 Err(problems) => {
                     for (field, error) in problems {
@@ -188,7 +193,8 @@ impl Definitions {
                 }
             }
         }
-        for target in &mut kinds {
+        for (target, derived) in kinds.iter_mut().zip(derived) {
+            target.derived = derived.into_list();
             target.rules.sort_by_key(|rule| rule.def.priority);
             resolve_suppressors(target, &source.rules, &mut errors);
         }

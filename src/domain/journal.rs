@@ -26,6 +26,8 @@ pub enum Input<'a> {
     Operator(&'a OperatorInput),
     /// Definitions came into force.
     Definitions(DefinitionsInput<'a>),
+    /// From now on the devices can be heard, or no longer.
+    Listening(bool),
 }
 
 /// An operator's action as an input.
@@ -74,6 +76,7 @@ enum Entry {
     Definitions {
         hash: DefinitionsHash,
     },
+    Listening(bool),
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -211,6 +214,7 @@ fn play(
                 definitions: &found,
             })
         }
+        Entry::Listening(listening) => Input::Listening(*listening),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, &mut Effects::default());

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::text::Text;
 
-/// The most points a kind may have: a set of them is one `u64`.
+/// The most points a kind may have.
 pub const MAX_POINTS: usize = 64;
+
+/// The most slots a kind may have: its points, and behind them what its rules derive from them over time.
+pub const MAX_SLOTS: usize = 128;
 
 /// The point every kind has first: 1 after any live message or an `online` status, 0 after `offline`.
 pub const ONLINE: PointIndex = PointIndex(0);
@@ -19,34 +22,45 @@ pub const ONLINE_NAME: &str = "online";
 #[serde(transparent)]
 pub struct PointIndex(pub u8);
 
-/// A set of points of one kind.
+/// A set of slots of one kind: points and derived values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PointSet(u64);
+pub struct SlotSet(u128);
 
-impl PointSet {
-    /// No point.
-    pub const EMPTY: PointSet = PointSet(0);
+impl SlotSet {
+    /// No slot.
+    pub const EMPTY: SlotSet = SlotSet(0);
 
     /// `self` with `point` too.
     #[must_use]
-    pub const fn with(self, point: PointIndex) -> PointSet {
-        PointSet(self.0 | (1_u64 << (point.0 & 63)))
+    pub const fn with(self, point: PointIndex) -> SlotSet {
+        self.with_slot(point.0)
+    }
+
+    /// `self` with `slot` too.
+    #[must_use]
+    pub const fn with_slot(self, slot: u8) -> SlotSet {
+        SlotSet(self.0 | (1_u128 << (slot & 127)))
     }
 
     /// Everything in either.
     #[must_use]
-    pub const fn union(self, other: PointSet) -> PointSet {
-        PointSet(self.0 | other.0)
+    pub const fn union(self, other: SlotSet) -> SlotSet {
+        SlotSet(self.0 | other.0)
     }
 
-    /// Whether the two have a point in common.
-    pub const fn intersects(self, other: PointSet) -> bool {
+    /// Whether the two have a slot in common.
+    pub const fn intersects(self, other: SlotSet) -> bool {
         self.0 & other.0 != 0
     }
 
     /// Whether `point` is in it.
     pub const fn contains(self, point: PointIndex) -> bool {
-        self.0 & (1_u64 << (point.0 & 63)) != 0
+        self.0 & (1_u128 << (point.0 & 127)) != 0
+    }
+
+    /// Whether it is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 }
 

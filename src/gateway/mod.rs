@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::batch::OpenBatch;
@@ -76,6 +76,8 @@ pub struct Lines {
     pub envelopes: mpsc::Receiver<Vec<Envelope>>,
     /// What operators ask for.
     pub operators: mpsc::Receiver<OperatorRequest>,
+    /// Whether the devices can be heard.
+    pub listening: watch::Receiver<bool>,
     /// The writer.
     pub work: mpsc::Sender<Work>,
 }
@@ -132,7 +134,12 @@ impl Gateway {
     /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
     /// still has it.
     pub async fn run(mut self, mut lines: Lines) -> Result<(), GatewayError> {
+        if self.engine.is_listening() {
+            // What the last run heard last: since then nobody listened.
+            self.listen(false)?;
+        }
         self.adopt_definitions()?;
+        lines.listening.mark_changed();
         let mut census = Instant::from_std(clock::monotonic());
         loop {
             let due = self.open.due().map(Instant::from_std);
@@ -145,6 +152,10 @@ impl Gateway {
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
                 Some(request) = lines.operators.recv(), if room => self.operate(request)?,
+                Ok(()) = lines.listening.changed(), if room => {
+                    let up = *lines.listening.borrow_and_update();
+                    self.listen(up)?;
+                }
                 () = until(self.deadline()), if room => self.expire()?,
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
@@ -178,6 +189,15 @@ impl Gateway {
         });
         let now = self.clock.now();
         self.step(now, &input)?;
+        self.collect()
+    }
+
+    /// Silence counts only while the devices can be heard.
+    fn listen(&mut self, up: bool) -> Result<(), GatewayError> {
+        if !up && !self.engine.is_listening() {
+            return Ok(());
+        }
+        self.step(self.clock.now(), &Input::Listening(up))?;
         self.collect()
     }
 

@@ -145,6 +145,20 @@ impl Bench {
         });
     }
 
+    /// The devices can be heard from now on, or no longer.
+    pub(crate) fn listen(&mut self, up: bool) {
+        self.engine
+            .handle(&Input::Listening(up), self.now, &mut self.effects)
+            .unwrap();
+    }
+
+    /// Throws the engine away and goes on from its snapshot.
+    pub(crate) fn restart(&mut self) {
+        let saved = self.engine.snapshot().unwrap();
+        let definitions = Arc::clone(self.engine.definitions());
+        self.engine = Engine::restore("test", &saved, |_| Ok(Arc::clone(&definitions))).unwrap();
+    }
+
     /// A message that the broker kept for new subscribers.
     pub(crate) fn kept(&mut self, points: &[(PointIndex, f64)]) {
         self.feed(Reading {

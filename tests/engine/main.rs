@@ -1,4 +1,4 @@
-//! The core through its public face: life cycle, delays, late samples, definitions that change, and restarts.
+//! The core through its public face: life cycle, delays, late samples, definitions that change, time, and restarts.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,4 +13,5 @@ mod properties;
 mod restore;
 mod shipped;
 mod table;
+mod time;
 mod wrong;

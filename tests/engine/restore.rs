@@ -26,6 +26,7 @@ enum Action {
     Wait(u64),
     Operate(OperatorAction),
     Define(bool),
+    Listen(bool),
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -37,6 +38,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Operate(OperatorAction::Acknowledge)),
         1 => Just(Action::Operate(OperatorAction::Reset)),
         1 => any::<bool>().prop_map(Action::Define),
+        1 => any::<bool>().prop_map(Action::Listen),
     ]
 }
 
@@ -68,11 +70,33 @@ impl Run {
             },
             ..low()
         };
+        let rising = rule("rising", "rate(lel, '30s') > 0.5", Some("avg(lel, '1m') < 40.0"));
+        let lasting = rule(
+            "lasting",
+            "held('1m', lel > 15.0 || max(lel, '40s') > 60.0)",
+            None,
+        );
+        let restless = rule(
+            "restless",
+            "changes(state, '2m') >= 3 && min(lel, '1m') < 30.0",
+            None,
+        );
+        let silent = rule("silent", "age() >= '45s'", None);
+        let silence = rule("silence", "age() > '20s' || held('30s', age() > '20s')", None);
         let sets = [
-            vec![high(), low(), slow(), often.clone()],
-            vec![often, quiet, slow(), high()],
-        ]
-        .map(|rules| {
+            vec![
+                high(),
+                low(),
+                slow(),
+                rising.clone(),
+                lasting.clone(),
+                restless,
+                silent,
+                often.clone(),
+            ],
+            vec![slow(), silence, lasting, high(), rising, often, quiet],
+        ];
+        let sets = sets.map(|rules| {
             let kinds = vec![gas_kind()];
             Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap())
         });
@@ -134,6 +158,7 @@ impl Run {
                     operator,
                 }));
             }
+            Action::Listen(up) => self.feed(&Input::Listening(*up)),
             Action::Define(other) => {
                 let set = Arc::clone(&self.sets[usize::from(*other)]);
                 let hash = hash(&set);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
 use super::super::time::Moment;
+use super::derive::{DerivedRow, DerivedState};
 use super::device::{Device, Flap, initial_slots};
 use super::step::Step;
 use super::{DeviceIndex, Effects, Engine, Ledger};
@@ -47,6 +48,7 @@ impl Engine {
                 };
                 device.explain(&step, &mut self.ledger, effects);
             }
+            device.silence_at = after.and_then(|after| device.next_silence(after, self.listening));
         }
         self.adopt_all();
     }
@@ -61,6 +63,7 @@ impl Engine {
             for ((ordinal, life), rule) in (0_u16..).zip(&device.lives).zip(&rules.rules) {
                 self.ledger.adopt(life, (index, ordinal), device.venue, &rule.def);
             }
+            device.adopt_deadlines(index, rules, &mut self.ledger);
         }
     }
 }
@@ -109,15 +112,22 @@ fn carry_over(
             }
         }
     }
+    let fresh = after.map_or_else(Box::default, |after| {
+        after.derived.iter().map(DerivedState::new).collect()
+    });
+    let mut old = DerivedRow {
+        slots: std::mem::replace(&mut device.slots, slots),
+        states: std::mem::replace(&mut device.derived, fresh),
+    };
     let flaps = std::mem::take(&mut device.flaps);
     if let (Some(before), Some(after)) = (before, after) {
+        device.inherit(&mut old, before, after);
         device.flaps = flaps
             .into_iter()
             .filter_map(|flap| moved(flap, before, after))
             .collect();
     }
     device.kind = kind;
-    device.slots = slots;
     device.lives = lives;
 }
 

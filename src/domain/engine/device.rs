@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{KindIndex, KindRules};
 use super::super::device::DeviceKey;
-use super::super::kind::{MAX_POINTS, ONLINE, PointSet};
+use super::super::kind::{MAX_SLOTS, ONLINE, SlotSet};
 use super::super::reading::Reading;
 use super::super::rule::{Rule, Truth};
-use super::super::time::{Moment, Ticks, Timestamp};
+use super::super::time::{Millis, Moment, Ticks, Timestamp};
+use super::derive::DerivedState;
 
 /// How far a device's clock may run ahead of the gateway's and still be believed, in milliseconds.
 const MAX_AHEAD_MS: i64 = 60_000;
@@ -26,6 +27,9 @@ const RECENT: usize = 8;
 /// backlog comes faster than it was taken, so it never keeps pace.
 const SET_BACK_RUN: u8 = 3;
 
+/// And for how long they must: a congested line may hold messages up evenly for a while.
+const SET_BACK_FOR: Millis = Millis(300_000);
+
 /// One device.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Device {
@@ -36,8 +40,16 @@ pub(super) struct Device {
     pub(super) kind: Option<KindIndex>,
     /// The newest time that the device itself has claimed, never ahead of the gateway's.
     watermark: Option<Timestamp>,
-    /// The last value of each point; NaN: never heard of.
+    /// When its newest sample was taken, in gateway time and a day; never goes back.
+    pub(super) sampled: Ticks,
+    /// When it last spoke, or came to be known.
+    pub(super) heard: Ticks,
+    /// When its timer for silence comes.
+    pub(super) silence_at: Option<Ticks>,
+    /// The last value of each point, and behind them what is derived over time; NaN: never heard of.
     pub(super) slots: Box<[f64]>,
+    /// One for each derived value of its kind, in their order.
+    pub(super) derived: Box<[DerivedState]>,
     /// One for each rule of its kind, in their order.
     pub(super) lives: Box<[Life]>,
     /// The rules that have raised lately; at most one entry for each.
@@ -63,7 +75,8 @@ pub(super) struct Flap {
 struct Behind {
     at: Timestamp,
     heard: Ticks,
-    /// How many have kept pace so far.
+    /// Since when they have kept pace, and how many.
+    since: Ticks,
     run: u8,
 }
 
@@ -73,8 +86,12 @@ impl Device {
         venue: u32,
         kind: Option<KindIndex>,
         rules: Option<&KindRules>,
+        now: Ticks,
     ) -> Device {
         let slots = rules.map_or_else(Box::default, initial_slots);
+        let derived = rules.map_or_else(Box::default, |rules| {
+            rules.derived.iter().map(DerivedState::new).collect()
+        });
         let lives = rules.map_or_else(Box::default, |rules| {
             rules.rules.iter().map(|_| Life::Normal).collect()
         });
@@ -83,7 +100,11 @@ impl Device {
             venue,
             kind,
             watermark: None,
+            sampled: Ticks::default(),
+            heard: now,
+            silence_at: None,
             slots,
+            derived,
             lives,
             flaps: Vec::new(),
             recent: [0; RECENT],
@@ -140,20 +161,21 @@ impl Device {
     /// back, and what it says now is news. A device must not be muted by its clock (DESIGN §4).
     fn was_set_back(&mut self, at: Option<Timestamp>, now: Moment) -> bool {
         let Some(at) = at else { return false };
-        let run = match self.behind {
+        let first = (now.ticks, 1);
+        let (since, run) = match self.behind {
             Some(behind) if at > behind.at => {
                 let taken = at.since(behind.at).unsigned_abs();
                 let heard = now.ticks.since(behind.heard).0;
                 // As fast as taken, give or take a quarter and two seconds of travel.
                 if taken.abs_diff(heard) <= 2_000 + taken / 4 {
-                    behind.run + 1
+                    (behind.since, behind.run.saturating_add(1))
                 } else {
-                    1
+                    first
                 }
             }
-            Some(_) | None => 1,
+            Some(_) | None => first,
         };
-        if run >= SET_BACK_RUN {
+        if run >= SET_BACK_RUN && now.ticks.since(since) >= SET_BACK_FOR {
             self.behind = None;
             self.watermark = Some(at);
             return true;
@@ -161,19 +183,25 @@ impl Device {
         self.behind = Some(Behind {
             at,
             heard: now.ticks,
+            since,
             run,
         });
         false
     }
 
     /// Takes the reading's values over; which points it spoke of.
-    pub(super) fn update(&mut self, reading: &Reading<'_>, now: Moment) -> PointSet {
+    pub(super) fn update(&mut self, reading: &Reading<'_>, now: Moment) -> SlotSet {
+        // A day ahead of gateway time, so that a clock a day behind still has room in the first day of all.
+        let mut taken = now.ticks.0.saturating_add(MAX_BEHIND_MS.unsigned_abs());
         if let Some(at) = believable(reading, now) {
             self.behind = None;
             // A device time ahead of ours never counts: it would make all that follows look late.
             self.watermark = Some(at.min(now.wall));
+            let age = now.wall.since(at).max(0).unsigned_abs();
+            taken = taken.saturating_sub(age);
         }
-        let mut updated = PointSet::EMPTY;
+        self.sampled = self.sampled.max(Ticks(taken));
+        let mut updated = SlotSet::EMPTY;
         for (point, value) in reading.points {
             if let Some(slot) = self.slots.get_mut(usize::from(point.0)) {
                 *slot = *value;
@@ -193,12 +221,12 @@ impl Device {
     }
 
     /// The present values with the reading's laid over, and which points it spoke of.
-    pub(super) fn as_of(&self, reading: &Reading<'_>) -> ([f64; MAX_POINTS], PointSet) {
-        let mut slots = [f64::NAN; MAX_POINTS];
+    pub(super) fn as_of(&self, reading: &Reading<'_>) -> ([f64; MAX_SLOTS], SlotSet) {
+        let mut slots = [f64::NAN; MAX_SLOTS];
         for (slot, value) in slots.iter_mut().zip(&self.slots) {
             *slot = *value;
         }
-        let mut updated = PointSet::EMPTY;
+        let mut updated = SlotSet::EMPTY;
         for (point, value) in reading.points {
             if let Some(slot) = slots.get_mut(usize::from(point.0)) {
                 *slot = *value;
@@ -211,11 +239,15 @@ impl Device {
 
 /// The values of a device that has not spoken yet.
 pub(super) fn initial_slots(rules: &KindRules) -> Box<[f64]> {
-    rules
-        .kind
-        .points
+    let points = rules.kind.points.iter();
+    let derived: usize = rules
+        .derived
         .iter()
+        .map(|derived| usize::from(derived.quantity.width()))
+        .sum();
+    points
         .map(|point| point.default.unwrap_or(f64::NAN))
+        .chain(std::iter::repeat_n(f64::NAN, derived))
         .collect()
 }
 

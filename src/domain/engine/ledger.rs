@@ -57,6 +57,17 @@ fn raised(standing: &Standing) -> AlarmStep {
     }
 }
 
+/// What a deadline of a device is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// The alarm of the rule with this ordinal.
+    Rule(u16),
+    /// The derived value at this place: a condition may have held long enough.
+    Held(u16),
+    /// The device may have been silent long enough.
+    Silence,
+}
+
 /// How many alarms of each class stand in a venue.
 type StandingByClass = [u32; Class::ALL.len()];
 
@@ -69,7 +80,7 @@ pub(super) struct Ledger {
     ordinal: u16,
     venues: Vec<StandingByClass>,
     venue_by_id: HashMap<String, u32>,
-    deadlines: BTreeSet<(Ticks, DeviceIndex, u16)>,
+    deadlines: BTreeSet<(Ticks, DeviceIndex, Due)>,
     standing: HashMap<Id, (DeviceIndex, u16)>,
 }
 
@@ -116,10 +127,18 @@ impl Ledger {
     }
 
     /// Takes the earliest deadline that has come.
-    pub(super) fn take_due(&mut self, now: Ticks) -> Option<(DeviceIndex, u16)> {
+    pub(super) fn take_due(&mut self, now: Ticks) -> Option<(Ticks, DeviceIndex, Due)> {
         let first = *self.deadlines.first().filter(|(at, _, _)| *at <= now)?;
         self.deadlines.remove(&first);
-        Some((first.1, first.2))
+        Some(first)
+    }
+
+    pub(super) fn insert_deadline(&mut self, at: Ticks, device: DeviceIndex, due: Due) {
+        self.deadlines.insert((at, device, due));
+    }
+
+    pub(super) fn remove_deadline(&mut self, at: Ticks, device: DeviceIndex, due: Due) {
+        self.deadlines.remove(&(at, device, due));
     }
 
     pub(super) fn find(&self, alarm: Id) -> Option<(DeviceIndex, u16)> {
@@ -363,7 +382,7 @@ impl Ledger {
     fn set_deadline(&mut self, life: &Life, (device, ordinal): (DeviceIndex, u16), rule: &RuleDef) {
         // One that the state no longer wants finds nothing to do when it comes.
         if let Some(at) = life.deadline(rule) {
-            self.deadlines.insert((at, device, ordinal));
+            self.insert_deadline(at, device, Due::Rule(ordinal));
         }
     }
 }

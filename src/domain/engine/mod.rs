@@ -2,6 +2,7 @@
 //! task; makes the alarm events that the gateway then stores, and nothing else makes any.
 
 mod change;
+mod derive;
 mod device;
 mod ledger;
 mod snapshot;
@@ -10,8 +11,9 @@ mod step;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::derive::Turn;
 use self::device::Device;
-use self::ledger::Ledger;
+use self::ledger::{Due, Ledger};
 pub use self::snapshot::SnapshotError;
 use self::step::Step;
 use super::alarm::{AlarmEvent, AlarmState, Stimulus, Transition};
@@ -19,7 +21,7 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
-use super::kind::PointSet;
+use super::kind::SlotSet;
 use super::reading::{Reading, ReadingKind};
 use super::time::{Moment, Ticks};
 
@@ -63,6 +65,8 @@ pub struct Engine {
     definitions_hash: Option<DefinitionsHash>,
     devices: Vec<Device>,
     by_key: HashMap<Arc<DeviceKey>, DeviceIndex>,
+    /// Since when the devices are listened to; `None` while they are not, and until that is said.
+    listening: Option<Ticks>,
     ledger: Ledger,
 }
 
@@ -74,6 +78,7 @@ impl Engine {
             definitions_hash: None,
             devices: Vec::new(),
             by_key: HashMap::new(),
+            listening: None,
             ledger: Ledger::new(GatewayHash::of(gateway)),
         }
     }
@@ -89,7 +94,7 @@ impl Engine {
                 Ok(())
             }
             Input::Device(key) => {
-                self.admit(key);
+                self.admit(key, now);
                 Ok(())
             }
             Input::Timeout => {
@@ -99,6 +104,10 @@ impl Engine {
             Input::Operator(input) => self.operate(input, now, effects),
             Input::Definitions(DefinitionsInput { hash, definitions }) => {
                 self.redefine(*hash, definitions, now, effects);
+                Ok(())
+            }
+            Input::Listening(listening) => {
+                self.listen(*listening, now);
                 Ok(())
             }
         };
@@ -156,12 +165,17 @@ impl Engine {
         counts
     }
 
+    /// Whether silence counts: the devices are listened to.
+    pub const fn is_listening(&self) -> bool {
+        self.listening.is_some()
+    }
+
     /// How many alarms stand.
     pub fn standing_count(&self) -> usize {
         self.ledger.standing_count()
     }
 
-    fn admit(&mut self, key: &DeviceKey) {
+    fn admit(&mut self, key: &DeviceKey, now: Moment) {
         if self.by_key.contains_key(key) {
             return;
         }
@@ -172,9 +186,36 @@ impl Engine {
         let venue = self.ledger.venue(&key.venue);
         let kind = self.definitions.kind_index(&key.kind);
         let rules = kind.and_then(|kind| self.definitions.kind(kind));
-        self.devices
-            .push(Device::new(Arc::clone(&key), venue, kind, rules));
+        let mut device = Device::new(Arc::clone(&key), venue, kind, rules, now.ticks);
+        if let Some(rules) = rules {
+            let turn = Turn {
+                device: index,
+                rules,
+                listening: self.listening,
+                repeated: false,
+                now,
+            };
+            device.arm_silence(&turn, &mut self.ledger);
+        }
+        self.devices.push(device);
         self.by_key.insert(key, index);
+    }
+
+    /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
+    fn listen(&mut self, listening: bool, now: Moment) {
+        self.listening = listening.then_some(now.ticks);
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
+            if let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) {
+                let turn = Turn {
+                    device: index,
+                    rules,
+                    listening: self.listening,
+                    repeated: false,
+                    now,
+                };
+                device.arm_silence(&turn, &mut self.ledger);
+            }
+        }
     }
 
     /// The hot path: no allocation, hash or look-up by name unless an alarm's state moves.
@@ -185,76 +226,65 @@ impl Engine {
         let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
             return;
         };
-        match reading.kind {
-            ReadingKind::Live => {}
-            // Recorded by the journal; a self-test or backlog sample says nothing of the present.
-            ReadingKind::Test | ReadingKind::History => return,
-        }
-        let repeated = device.repeats(reading);
-        effects.repetitions += u64::from(repeated);
-        let mut step = Step {
+        let mut turn = Turn {
             device: reading.device,
             rules,
+            listening: self.listening,
+            repeated: false,
             now,
-            late: None,
-            operator: None,
         };
-        if let Some(late_by_ms) = device.lateness(reading, now) {
-            if repeated {
+        let heard = device.hear(&turn, reading, &mut self.ledger);
+        match reading.kind {
+            ReadingKind::Live => {}
+            // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
+            ReadingKind::Test | ReadingKind::History => {
+                judge(&mut self.ledger, device, &turn, heard, effects);
                 return;
             }
-            let (slots, updated) = device.as_of(reading);
-            step.late = Some((late_by_ms, slots.get(..device.slots.len()).unwrap_or(&slots)));
-            read_late(&mut self.ledger, device, &step, updated, effects);
+        }
+        turn.repeated = device.repeats(reading);
+        effects.repetitions += u64::from(turn.repeated);
+        if let Some(late_by_ms) = device.lateness(reading, now) {
+            judge(&mut self.ledger, device, &turn, heard, effects);
+            if !turn.repeated {
+                let (slots, updated) = device.as_of(reading);
+                let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
+                let step = Step {
+                    late: Some((late_by_ms, slots)),
+                    ..Step::of(&turn)
+                };
+                read_late(&mut self.ledger, device, &step, updated, effects);
+            }
             return;
         }
-        let updated = device.update(reading, now);
-        let mut moved = false;
-        for (place, rule) in rules.rules.iter().enumerate() {
-            // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
-            // one is what the device said last, also when its clock stands still and all its messages look alike.
-            if !rule.depends.intersects(updated) || (repeated && rule.def.after.is_some()) {
-                continue;
-            }
-            effects.evaluations += 1;
-            let Some(life) = device.lives.get(place) else {
-                break;
-            };
-            let stimulus = device::observe(rule, &device.slots, life);
-            let transition = life.transition(stimulus, now.ticks, &rule.def);
-            if transition != Transition::Stay {
-                device.carry_out((place, transition), &step, &mut self.ledger, effects);
-                moved = true;
-            }
-        }
-        if moved {
-            device.explain(&step, &mut self.ledger, effects);
-        }
+        let updated = device.update(reading, now).union(heard);
+        judge(&mut self.ledger, device, &turn, updated, effects);
     }
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
-        while let Some((index, ordinal)) = self.ledger.take_due(now.ticks) {
+        while let Some((at, index, due)) = self.ledger.take_due(now.ticks) {
             let Some(device) = self.devices.get_mut(index.slot()) else {
                 continue;
             };
             let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
                 continue;
             };
-            let step = Step {
+            let turn = Turn {
                 device: index,
                 rules,
+                listening: self.listening,
+                repeated: false,
                 now,
-                late: None,
-                operator: None,
             };
-            let place = usize::from(ordinal);
-            let transition = device.respond(place, Stimulus::Deadline, &step);
-            if transition == Transition::Stay {
-                // Stale evidence: the next reading decides, not the clock.
-                continue;
-            }
-            device.carry_out((place, transition), &step, &mut self.ledger, effects);
-            device.explain(&step, &mut self.ledger, effects);
+            let changed = match due {
+                Due::Rule(ordinal) => {
+                    mature(&mut self.ledger, device, &turn, (ordinal, at), effects);
+                    continue;
+                }
+                Due::Held(place) => device.held_due(&turn, place, at),
+                Due::Silence => device.silence_due(&turn, &mut self.ledger),
+            };
+            judge(&mut self.ledger, device, &turn, changed, effects);
         }
     }
 
@@ -287,13 +317,70 @@ impl Engine {
     }
 }
 
+/// Brings what is derived from `updated` up to date, and evaluates the rules that depend on any of it.
+fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, updated: SlotSet, effects: &mut Effects) {
+    if updated.is_empty() {
+        return;
+    }
+    let updated = device.settle(turn, updated, ledger);
+    let step = Step::of(turn);
+    let mut moved = false;
+    for (place, rule) in turn.rules.rules.iter().enumerate() {
+        // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
+        // one is what the device said last, also when its clock stands still and all its messages look alike.
+        if !rule.depends.intersects(updated) || (turn.repeated && rule.def.after.is_some()) {
+            continue;
+        }
+        effects.evaluations += 1;
+        let Some(life) = device.lives.get(place) else {
+            break;
+        };
+        let stimulus = device::observe(rule, &device.slots, life);
+        let transition = life.transition(stimulus, turn.now.ticks, &rule.def);
+        if transition != Transition::Stay {
+            device.carry_out((place, transition), &step, ledger, effects);
+            moved = true;
+        }
+    }
+    if moved {
+        device.explain(&step, ledger, effects);
+    }
+}
+
+/// The deadline of an alarm's state has come.
+fn mature(
+    ledger: &mut Ledger,
+    device: &mut Device,
+    turn: &Turn<'_>,
+    (ordinal, at): (u16, Ticks),
+    effects: &mut Effects,
+) {
+    let step = Step::of(turn);
+    let place = usize::from(ordinal);
+    let rule = turn.rules.rules.get(place);
+    let wanted = rule
+        .zip(device.lives.get(place))
+        .and_then(|(rule, life)| life.deadline(&rule.def));
+    if wanted != Some(at) {
+        // The life has moved on. Acting on it would let the past decide what comes first, which a restart forgets.
+        return;
+    }
+    let transition = device.respond(place, Stimulus::Deadline, &step);
+    if transition == Transition::Stay {
+        // Stale evidence: the next reading decides, not the clock.
+        return;
+    }
+    device.carry_out((place, transition), &step, ledger, effects);
+    device.explain(&step, ledger, effects);
+}
+
 /// A late sample may raise, marked as late; it never moves a standing or pending alarm, never clears, and does
 /// not touch the device's present values (DESIGN §4).
 fn read_late(
     ledger: &mut Ledger,
     device: &mut Device,
     step: &Step<'_>,
-    updated: PointSet,
+    updated: SlotSet,
     effects: &mut Effects,
 ) {
     let Some((_, slots)) = step.late else { return };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::definitions::{Definitions, DefinitionsHash};
 use super::super::device::DeviceIndex;
 use super::super::id::GatewayHash;
+use super::super::time::Ticks;
 use super::Engine;
 use super::device::Device;
 use super::ledger::Ledger;
@@ -19,6 +20,7 @@ struct Saved<'a> {
     form: u16,
     sequence: u64,
     definitions: Option<DefinitionsHash>,
+    listening: Option<Ticks>,
     devices: &'a [Device],
 }
 
@@ -26,6 +28,7 @@ struct Saved<'a> {
 struct Loaded {
     sequence: u64,
     definitions: Option<DefinitionsHash>,
+    listening: Option<Ticks>,
     devices: Vec<Device>,
 }
 
@@ -53,6 +56,7 @@ impl Engine {
             form: FORM,
             sequence: self.next_input(),
             definitions: self.definitions_hash,
+            listening: self.listening,
             devices: &self.devices,
         };
         Ok(postcard::to_stdvec(&saved)?)
@@ -79,6 +83,7 @@ impl Engine {
         }
         engine.ledger = Ledger::new(GatewayHash::of(gateway));
         engine.ledger.set_sequence(loaded.sequence);
+        engine.listening = loaded.listening;
         engine.devices = loaded.devices;
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
             device.venue = engine.ledger.venue(&device.key.venue);

@@ -7,6 +7,7 @@ use super::super::device::DeviceIndex;
 use super::super::rule::Rule;
 use super::super::time::{Moment, Ticks};
 use super::Effects;
+use super::derive::Turn;
 use super::device::{Device, Flap};
 use super::ledger::{Ledger, Subject};
 
@@ -19,6 +20,19 @@ pub(super) struct Step<'a> {
     pub(super) late: Option<(u64, &'a [f64])>,
     /// The person behind it, if there is one.
     pub(super) operator: Option<&'a Operator>,
+}
+
+impl<'a> Step<'a> {
+    /// A step that the device's turn makes by itself.
+    pub(super) const fn of(turn: &Turn<'a>) -> Step<'a> {
+        Step {
+            device: turn.device,
+            rules: turn.rules,
+            now: turn.now,
+            late: None,
+            operator: None,
+        }
+    }
 }
 
 impl Device {
@@ -65,12 +79,15 @@ impl Device {
     /// Brings it up to date which of the device's alarms are explained by another of them.
     pub(super) fn explain(&mut self, step: &Step<'_>, ledger: &mut Ledger, effects: &mut Effects) {
         for (place, rule) in step.rules.rules.iter().enumerate() {
-            let standing = self.lives.get(place).and_then(Life::standing);
+            let Some(life) = self.lives.get(place) else { return };
+            let before = life.standing().is_some_and(|standing| standing.suppressed);
             // One without suppressors may have lost them to changed definitions.
-            if !standing.is_some_and(|standing| standing.suppressed || !rule.suppressors.is_empty()) {
+            if !before && rule.suppressors.is_empty() {
                 continue;
             }
-            let suppressed = self.suppresses(rule);
+            // What is about to recover is told of only if it comes back.
+            let recovering = matches!(life, Life::Recovering { .. });
+            let suppressed = self.suppresses(rule) || (before && recovering);
             self.with_subject(place, step, (suppressed, 0), |life, subject| {
                 ledger.suppress(suppressed, life, subject, effects);
             });

@@ -62,6 +62,14 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("1*2-", "lel", ""),
     ("lel/", "lel", ""),
     ("lel-1*", "lel", ""),
+    ("held('1h',", "wet", ")"),
+    ("held('1h',wet||wet&&", "wet", ")"),
+    ("held('1h',wet==!", "wet", ")"),
+    ("held('1h',wet?wet:", "wet", ")"),
+    ("max(", "lel", ",'5m')"),
+    ("1-max(", "lel", ",'5m')"),
+    ("max(lel,'5m')-", "lel", ""),
+    ("age()>='5m'||", "wet", ""),
 ];
 
 /// Shapes as often as the scan could possibly let through, and bare repetitions up to the cap.
@@ -80,7 +88,24 @@ fn sources() -> Vec<String> {
         }
     }
     for part in [
-        "a.", "a[", "f(", "{", "'", "\\", "a in ", "[[", "a,", "a?", "!", "-", "a?a:", "[a,",
+        "a.",
+        "a[",
+        "f(",
+        "{",
+        "'",
+        "\\",
+        "a in ",
+        "[[",
+        "a,",
+        "held(",
+        "held('1h',",
+        "age()",
+        "max(a,",
+        "a?",
+        "!",
+        "-",
+        "a?a:",
+        "[a,",
     ] {
         sources.push(part.repeat(MAX_SOURCE_BYTES / part.len()));
     }
@@ -106,7 +131,7 @@ fn no_source_up_to_the_cap_overflows_the_stack() {
             let decided = sources
                 .iter()
                 .filter_map(|source| compile(source, &kind).ok())
-                .filter(|program| program.evaluate(&[1.0; 6]) != Truth::Unknown)
+                .filter(|program| program.evaluate(&[1.0; 128]) != Truth::Unknown)
                 .count();
             assert!(decided > 100, "the bounds let real conditions through: {decided}");
         })

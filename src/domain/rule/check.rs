@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
-use super::super::kind::{Kind, PointIndex, PointSet, ValueType};
+use super::super::kind::{Kind, PointIndex, SlotSet, ValueType};
+use super::super::time::Millis;
 use super::condition::{Arithmetic, Condition, Relation, Test, Value};
+use super::derived::Derivations;
 use super::error::{ExpressionError, nearest};
 use super::parse::Syntax;
 use super::scan::SUPPORTED;
@@ -15,31 +17,42 @@ use super::scan::SUPPORTED;
 pub(super) fn check(
     source: &str,
     syntax: &Syntax,
-    kind: &Kind,
-) -> Result<(Condition, PointSet), ExpressionError> {
+    context: &mut Context<'_>,
+) -> Result<(Condition, SlotSet), ExpressionError> {
     let mut checker = Checker {
         source,
         syntax,
-        kind,
-        reads: PointSet::EMPTY,
+        context,
+        reads: SlotSet::EMPTY,
     };
     let condition = checker.condition(&syntax.root, "the condition")?;
     Ok((condition, checker.reads))
 }
 
-struct Checker<'a> {
-    source: &'a str,
-    syntax: &'a Syntax,
-    kind: &'a Kind,
-    reads: PointSet,
+/// What a condition is checked against.
+pub(super) struct Context<'k> {
+    pub(super) kind: &'k Kind,
+    /// Where the values over time stand that it uses.
+    pub(super) derived: &'k mut Derivations,
+    /// How old the evidence for `held` may be.
+    pub(super) max_gap: Millis,
+}
+
+pub(super) struct Checker<'a, 'k> {
+    pub(super) source: &'a str,
+    pub(super) syntax: &'a Syntax,
+    pub(super) context: &'a mut Context<'k>,
+    pub(super) reads: SlotSet,
 }
 
 /// An expression with its type.
-enum Typed<'a> {
+pub(super) enum Typed<'a> {
     Number(Value),
     Truth(Condition),
     Word(&'a str),
     Choice(u8, &'a [String]),
+    /// How long ago the device spoke: only ever compared with a length of time.
+    Age,
 }
 
 impl Typed<'_> {
@@ -49,18 +62,19 @@ impl Typed<'_> {
             Typed::Truth(_) => "true or false",
             Typed::Word(_) => "a word",
             Typed::Choice(..) => "a point with words",
+            Typed::Age => "a length of time",
         }
     }
 }
 
-type Checked<T> = Result<T, ExpressionError>;
+pub(super) type Checked<T> = Result<T, ExpressionError>;
 
-impl<'a> Checker<'a> {
-    fn error(&self, expr: &IdedExpr, message: impl Into<String>) -> ExpressionError {
+impl<'a> Checker<'a, '_> {
+    pub(super) fn error(&self, expr: &IdedExpr, message: impl Into<String>) -> ExpressionError {
         ExpressionError::new(self.syntax.span(expr), message)
     }
 
-    fn text(&self, span: &Range<usize>) -> &'a str {
+    pub(super) fn text(&self, span: &Range<usize>) -> &'a str {
         self.source.get(span.clone()).unwrap_or_default()
     }
 
@@ -76,7 +90,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn condition(&mut self, expr: &'a IdedExpr, what: &str) -> Checked<Condition> {
+    pub(super) fn condition(&mut self, expr: &'a IdedExpr, what: &str) -> Checked<Condition> {
         match self.typed(expr)? {
             Typed::Truth(condition) => Ok(condition),
             Typed::Choice(_, words) => {
@@ -84,6 +98,11 @@ impl<'a> Checker<'a> {
                 let message = format!(
                     "{what} must be true or false, but this is a word: compare it, for example with == '{word}'"
                 );
+                Err(self.error(expr, message))
+            }
+            Typed::Age => {
+                let message =
+                    format!("{what} must be true or false: compare age(), for example age() >= '10m'");
                 Err(self.error(expr, message))
             }
             other @ (Typed::Number(_) | Typed::Word(_)) => {
@@ -96,7 +115,7 @@ impl<'a> Checker<'a> {
     fn number(&mut self, expr: &'a IdedExpr, operator: &str) -> Checked<Value> {
         match self.typed(expr)? {
             Typed::Number(value) => Ok(value),
-            other @ (Typed::Truth(_) | Typed::Word(_) | Typed::Choice(..)) => {
+            other @ (Typed::Truth(_) | Typed::Word(_) | Typed::Choice(..) | Typed::Age) => {
                 let message = format!("`{operator}` needs numbers, but this is {}", other.name());
                 Err(self.error(expr, message))
             }
@@ -104,7 +123,7 @@ impl<'a> Checker<'a> {
     }
 
     fn point(&mut self, expr: &IdedExpr, name: &str) -> Checked<Typed<'a>> {
-        let Some((PointIndex(slot), point)) = self.kind.point(name) else {
+        let Some((PointIndex(slot), point)) = self.context.kind.point(name) else {
             return Err(self.unknown_point(expr, name));
         };
         self.reads = self.reads.with(PointIndex(slot));
@@ -115,12 +134,16 @@ impl<'a> Checker<'a> {
         })
     }
 
-    fn unknown_point(&self, expr: &IdedExpr, name: &str) -> ExpressionError {
-        let names = || self.kind.points().map(|(_, point)| point.id.as_str());
-        let mut words = self.kind.points().flat_map(|(_, point)| match &point.value {
-            ValueType::Enum { values } => values.as_slice(),
-            ValueType::Number { .. } | ValueType::Bool => &[],
-        });
+    pub(super) fn unknown_point(&self, expr: &IdedExpr, name: &str) -> ExpressionError {
+        let names = || self.context.kind.points().map(|(_, point)| point.id.as_str());
+        let mut words = self
+            .context
+            .kind
+            .points()
+            .flat_map(|(_, point)| match &point.value {
+                ValueType::Enum { values } => values.as_slice(),
+                ValueType::Number { .. } | ValueType::Bool => &[],
+            });
         if words.any(|word| word == name) {
             let message = format!("`{name}` is not a point but a word: put it in quotes");
             return self.error(expr, message).suggest(Some(format!("'{name}'")));
@@ -128,7 +151,7 @@ impl<'a> Checker<'a> {
         let known = names().collect::<Vec<_>>().join(", ");
         let message = format!(
             "the kind `{}` has no point `{name}`; it has {known}",
-            self.kind.id
+            self.context.kind.id
         );
         self.error(expr, message)
             .suggest(nearest(name, names()).map(str::to_owned))
@@ -175,10 +198,7 @@ impl<'a> Checker<'a> {
             (operators::NEGATE, [inner]) => Ok(Typed::Number(self.number(inner, "-")?.negated())),
             (operators::CONDITIONAL, [condition, yes, no]) => self.choose(expr, condition, yes, no),
             (operators::IN, [left, right]) => self.member(left, right),
-            (name, _) => Err(self.error(
-                expr,
-                format!("the function `{name}` is not supported; {SUPPORTED}"),
-            )),
+            _ => self.function(expr, call),
         }
     }
 
@@ -263,6 +283,12 @@ impl<'a> Checker<'a> {
                 let place = self.word(left, word, words)?;
                 Condition::compare(relation, Value::Slot(slot), Value::Constant(place as f64))
             }
+            (Typed::Age, Typed::Word(_)) => return self.silent(expr, relation, right),
+            (Typed::Word(_), Typed::Age) => return self.silent(expr, relation.mirrored(), left),
+            (Typed::Age, _) | (_, Typed::Age) => {
+                let message = "age() can only be compared with a quoted length of time: age() >= '10m'";
+                return Err(self.error(expr, message));
+            }
             (Typed::Truth(_), Typed::Truth(_)) => {
                 return Err(self.error(expr, "true and false have no order: use == or !="));
             }
@@ -305,8 +331,10 @@ impl<'a> Checker<'a> {
         }
         match self.typed(left)? {
             Typed::Choice(slot, words) => self.word_member(slot, words, &list.elements),
-            Typed::Number(Value::Slot(slot)) => self.number_member(slot, &list.elements),
-            Typed::Number(_) | Typed::Truth(_) | Typed::Word(_) => {
+            Typed::Number(value @ (Value::Slot(_) | Value::Bounded(_))) => {
+                self.number_member(&value, &list.elements)
+            }
+            Typed::Number(_) | Typed::Truth(_) | Typed::Word(_) | Typed::Age => {
                 let message = "`in` needs a point with numbers or words on its left";
                 Err(self.error(left, message))
             }
@@ -338,7 +366,7 @@ impl<'a> Checker<'a> {
         }))
     }
 
-    fn number_member(&mut self, slot: u8, elements: &'a [IdedExpr]) -> Checked<Typed<'a>> {
+    fn number_member(&mut self, number: &Value, elements: &'a [IdedExpr]) -> Checked<Typed<'a>> {
         let mut tests = Vec::new();
         for element in elements {
             let Typed::Number(Value::Constant(value)) = self.typed(element)? else {
@@ -346,7 +374,11 @@ impl<'a> Checker<'a> {
                 let message = format!("this list must be of numbers, `{}` is not one", self.text(&span));
                 return Err(ExpressionError::new(span, message));
             };
-            tests.push(Condition::Test(Test::Constant(Relation::EQUAL, slot, value)));
+            tests.push(Condition::compare(
+                Relation::EQUAL,
+                number.clone(),
+                Value::Constant(value),
+            ));
         }
         Ok(Typed::Truth(Condition::Any(tests)))
     }

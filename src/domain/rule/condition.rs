@@ -35,6 +35,33 @@ impl Relation {
             Some(order & self.0 != 0)
         }
     }
+
+    /// Whether whatever lies from `least` to `greatest` compares so with `right`; `None` when some of it does and
+    /// some does not, or a bound is missing.
+    #[inline]
+    pub(super) fn holds_within(self, least: f64, greatest: f64, right: f64) -> Option<bool> {
+        let equal = least <= right && right <= greatest;
+        let orders = u8::from(least < right) | (u8::from(equal) << 1) | (u8::from(greatest > right) << 2);
+        let missing = least.is_nan() || greatest.is_nan() || orders == 0;
+        match (orders & self.0, orders & !self.0) {
+            _ if missing => None,
+            (_, 0) => Some(true),
+            (0, _) => Some(false),
+            (_, _) => None,
+        }
+    }
+}
+
+/// The value that lies between bounds: missing (NaN) unless they are the same.
+#[inline]
+#[expect(clippy::float_cmp, reason = "the bounds of a known value are the same number")]
+pub(super) fn exact(slots: &[f64], slot: u8) -> f64 {
+    let least = read(slots, slot);
+    if least == read(slots, slot.saturating_add(1)) {
+        least
+    } else {
+        f64::NAN
+    }
 }
 
 /// A question about one or two slots that needs no stack.
@@ -46,6 +73,8 @@ pub(super) enum Test {
     Slots(Relation, u8, u8),
     /// A word's number within a set of numbers below 64.
     OneOf(u8, u64),
+    /// A value known by its bounds, which stand in this slot and the next, against a constant.
+    Bounded(Relation, u8, f64),
 }
 
 impl Test {
@@ -55,6 +84,9 @@ impl Test {
         match self {
             Test::Constant(relation, slot, value) => relation.holds(read(slots, slot), value),
             Test::Slots(relation, left, right) => relation.holds(read(slots, left), read(slots, right)),
+            Test::Bounded(relation, slot, value) => {
+                relation.holds_within(read(slots, slot), read(slots, slot.saturating_add(1)), value)
+            }
             Test::OneOf(slot, set) => {
                 let value = read(slots, slot);
                 if value.is_nan() {
@@ -76,6 +108,7 @@ impl Test {
             Test::Constant(relation, slot, value) => Test::Constant(relation.negated(), slot, value),
             Test::Slots(relation, left, right) => Test::Slots(relation.negated(), left, right),
             Test::OneOf(slot, set) => Test::OneOf(slot, !set),
+            Test::Bounded(relation, slot, value) => Test::Bounded(relation.negated(), slot, value),
         }
     }
 }
@@ -114,6 +147,8 @@ impl Arithmetic {
 pub(super) enum Value {
     Constant(f64),
     Slot(u8),
+    /// A value known by its bounds, which stand in this slot and the next.
+    Bounded(u8),
     Truth(Box<Condition>),
     Negate(Box<Value>),
     Arithmetic(Arithmetic, Box<Value>, Box<Value>),
@@ -151,6 +186,12 @@ impl Condition {
             }
             (Value::Constant(value), Value::Slot(slot)) => {
                 Condition::Test(Test::Constant(relation.mirrored(), slot, value))
+            }
+            (Value::Bounded(slot), Value::Constant(value)) => {
+                Condition::Test(Test::Bounded(relation, slot, value))
+            }
+            (Value::Constant(value), Value::Bounded(slot)) => {
+                Condition::Test(Test::Bounded(relation.mirrored(), slot, value))
             }
             (Value::Slot(left), Value::Slot(right)) => Condition::Test(Test::Slots(relation, left, right)),
             (left, right) => Condition::Compare(relation, Box::new(left), Box::new(right)),

@@ -1,7 +1,7 @@
 //! Checked condition → program: a row of tests where it is one, else steps for the stack, whose depth is bounded
 //! here. Never looks at source text.
 
-use super::super::kind::PointSet;
+use super::super::kind::SlotSet;
 use super::condition::{Condition, Test, Value};
 use super::program::{Op, Program, STACK, Shape};
 
@@ -10,7 +10,7 @@ use super::program::{Op, Program, STACK, Shape};
 pub(super) struct TooLarge;
 
 /// The program that decides `condition`.
-pub(super) fn emit(condition: &Condition, depends: PointSet) -> Result<Program, TooLarge> {
+pub(super) fn emit(condition: &Condition, depends: SlotSet) -> Result<Program, TooLarge> {
     let shape = match condition {
         Condition::Test(test) => Shape::One(*test),
         Condition::All(all) => match tests(all) {
@@ -105,6 +105,7 @@ impl Emitter {
         match value {
             Value::Constant(value) => self.push(Op::Constant(*value), below),
             Value::Slot(slot) => self.push(Op::Slot(*slot), below),
+            Value::Bounded(slot) => self.push(Op::Exact(*slot), below),
             Value::Truth(condition) => self.condition(condition, below),
             Value::Negate(inner) => {
                 self.value(inner, below)?;

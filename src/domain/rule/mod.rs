@@ -5,8 +5,11 @@ mod bounds_tests;
 mod check;
 mod compile;
 mod condition;
+mod derived;
+mod duration;
 mod emit;
 mod error;
+mod functions;
 mod parse;
 mod program;
 #[cfg(test)]
@@ -20,12 +23,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::compile::compile;
+use self::compile::compile_into;
+pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
-use super::kind::{Kind, PointSet};
+use super::kind::{Kind, SlotSet};
 use super::text::Text;
 use super::time::Millis;
 
@@ -191,8 +196,8 @@ pub struct Rule {
     pub when: Program,
     /// `clear`, compiled; `None` means `!when`.
     pub clear: Option<Program>,
-    /// The points that either reads: a reading without any of them cannot change the outcome.
-    pub depends: PointSet,
+    /// The slots that either reads: an input that changes none of them cannot change the outcome.
+    pub depends: SlotSet,
     /// The places, among the rules of the kind, of those that suppress it.
     pub suppressors: Box<[u16]>,
 }
@@ -207,19 +212,24 @@ pub enum RuleField {
 }
 
 impl Rule {
-    /// Checks and compiles `def` against `kind`; every error of both conditions at once.
-    pub fn compile(def: &RuleDef, kind: &Kind) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
-        let when = compile(&def.when, kind);
+    /// Checks and compiles `def` against `kind`; every error of both conditions at once. What it derives from
+    /// points over time joins `derived`.
+    pub fn compile(
+        def: &RuleDef,
+        kind: &Kind,
+        derived: &mut Derivations,
+    ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
+        let when = compile_into(&def.when, kind, derived, def.max_gap);
         let clear = def
             .clear
             .as_deref()
-            .map(|source| compile(source, kind))
+            .map(|source| compile_into(source, kind, derived, def.max_gap))
             .transpose();
         match (when, clear) {
             (Ok(when), Ok(clear)) => {
                 let depends = clear
                     .as_ref()
-                    .map_or(PointSet::EMPTY, Program::depends)
+                    .map_or(SlotSet::EMPTY, Program::depends)
                     .union(when.depends());
                 Ok(Rule {
                     def: Arc::new(def.clone()),

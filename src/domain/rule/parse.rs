@@ -7,6 +7,7 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
 use cel::parser::{ParseErrors, Parser};
 
 use super::error::ExpressionError;
+use super::functions::FUNCTIONS;
 use super::scan::{Token, TokenKind, scan};
 
 /// A parsed condition.
@@ -49,6 +50,14 @@ impl Syntax {
         let mut span = self.token_span(expr);
         match &expr.expr {
             Expr::Call(call) => {
+                // The parser records a call at its bracket.
+                let name = self.tokens.iter().rfind(|token| token.span.end <= span.start);
+                if let Some(name) = name
+                    && FUNCTIONS.contains(&call.func_name.as_str())
+                    && self.info.source.get(name.span.clone()) == Some(call.func_name.as_str())
+                {
+                    span = join(&span, &name.span);
+                }
                 for arg in call.target.as_deref().into_iter().chain(&call.args) {
                     span = join(&span, &self.own_span(arg));
                 }

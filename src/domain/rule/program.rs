@@ -1,7 +1,7 @@
 //! The compiled form of a condition and its evaluation: the hot path. No allocation, no look-up by name.
 
-use super::super::kind::PointSet;
-use super::condition::{Arithmetic, Relation, Test, read};
+use super::super::kind::SlotSet;
+use super::condition::{Arithmetic, Relation, Test, exact, read};
 
 /// The deepest stack a program may need; `emit` refuses more. Small, because each evaluation starts by clearing it.
 pub(super) const STACK: usize = 16;
@@ -33,7 +33,7 @@ impl From<Option<bool>> for Truth {
 #[derive(Debug, Clone)]
 pub struct Program {
     shape: Shape,
-    depends: PointSet,
+    depends: SlotSet,
 }
 
 /// Most conditions are one test or a row of them, and those need no stack.
@@ -56,6 +56,8 @@ pub(super) enum Op {
     Constant(f64),
     /// Pushes a slot.
     Slot(u8),
+    /// Pushes the value whose bounds stand in this slot and the next, if they are the same.
+    Exact(u8),
     /// Pushes the answer of a test.
     Test(Test),
     /// Replaces two numbers by how they compare.
@@ -82,7 +84,7 @@ const _: () = assert!(
 );
 
 impl Program {
-    pub(super) const fn new(shape: Shape, depends: PointSet) -> Program {
+    pub(super) const fn new(shape: Shape, depends: SlotSet) -> Program {
         Program { shape, depends }
     }
 
@@ -97,8 +99,8 @@ impl Program {
         }
     }
 
-    /// The points it reads.
-    pub const fn depends(&self) -> PointSet {
+    /// The points and derived values it reads, and what those are derived from.
+    pub const fn depends(&self) -> SlotSet {
         self.depends
     }
 }
@@ -157,6 +159,7 @@ fn run(ops: &[Op], slots: &[f64]) -> Truth {
         match *op {
             Op::Constant(value) => stack.push(value),
             Op::Slot(slot) => stack.push(read(slots, slot)),
+            Op::Exact(slot) => stack.push(exact(slots, slot)),
             Op::Test(test) => stack.push(number(test.holds(slots))),
             Op::Compare(relation) => {
                 let right = stack.pop();

@@ -263,7 +263,14 @@ proptest! {
     }
 }
 
-const PIECES: [&str; 48] = [
+const PIECES: [&str; 55] = [
+    "rate(",
+    "held(",
+    "age()",
+    "age(",
+    "max(lel, '5m')",
+    "'5m'",
+    "changes",
     "lel",
     "online",
     "state",

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::error::ExpressionError;
+use super::error::{ExpressionError, nearest};
+use super::functions::FUNCTIONS;
 
 /// The longest source accepted: the CEL parser is recursive, deep input would overflow the stack.
 pub const MAX_SOURCE_BYTES: usize = 2048;
@@ -16,7 +17,7 @@ pub(super) const MAX_NESTING: usize = 5;
 pub(super) const MAX_OPERATORS: usize = 64;
 
 /// What the language has, for messages about what it does not have.
-pub(super) const SUPPORTED: &str = "supported are point names, numbers, quoted words, true, false, == != < <= > >=, && || !, + - * /, ? : and in [...]";
+pub(super) const SUPPORTED: &str = "supported are point names, numbers, quoted words, true, false, == != < <= > >=, && || !, + - * /, ? :, in [...], and the functions rate, avg, min, max, changes, held, age";
 
 /// The sort of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,14 @@ impl Scanner<'_> {
         self.tokens
             .last()
             .is_some_and(|token| matches!(token.kind, TokenKind::Operand | TokenKind::Close))
+    }
+
+    /// Whether the bracket that was just opened belongs to a function.
+    fn opens_call(&self) -> bool {
+        let before = self.tokens.len().checked_sub(2);
+        before
+            .and_then(|place| self.tokens.get(place))
+            .is_some_and(|token| token.kind == TokenKind::Operand)
     }
 
     fn last_text(&self) -> &str {
@@ -244,11 +253,14 @@ impl Scanner<'_> {
                 ));
             }
             let name = self.text(&before);
-            if name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-                let message = format!("the function `{name}` is not supported; {SUPPORTED}");
-                return Err(ExpressionError::new(before, message));
+            if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+                return Err(ExpressionError::new(span, "an operator is missing before `(`"));
             }
-            return Err(ExpressionError::new(span, "an operator is missing before `(`"));
+            if !FUNCTIONS.contains(&name) {
+                let message = format!("the function `{name}` is not supported; {SUPPORTED}");
+                let near = nearest(name, FUNCTIONS.into_iter()).map(str::to_owned);
+                return Err(ExpressionError::new(before, message).suggest(near));
+            }
         }
         self.nesting += 1;
         self.check_nesting(span)?;
@@ -275,7 +287,8 @@ impl Scanner<'_> {
             self.nesting = outside.nesting;
         }
         let empty_list = bracket == ']' && self.last_text() == "[";
-        if !empty_list {
+        let empty_call = bracket == ')' && self.last_text() == "(" && self.opens_call();
+        if !empty_list && !empty_call {
             self.value_before(1)?;
         }
         if let Some(token) = place.and_then(|place| self.tokens.get_mut(place)) {

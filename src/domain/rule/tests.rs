@@ -2,7 +2,9 @@
 
 use super::super::kind::{Kind, PointDef, PointIndex, ValueType};
 use super::super::text::Text;
-use super::{Program, Truth, compile};
+use super::super::time::Millis;
+use super::compile::compile_into;
+use super::{Derivations, Program, Truth, compile};
 
 const NAN: f64 = f64::NAN;
 
@@ -94,6 +96,102 @@ fn conditions_decide_as_written() {
         let outcome = [&normal, &fault, &silent].map(|slots| program.evaluate(slots));
         assert_eq!(outcome, expected, "{source}");
     }
+}
+
+#[test]
+fn values_over_time_are_compared_by_their_bounds() {
+    use Truth::{False, True, Unknown};
+    const INF: f64 = f64::INFINITY;
+    // Behind the six points stand the least and the greatest that the value may be.
+    for (source, expected) in [
+        ("max(lel, '5m') > 50", [True, Unknown, False, True, Unknown]),
+        ("50 < max(lel, '5m')", [True, Unknown, False, True, Unknown]),
+        ("!(max(lel, '5m') > 50)", [False, Unknown, True, False, Unknown]),
+        ("max(lel, '5m') <= 50", [False, Unknown, True, False, Unknown]),
+        ("max(lel, '5m') == 60", [True, Unknown, False, Unknown, Unknown]),
+        ("max(lel, '5m') != 60", [False, Unknown, True, Unknown, Unknown]),
+        (
+            "max(lel, '5m') in [60, 61]",
+            [True, Unknown, False, Unknown, Unknown],
+        ),
+        (
+            "max(lel, '5m') - 10 > 40",
+            [True, Unknown, False, Unknown, Unknown],
+        ),
+        ("-max(lel, '5m') < -50", [True, Unknown, False, Unknown, Unknown]),
+        (
+            "max(lel, '5m') > temperature",
+            [True, Unknown, True, Unknown, Unknown],
+        ),
+        (
+            "wet || max(lel, '5m') > 50",
+            [True, Unknown, False, True, Unknown],
+        ),
+    ] {
+        let program = compiled(source);
+        let outcome = [[60.0, 60.0], [40.0, INF], [40.0, 40.0], [60.0, INF], [NAN, NAN]]
+            .map(|[least, most]| program.evaluate(&[1.0, 30.0, 20.0, 0.0, 0.0, 0.0, least, most]));
+        assert_eq!(outcome, expected, "{source}");
+    }
+    for (source, expected) in [
+        ("held('2h', lel > 5)", [True, False, Unknown]),
+        ("age() >= '10m'", [True, False, Unknown]),
+        ("'10m' < age()", [True, False, Unknown]),
+        ("!(age() > '10m') && online", [False, True, Unknown]),
+    ] {
+        let program = compiled(source);
+        let outcome = [1.0, 0.0, NAN].map(|value| program.evaluate(&[1.0, 30.0, 20.0, 0.0, 0.0, 0.0, value]));
+        assert_eq!(outcome, expected, "{source}");
+    }
+}
+
+#[test]
+fn each_different_value_over_time_has_slots_of_its_own_inner_ones_first() {
+    let kind = kind();
+    let mut derived = Derivations::new(&kind);
+    for source in [
+        "rate(lel, '30s') > 5 && rate(lel, '30s') < 9",
+        "changes(state, '1h') > 3 || rate(lel, '30s') > 7",
+        "held('2h', avg(temperature, '5m') > 60 || wet)",
+        "age() >= '5m' || held('2h', avg(temperature, '5m') > 60 || wet)",
+    ] {
+        compile_into(source, &kind, &mut derived, Millis(1_000)).expect(source);
+    }
+    let list = derived.into_list();
+    let names: Vec<(&str, u8)> = list.iter().map(|one| (one.name.as_str(), one.slot)).collect();
+    assert_eq!(
+        names,
+        [
+            ("rate(lel, 30000)", 6),
+            ("changes(state, 3600000)", 8),
+            ("avg(temperature, 300000)", 10),
+            (
+                "held(7200000, avg(temperature, '5m') > 60 || wet) within 1000",
+                12
+            ),
+            ("silent(300000)", 13),
+        ]
+    );
+    let held: Vec<&str> = list[3].points(&kind).map(|point| point.id.as_str()).collect();
+    assert_eq!(held, ["temperature", "wet"]);
+    assert!(list[3].reads_slot(10) && !list[3].reads_slot(8));
+}
+
+#[test]
+fn a_kind_has_slots_for_so_many_values_over_time() {
+    let kind = kind();
+    let mut derived = Derivations::new(&kind);
+    let mut compiled = 0;
+    let error = loop {
+        let source = format!("wet || max(lel, '{}s') > 5", compiled + 1);
+        match compile_into(&source, &kind, &mut derived, Millis(1_000)) {
+            Ok(_) => compiled += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(compiled, 61, "128 slots, six of them points, two for each");
+    assert!(error.message.contains("too many different functions"), "{error}");
+    assert_eq!(error.span, 7..22, "the call");
 }
 
 #[test]
@@ -197,11 +295,81 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
     ("wet in [true]", "wet", "on its left", None),
     ("lel == [1]", "[1]", "behind `in`", None),
     (
-        "rate(lel, '30s') > 5",
-        "rate",
-        "function `rate` is not supported",
+        "ratte(lel, '30s') > 5",
+        "ratte",
+        "function `ratte` is not",
+        Some("rate"),
+    ),
+    ("size(lel) > 5", "size", "function `size` is not", None),
+    ("rate(leel, '30s') > 5", "leel", "no point `leel`", Some("lel")),
+    ("rate(lel + 1, '30s') > 5", "lel + 1", "the name of a point", None),
+    ("wet && rate(lel) > 5", "rate(lel)", "a point and a window", None),
+    ("rate() > 5", "rate()", "a point and a window", None),
+    (
+        "max(lel, '5m', 3) > 5",
+        "max(lel, '5m', 3)",
+        "a point and a window",
         None,
     ),
+    ("avg(state, '30s') > 5", "state", "a point with numbers", None),
+    ("min(wet, '30s') > 5", "wet", "a point with numbers", None),
+    (
+        "rate(lel, '30 s') > 5",
+        "'30 s'",
+        "not a length of time",
+        Some("'30s'"),
+    ),
+    (
+        "rate(lel, '5M') > 5",
+        "'5M'",
+        "not a length of time",
+        Some("'5m'"),
+    ),
+    ("rate(lel, 'abc') > 5", "'abc'", "not a length of time", None),
+    ("rate(lel, 30) > 5", "30", "quoted length of time", None),
+    ("rate(lel, '999ms') > 5", "'999ms'", "1s to 90d", None),
+    ("rate(lel, '91d') > 5", "'91d'", "1s to 90d", None),
+    ("rate(lel, '30s')", "rate(lel, '30s')", "this is a number", None),
+    (
+        "rate(lel, '30s') == '故障'",
+        "rate(lel, '30s') == '故障'",
+        "cannot be compared",
+        None,
+    ),
+    (
+        "held(wet) && wet",
+        "held(wet)",
+        "a length of time and a condition",
+        None,
+    ),
+    (
+        "held('2h', lel)",
+        "lel",
+        "what is held must be true or false",
+        None,
+    ),
+    ("held('2h', rate(lel, '0s') > 5)", "'0s'", "1s to 90d", None),
+    (
+        "held('2h', wet) > 5",
+        "held('2h', wet) > 5",
+        "cannot be compared",
+        None,
+    ),
+    ("age()", "age()", "compare age()", None),
+    ("age('10m')", "age('10m')", "takes nothing", None),
+    ("age() > 600", "age() > 600", "quoted length of time", None),
+    ("age() >= '10x'", "'10x'", "not a length of time", None),
+    (
+        "age() < '10m'",
+        "age() < '10m'",
+        ">= or >",
+        Some("!(age() >= '10m')"),
+    ),
+    ("age() == '10m'", "age() == '10m'", ">= or >", None),
+    ("age() + 1 > 2", "age()", "`+` needs numbers", None),
+    ("rate(,) > 5", ",", "value is missing before", None),
+    ("rate(lel,) > 5", ")", "value is missing before", None),
+    ("age(() > 5", ")", "value is missing before", None),
     ("state.startsWith('f')", ".", "field or method", None),
     ("has(state.x)", "has", "function `has`", None),
     ("lel[0] > 1", "[", "index", None),

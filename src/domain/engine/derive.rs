@@ -1,0 +1,258 @@
+//! What a device keeps for values over time, and how its derived slots come up to date: by a reading, or because
+//! time has passed. Decides no alarm.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::definitions::KindRules;
+use super::super::device::DeviceIndex;
+use super::super::kind::{ONLINE, SlotSet};
+use super::super::reading::Reading;
+use super::super::rule::{Derived, Quantity, Truth};
+use super::super::time::{Moment, Ticks};
+use super::super::window::{Held, Window};
+use super::device::Device;
+use super::ledger::{Due, Ledger};
+
+/// What is kept for one derived value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum DerivedState {
+    /// The samples of a window.
+    Window(Box<Window>),
+    /// How long a condition has held.
+    Held(Held),
+    /// Nothing: the device knows when it last spoke.
+    Silent,
+}
+
+impl DerivedState {
+    pub(super) fn new(derived: &Derived) -> DerivedState {
+        match &derived.quantity {
+            Quantity::Window { function, length, .. } => {
+                DerivedState::Window(Box::new(Window::new(*function, *length)))
+            }
+            Quantity::Held { .. } => DerivedState::Held(Held::default()),
+            Quantity::Silent { .. } => DerivedState::Silent,
+        }
+    }
+}
+
+/// A device's derived values under other definitions.
+pub(super) struct DerivedRow {
+    pub(super) slots: Box<[f64]>,
+    pub(super) states: Box<[DerivedState]>,
+}
+
+/// One device's turn: its place, what watches it, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) device: DeviceIndex,
+    pub(super) rules: &'a KindRules,
+    /// Since when the devices are listened to; `None` while they are not.
+    pub(super) listening: Option<Ticks>,
+    /// It is about a message that has been taken before.
+    pub(super) repeated: bool,
+    pub(super) now: Moment,
+}
+
+impl Device {
+    /// Brings the derived values up to date that read any of `updated`; those and `updated`.
+    pub(super) fn settle(&mut self, turn: &Turn<'_>, updated: SlotSet, ledger: &mut Ledger) -> SlotSet {
+        let mut updated = updated;
+        for ((place, state), derived) in (0_u16..).zip(&mut self.derived).zip(&turn.rules.derived) {
+            if !derived.reads.intersects(updated) {
+                continue;
+            }
+            match (state, &derived.quantity) {
+                (DerivedState::Window(window), Quantity::Window { source, .. }) => {
+                    window.push(get(&self.slots, *source), self.sampled);
+                    let [least, greatest] = window.bounds(self.sampled);
+                    set(&mut self.slots, derived.slot, least);
+                    set(&mut self.slots, derived.slot.saturating_add(1), greatest);
+                }
+                (
+                    DerivedState::Held(held),
+                    Quantity::Held {
+                        condition,
+                        length,
+                        max_gap,
+                    },
+                ) => {
+                    let before = held.deadline(*length);
+                    *held = held.observe(condition.evaluate(&self.slots), turn.now.ticks);
+                    let deadline = held.deadline(*length).filter(|at| before != Some(*at));
+                    if let Some(at) = deadline {
+                        ledger.insert_deadline(at, turn.device, Due::Held(place));
+                    }
+                    let lasted = held.lasted(*length, *max_gap, turn.now.ticks);
+                    set(&mut self.slots, derived.slot, number(lasted));
+                }
+                // States and values stand in the same order, and silence is made from no slot.
+                (DerivedState::Window(_), Quantity::Held { .. } | Quantity::Silent { .. })
+                | (DerivedState::Held(_), Quantity::Window { .. } | Quantity::Silent { .. })
+                | (
+                    DerivedState::Silent,
+                    Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. },
+                ) => continue,
+            }
+            updated = updated.with_slot(derived.slot);
+        }
+        updated
+    }
+
+    /// The instant has come at which the condition at `place` may have held long enough; what changed by that.
+    pub(super) fn held_due(&mut self, turn: &Turn<'_>, place: u16, at: Ticks) -> SlotSet {
+        let place = usize::from(place);
+        let (Some(DerivedState::Held(held)), Some(derived)) =
+            (self.derived.get(place), turn.rules.derived.get(place))
+        else {
+            return SlotSet::EMPTY;
+        };
+        let Quantity::Held { length, max_gap, .. } = &derived.quantity else {
+            return SlotSet::EMPTY;
+        };
+        if held.deadline(*length) != Some(at) {
+            return SlotSet::EMPTY;
+        }
+        let lasted = number(held.lasted(*length, *max_gap, turn.now.ticks));
+        self.change(derived.slot, lasted)
+    }
+
+    /// The device may have spoken; what changed by that.
+    pub(super) fn hear(&mut self, turn: &Turn<'_>, reading: &Reading<'_>, ledger: &mut Ledger) -> SlotSet {
+        // A last will is the broker's word, and what it kept is of unknown age.
+        let gone = reading.points == [(ONLINE, 0.0)];
+        if reading.retained || gone {
+            return SlotSet::EMPTY;
+        }
+        self.heard = turn.now.ticks;
+        let mut changed = SlotSet::EMPTY;
+        for derived in &turn.rules.derived {
+            match derived.quantity {
+                Quantity::Silent { .. } => changed = changed.union(self.change(derived.slot, 0.0)),
+                Quantity::Window { .. } | Quantity::Held { .. } => {}
+            }
+        }
+        if !changed.is_empty() {
+            self.arm_silence(turn, ledger);
+        }
+        changed
+    }
+
+    /// The device's timer for silence has come; what changed by that.
+    pub(super) fn silence_due(&mut self, turn: &Turn<'_>, ledger: &mut Ledger) -> SlotSet {
+        self.silence_at = None;
+        let mut changed = SlotSet::EMPTY;
+        for derived in &turn.rules.derived {
+            if self
+                .falls_silent(derived, turn.listening)
+                .is_some_and(|at| at <= turn.now.ticks)
+            {
+                changed = changed.union(self.change(derived.slot, 1.0));
+            }
+        }
+        self.arm_silence(turn, ledger);
+        changed
+    }
+
+    /// Sees to it that the device's one timer for silence comes in time. It may come early, and is then set anew:
+    /// a device that speaks does not touch it.
+    pub(super) fn arm_silence(&mut self, turn: &Turn<'_>, ledger: &mut Ledger) {
+        let Some(at) = self.next_silence(turn.rules, turn.listening) else {
+            return;
+        };
+        match self.silence_at {
+            Some(armed) if armed <= at => return,
+            Some(armed) => ledger.remove_deadline(armed, turn.device, Due::Silence),
+            None => {}
+        }
+        ledger.insert_deadline(at, turn.device, Due::Silence);
+        self.silence_at = Some(at);
+    }
+
+    /// The first instant at which the device will have been silent for as long as a rule asks.
+    pub(super) fn next_silence(&self, rules: &KindRules, listening: Option<Ticks>) -> Option<Ticks> {
+        let derived = rules.derived.iter();
+        derived
+            .filter_map(|derived| self.falls_silent(derived, listening))
+            .min()
+    }
+
+    /// When `derived` turns true; `None` if it is something else, is true already, or nobody listens.
+    fn falls_silent(&self, derived: &Derived, listening: Option<Ticks>) -> Option<Ticks> {
+        match derived.quantity {
+            Quantity::Silent { length } => {
+                let silent = get(&self.slots, derived.slot) > 0.0;
+                listening
+                    .filter(|_| !silent)
+                    .map(|since| since.max(self.heard).after(length))
+            }
+            Quantity::Window { .. } | Quantity::Held { .. } => None,
+        }
+    }
+
+    /// Every instant at which one of its values over time wants to be looked at again.
+    pub(super) fn adopt_deadlines(&self, device: DeviceIndex, rules: &KindRules, ledger: &mut Ledger) {
+        for ((place, state), derived) in (0_u16..).zip(&self.derived).zip(&rules.derived) {
+            if let (DerivedState::Held(held), Quantity::Held { length, .. }) = (state, &derived.quantity)
+                && let Some(at) = held.deadline(*length)
+                && get(&self.slots, derived.slot) < 1.0
+            {
+                ledger.insert_deadline(at, device, Due::Held(place));
+            }
+        }
+        if let Some(at) = self.silence_at {
+            ledger.insert_deadline(at, device, Due::Silence);
+        }
+    }
+
+    /// Takes over what `old` kept under `before` for those values that mean the same under `after`.
+    pub(super) fn inherit(&mut self, old: &mut DerivedRow, before: &KindRules, after: &KindRules) {
+        for (state, derived) in self.derived.iter_mut().zip(&after.derived) {
+            let same = before.derived.iter().zip(&mut old.states).find(|(known, _)| {
+                known.name == derived.name
+                    && known
+                        .points(&before.kind)
+                        .map(|point| (&point.id, &point.value))
+                        .eq(derived.points(&after.kind).map(|point| (&point.id, &point.value)))
+            });
+            let Some((known, kept)) = same else {
+                continue;
+            };
+            std::mem::swap(state, kept);
+            for offset in 0..derived.quantity.width() {
+                let value = get(&old.slots, known.slot.saturating_add(offset));
+                set(&mut self.slots, derived.slot.saturating_add(offset), value);
+            }
+        }
+    }
+
+    fn change(&mut self, slot: u8, value: f64) -> SlotSet {
+        let before = get(&self.slots, slot);
+        set(&mut self.slots, slot, value);
+        #[expect(clippy::float_cmp, reason = "a derived truth is 0, 1 or missing")]
+        let same = before == value || (before.is_nan() && value.is_nan());
+        if same {
+            SlotSet::EMPTY
+        } else {
+            SlotSet::EMPTY.with_slot(slot)
+        }
+    }
+}
+
+const fn number(truth: Truth) -> f64 {
+    match truth {
+        Truth::True => 1.0,
+        Truth::False => 0.0,
+        Truth::Unknown => f64::NAN,
+    }
+}
+
+fn get(slots: &[f64], slot: u8) -> f64 {
+    slots.get(usize::from(slot)).copied().unwrap_or(f64::NAN)
+}
+
+fn set(slots: &mut [f64], slot: u8, value: f64) {
+    if let Some(place) = slots.get_mut(usize::from(slot)) {
+        *place = value;
+    }
+}

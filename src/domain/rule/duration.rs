@@ -1,0 +1,52 @@
+//! Lengths of time in conditions: `'30s'`, `'5m'`. Their form is that of the configuration.
+
+use super::super::time::Millis;
+
+/// The form, for messages.
+pub(super) const FORM: &str = "a length of time is a number and a unit: '500ms', '30s', '5m', '2h', '7d'";
+
+/// The shortest window, in milliseconds.
+const LEAST: u64 = 1_000;
+
+/// The longest window, in milliseconds: 90 days.
+const MOST: u64 = 90 * 86_400_000;
+
+/// Why a word is no length of a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoLength {
+    /// It is no length of time; what was meant, if that can be told.
+    Form(Option<String>),
+    /// It is too short or too long.
+    Range,
+}
+
+/// The length of a window written as `text`.
+pub(super) fn length(text: &str) -> Result<Millis, NoLength> {
+    let Some(length) = parse(text) else {
+        let compact: String = text
+            .chars()
+            .filter(|character| !character.is_whitespace())
+            .flat_map(char::to_lowercase)
+            .collect();
+        return Err(NoLength::Form(parse(&compact).map(|_| compact)));
+    };
+    if (LEAST..=MOST).contains(&length.0) {
+        Ok(length)
+    } else {
+        Err(NoLength::Range)
+    }
+}
+
+fn parse(text: &str) -> Option<Millis> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit).map(Millis)
+}

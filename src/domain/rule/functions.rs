@@ -1,0 +1,161 @@
+//! The functions over time: checks a call's arguments and gives it its derived value. Never computes one.
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
+
+use super::super::kind::{SlotSet, ValueType};
+use super::super::time::Millis;
+use super::super::window::WindowFunction;
+use super::check::{Checked, Checker, Typed};
+use super::condition::{Condition, Relation, Value};
+use super::derived::Quantity;
+use super::duration::{FORM, NoLength, length};
+use super::emit::{TooLarge, emit};
+use super::error::ExpressionError;
+use super::scan::SUPPORTED;
+
+/// Every function's name.
+pub(super) const FUNCTIONS: [&str; 7] = ["rate", "avg", "min", "max", "changes", "held", "age"];
+
+impl<'a> Checker<'a, '_> {
+    /// A call of the function `name`.
+    pub(super) fn function(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Checked<Typed<'a>> {
+        let name = call.func_name.as_str();
+        let function = match name {
+            "rate" => WindowFunction::Rate,
+            "avg" => WindowFunction::Avg,
+            "min" => WindowFunction::Min,
+            "max" => WindowFunction::Max,
+            "changes" => WindowFunction::Changes,
+            "held" => return self.held(expr, &call.args),
+            "age" if call.args.is_empty() => return Ok(Typed::Age),
+            "age" => return Err(self.error(expr, "`age` takes nothing: age() >= '10m'")),
+            _ => {
+                let message = format!("the function `{name}` is not supported; {SUPPORTED}");
+                return Err(self.error(expr, message));
+            }
+        };
+        self.window(expr, function, call)
+    }
+
+    fn window(
+        &mut self,
+        expr: &'a IdedExpr,
+        function: WindowFunction,
+        call: &'a CallExpr,
+    ) -> Checked<Typed<'a>> {
+        let name = call.func_name.as_str();
+        let [point, window] = call.args.as_slice() else {
+            let message = format!("`{name}` takes a point and a window, for example {name}(lel, '5m')");
+            return Err(self.error(expr, message));
+        };
+        let Expr::Ident(point_name) = &point.expr else {
+            let message = format!("`{name}` needs the name of a point here");
+            return Err(self.error(point, message));
+        };
+        let Some((index, def)) = self.context.kind.point(point_name) else {
+            return Err(self.unknown_point(point, point_name));
+        };
+        match (&def.value, function) {
+            (ValueType::Number { .. }, _) | (_, WindowFunction::Changes) => {}
+            (ValueType::Bool | ValueType::Enum { .. }, _) => {
+                let message = format!(
+                    "`{name}` needs a point with numbers, but `{point_name}` is none; only changes(...) takes any point"
+                );
+                return Err(self.error(point, message));
+            }
+        }
+        let length = self.length(window)?;
+        let slot = self.derive(
+            expr,
+            format!("{name}({point_name}, {})", length.0),
+            SlotSet::EMPTY.with(index),
+            Quantity::Window {
+                function,
+                source: index.0,
+                length,
+            },
+        )?;
+        Ok(Typed::Number(Value::Bounded(slot)))
+    }
+
+    fn held(&mut self, expr: &'a IdedExpr, args: &'a [IdedExpr]) -> Checked<Typed<'a>> {
+        let [window, inner] = args else {
+            let message = "`held` takes a length of time and a condition: held('2h', lel > 5.0)";
+            return Err(self.error(expr, message));
+        };
+        let length = self.length(window)?;
+        let outside = std::mem::replace(&mut self.reads, SlotSet::EMPTY);
+        let condition = self.condition(inner, "what is held")?;
+        let reads = std::mem::replace(&mut self.reads, outside);
+        let condition = emit(&condition, reads).map_err(|TooLarge| {
+            self.error(inner, "the condition is too deep; split it into several rules")
+        })?;
+        let max_gap = self.context.max_gap;
+        let written = self.text(&self.syntax.span(inner));
+        let slot = self.derive(
+            expr,
+            format!("held({}, {written}) within {}", length.0, max_gap.0),
+            reads,
+            Quantity::Held {
+                condition,
+                length,
+                max_gap,
+            },
+        )?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
+    /// `age()` compared with the word `word`.
+    pub(super) fn silent(
+        &mut self,
+        expr: &IdedExpr,
+        relation: Relation,
+        word: &IdedExpr,
+    ) -> Checked<Typed<'a>> {
+        if relation != Relation::AT_LEAST && relation != Relation::GREATER {
+            let written = self.text(&self.syntax.span(word));
+            let suggestion = (relation == Relation::LESS || relation == Relation::AT_MOST)
+                .then(|| format!("!(age() >= {written})"));
+            let message =
+                "age() can only be compared with >= or >: it is known when it has passed a length of time";
+            return Err(self.error(expr, message).suggest(suggestion));
+        }
+        let length = self.length(word)?;
+        let slot = self.derive(
+            expr,
+            format!("silent({})", length.0),
+            SlotSet::EMPTY,
+            Quantity::Silent { length },
+        )?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
+    fn length(&self, expr: &IdedExpr) -> Checked<Millis> {
+        let Expr::Literal(LiteralValue::String(text)) = &expr.expr else {
+            return Err(self.error(expr, format!("this must be a quoted length of time; {FORM}")));
+        };
+        length(text.inner()).map_err(|wrong| match wrong {
+            NoLength::Form(near) => {
+                let message = format!("`{}` is not a length of time; {FORM}", text.inner());
+                self.error(expr, message)
+                    .suggest(near.map(|near| format!("'{near}'")))
+            }
+            NoLength::Range => self.error(expr, "a length of time here must be 1s to 90d"),
+        })
+    }
+
+    /// The slot of a derived value, which is new or known by its `name`.
+    fn derive(&mut self, expr: &IdedExpr, name: String, reads: SlotSet, quantity: Quantity) -> Checked<u8> {
+        let known = self.context.derived.find(&name);
+        let added = known.map_or_else(|| self.context.derived.add(name, reads, quantity), Ok);
+        let (slot, reads) = added.map_err(|_| {
+            let message = format!(
+                "the rules of the kind `{}` use too many different functions over time",
+                self.context.kind.id
+            );
+            ExpressionError::new(self.syntax.span(expr), message)
+        })?;
+        self.reads = self.reads.union(reads);
+        Ok(slot)
+    }
+}

@@ -1,0 +1,248 @@
+//! Rules over time: windows by the device's clock, conditions that last, and silence.
+
+use ninewatch::domain::journal::OperatorAction;
+use ninewatch::domain::kind::{ONLINE, PointIndex};
+use ninewatch::domain::reading::ReadingKind;
+use ninewatch::domain::rule::RuleDef;
+use ninewatch::domain::time::Millis;
+
+use crate::bench::{Bench, LEL, START, rule};
+
+fn rising() -> RuleDef {
+    rule("rising", "rate(lel, '30s') > 1.0", None)
+}
+
+fn silent() -> RuleDef {
+    rule("silent", "age() >= '5m'", None)
+}
+
+/// A sample that the device says it took at `at` seconds of the test.
+fn sample(bench: &mut Bench, lel: f64, at: i64) {
+    bench.read(&[(LEL, lel)], Some(START + at * 1_000), ReadingKind::Live);
+}
+
+#[test]
+fn a_burst_of_kept_back_samples_has_the_slope_of_the_devices_clock() {
+    for (step, expected) in [(0.5, vec![]), (2.0, vec!["rising raised"])] {
+        let mut bench = Bench::with(vec![rising()]);
+        bench.wait(60_000);
+        for second in [0, 10, 20, 30] {
+            sample(&mut bench, 5.0 + step * second as f64, second);
+        }
+        assert_eq!(bench.seen(), expected, "{step} a second");
+    }
+}
+
+#[test]
+fn clocks_that_are_fast_or_slow_do_not_bend_the_slope() {
+    for ahead in [-3_600, -5, 0, 5, 59] {
+        for (step, expected) in [(0.5, vec![]), (2.0, vec!["rising raised"])] {
+            let mut bench = Bench::with(vec![rising()]);
+            for second in [0, 10, 20] {
+                sample(&mut bench, 5.0 + step * second as f64, second + ahead);
+                bench.wait(10_000);
+            }
+            assert_eq!(bench.seen(), expected, "{ahead} s ahead, {step} a second");
+        }
+    }
+}
+
+#[test]
+fn a_late_sample_enters_no_window() {
+    let mut bench = Bench::with(vec![rule("peak", "max(lel, '1m') > 40.0", None)]);
+    sample(&mut bench, 5.0, 0);
+    bench.wait(30_000);
+    sample(&mut bench, 6.0, 30);
+    sample(&mut bench, 80.0, 10);
+    bench.wait(1_000);
+    sample(&mut bench, 7.0, 31);
+    assert!(bench.seen().is_empty());
+    sample(&mut bench, 41.0, 31);
+    assert_eq!(
+        bench.seen(),
+        ["peak raised"],
+        "the greatest so far is enough to know"
+    );
+}
+
+#[test]
+fn a_window_that_was_not_heard_of_wholly_clears_nothing() {
+    let mut bench = Bench::with(vec![rule(
+        "quiet",
+        "max(lel, '1m') < 10.0",
+        Some("max(lel, '1m') >= 10.0"),
+    )]);
+    for second in 0..6 {
+        bench.lel(5.0);
+        assert!(
+            bench.seen().is_empty(),
+            "{second}0 s: a greater one may have been before"
+        );
+        bench.wait(10_000);
+    }
+    bench.lel(5.0);
+    assert_eq!(bench.seen(), ["quiet raised"]);
+}
+
+#[test]
+fn what_lasts_raises_at_its_time_without_a_reading() {
+    let mut bench = Bench::with(vec![rule("lasting", "held('10m', lel > 5.0)", None)]);
+    bench.lel(6.0);
+    bench.wait(299_000);
+    bench.lel(6.0);
+    bench.wait(300_999);
+    assert!(bench.seen().is_empty());
+    bench.wait(1);
+    assert!(bench.seen().is_empty(), "the last evidence is older than max_gap");
+    bench.lel(7.0);
+    assert_eq!(bench.seen(), ["lasting raised"], "it had not been found broken");
+    bench.lel(4.0);
+    assert_eq!(bench.seen(), ["lasting recovered", "lasting cleared"]);
+    bench.lel(6.0);
+    bench.wait(300_000);
+    bench.lel(6.0);
+    bench.wait(299_999);
+    assert!(bench.seen().is_empty());
+    bench.wait(1);
+    assert_eq!(bench.seen(), ["lasting raised"], "by the clock alone");
+}
+
+#[test]
+fn silence_raises_once_and_ends_with_the_first_word() {
+    let mut bench = Bench::with(vec![silent()]);
+    bench.listen(true);
+    for _ in 0..5 {
+        bench.lel(1.0);
+        bench.wait(299_999);
+    }
+    assert!(bench.seen().is_empty(), "it spoke in time");
+    bench.wait(1);
+    assert_eq!(bench.seen(), ["silent raised"]);
+    bench.wait(3_600_000);
+    bench.kept(&[(LEL, 1.0)]);
+    bench.read(&[(ONLINE, 0.0)], None, ReadingKind::Live);
+    assert!(
+        bench.seen().is_empty(),
+        "neither what the broker kept nor a last will is speech"
+    );
+    bench.read(&[(PointIndex(2), 0.0)], None, ReadingKind::Live);
+    assert_eq!(bench.seen(), ["silent recovered", "silent cleared"]);
+    bench.wait(300_000);
+    assert_eq!(bench.seen(), ["silent raised"], "and again");
+    bench.read(&[(LEL, 1.0)], None, ReadingKind::History);
+    assert_eq!(
+        bench.seen(),
+        ["silent recovered", "silent cleared"],
+        "a backlog is speech"
+    );
+}
+
+#[test]
+fn each_length_of_silence_has_its_own_time() {
+    let mut bench = Bench::with(vec![silent(), rule("gone", "age() > '1h'", None)]);
+    bench.listen(true);
+    bench.lel(1.0);
+    bench.wait(300_000);
+    assert_eq!(bench.seen(), ["silent raised"]);
+    bench.wait(60_000);
+    bench.lel(1.0);
+    assert_eq!(bench.seen(), ["silent recovered", "silent cleared"]);
+    bench.wait(300_000);
+    assert_eq!(bench.seen(), ["silent raised"]);
+    bench.wait(3_299_999);
+    assert!(bench.seen().is_empty());
+    bench.wait(1);
+    assert_eq!(bench.seen(), ["gone raised"]);
+}
+
+#[test]
+fn silence_while_nobody_listened_does_not_count() {
+    let mut bench = Bench::with(vec![silent()]);
+    bench.lel(1.0);
+    bench.wait(3_600_000);
+    assert!(bench.seen().is_empty(), "nobody has listened yet");
+    bench.listen(true);
+    bench.wait(299_000);
+    bench.listen(false);
+    bench.wait(3_600_000);
+    assert!(bench.seen().is_empty(), "the session is down");
+    bench.restart();
+    bench.listen(false);
+    bench.wait(1_000);
+    bench.listen(true);
+    bench.wait(299_999);
+    assert!(bench.seen().is_empty(), "a restart makes no storm");
+    bench.wait(1);
+    assert_eq!(bench.seen(), ["silent raised"]);
+    bench.listen(false);
+    bench.listen(true);
+    bench.restart();
+    assert!(
+        bench.seen().is_empty(),
+        "an outage of ours is no word of the device"
+    );
+    bench.lel(1.0);
+    assert_eq!(bench.seen(), ["silent recovered", "silent cleared"]);
+}
+
+#[test]
+fn other_rules_leave_windows_and_silence_as_they_were() {
+    let lasting = rule("lasting", "held('10m', lel > 5.0)", None);
+    let mut bench = Bench::with(vec![rising(), lasting.clone(), silent()]);
+    bench.listen(true);
+    bench.lel(6.0);
+    bench.wait(290_000);
+    bench.define(vec![
+        rule("peak", "max(lel, '1h') > 90.0", None),
+        silent(),
+        lasting,
+    ]);
+    bench.wait(10_000);
+    assert_eq!(bench.seen(), ["silent raised"]);
+    bench.lel(6.0);
+    assert_eq!(bench.seen(), ["silent recovered", "silent cleared"]);
+    bench.wait(299_999);
+    assert!(bench.seen().is_empty());
+    bench.wait(1);
+    let mut seen = bench.seen();
+    seen.sort();
+    assert_eq!(seen, ["lasting raised", "silent raised"]);
+}
+
+#[test]
+fn a_latched_silence_waits_for_its_reset() {
+    let mut bench = Bench::with(vec![RuleDef {
+        latch: true,
+        keep_for: Millis(0),
+        ..silent()
+    }]);
+    bench.listen(true);
+    bench.lel(1.0);
+    bench.wait(300_000);
+    let id = bench.raised();
+    bench.lel(1.0);
+    assert_eq!(bench.seen(), ["silent recovered"]);
+    bench.operate(id, OperatorAction::Reset).unwrap();
+    assert_eq!(bench.seen(), ["silent cleared"]);
+}
+
+#[test]
+fn only_rules_that_read_what_changed_are_evaluated() {
+    let mut bench = Bench::with(vec![
+        rising(),
+        silent(),
+        rule("lasting", "held('10m', lel > 5.0)", None),
+    ]);
+    bench.listen(true);
+    bench.lel(1.0);
+    let first = std::mem::take(&mut bench.effects.evaluations);
+    assert_eq!(first, 3, "each value is heard of for the first time");
+    bench.lel(2.0);
+    assert_eq!(
+        std::mem::take(&mut bench.effects.evaluations),
+        2,
+        "silence did not change"
+    );
+    bench.read(&[(PointIndex(2), 0.0)], None, ReadingKind::Live);
+    assert_eq!(bench.effects.evaluations, 0, "no rule reads `state`");
+}
