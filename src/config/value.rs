@@ -13,6 +13,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::finding::{Nature, did_you_mean};
 use super::settings::Secret;
 use super::source::{Place, Report, Scope};
+use crate::domain::time::Millis;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -369,19 +370,7 @@ impl<'d> Value<'d> {
 
 /// A length of time as written: a whole number and a unit.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    let millis = number.parse::<u64>().ok()?.checked_mul(unit_ms)?;
-    Some(Duration::from_millis(millis))
+    Millis::parse(text.trim()).map(|length| Duration::from_millis(length.0))
 }
 
 fn show_duration(duration: Duration) -> String {

@@ -46,6 +46,22 @@ pub struct Millis(pub u64);
 impl Millis {
     /// No time at all.
     pub const ZERO: Millis = Millis(0);
+
+    /// A length of time as people write it: a whole number and a unit, `500ms`, `30s`, `5m`, `2h`, `7d`. `None` for
+    /// anything else, and for more than 64 bits of milliseconds.
+    pub fn parse(text: &str) -> Option<Millis> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits)?;
+        let unit: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(unit).map(Millis)
+    }
 }
 
 /// One instant on both clocks.

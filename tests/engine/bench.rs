@@ -10,7 +10,7 @@ use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
 use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
-use ninewatch::domain::rule::{Class, Priority, RuleDef};
+use ninewatch::domain::rule::{Class, Priority, Repeat, RuleDef};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 
@@ -78,6 +78,17 @@ pub(crate) fn slow() -> RuleDef {
         hold: Millis(10_000),
         class: Class::Warning,
         ..rule("gas-slow", "lel >= 10.0", None)
+    }
+}
+
+/// Raises at the third finding within a minute.
+pub(crate) fn often() -> RuleDef {
+    RuleDef {
+        after: Some(Repeat {
+            count: 3,
+            within: Millis(60_000),
+        }),
+        ..rule("often", "lel >= 40.0", None)
     }
 }
 

@@ -9,11 +9,11 @@ use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{Input, OperatorAction};
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::{Reading, ReadingKind};
-use ninewatch::domain::rule::{Repeat, RuleDef};
-use ninewatch::domain::time::{Millis, Timestamp};
+use ninewatch::domain::rule::RuleDef;
+use ninewatch::domain::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::bench::{Bench, LEL, STATE, high, key, low, rule, slow};
+use crate::bench::{Bench, LEL, STATE, high, key, low, often, slow};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -71,21 +71,14 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 fn rules(other: bool) -> Vec<RuleDef> {
-    let often = RuleDef {
-        after: Some(Repeat {
-            count: 3,
-            within: Millis(60_000),
-        }),
-        ..rule("often", "lel >= 40.0", None)
-    };
     let quiet = RuleDef {
         suppressed_by: vec!["gas-high".to_owned()],
         ..low()
     };
     if other {
-        vec![often, slow(), high()]
+        vec![often(), slow(), high()]
     } else {
-        vec![high(), quiet, slow(), often]
+        vec![high(), quiet, slow(), often()]
     }
 }
 

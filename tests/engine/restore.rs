@@ -12,7 +12,7 @@ use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
-use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, rule, slow};
+use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, often, rule, slow};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -55,13 +55,6 @@ struct Run {
 
 impl Run {
     fn new() -> Run {
-        let often = RuleDef {
-            after: Some(Repeat {
-                count: 3,
-                within: Millis(60_000),
-            }),
-            ..rule("often", "lel >= 40.0", None)
-        };
         let quiet = RuleDef {
             suppressed_by: vec!["gas-high".to_owned()],
             chatter: Repeat {
@@ -92,9 +85,9 @@ impl Run {
                 lasting.clone(),
                 restless,
                 silent,
-                often.clone(),
+                often(),
             ],
-            vec![slow(), silence, lasting, high(), rising, often, quiet],
+            vec![slow(), silence, lasting, high(), rising, often(), quiet],
         ];
         let sets = sets.map(|rules| {
             let kinds = vec![gas_kind()];

@@ -54,6 +54,24 @@ pub(super) struct Turn<'a> {
     pub(super) now: Moment,
 }
 
+impl<'a> Turn<'a> {
+    /// A turn that is about no repeated message.
+    pub(super) const fn new(
+        device: DeviceIndex,
+        rules: &'a KindRules,
+        listening: Option<Ticks>,
+        now: Moment,
+    ) -> Turn<'a> {
+        Turn {
+            device,
+            rules,
+            listening,
+            repeated: false,
+            now,
+        }
+    }
+}
+
 impl Device {
     /// Brings the derived values up to date that read any of `updated`; those and `updated`.
     pub(super) fn settle(&mut self, turn: &Turn<'_>, updated: SlotSet, ledger: &mut Ledger) -> SlotSet {

@@ -188,13 +188,7 @@ impl Engine {
         let rules = kind.and_then(|kind| self.definitions.kind(kind));
         let mut device = Device::new(Arc::clone(&key), venue, kind, rules, now.ticks);
         if let Some(rules) = rules {
-            let turn = Turn {
-                device: index,
-                rules,
-                listening: self.listening,
-                repeated: false,
-                now,
-            };
+            let turn = Turn::new(index, rules, self.listening, now);
             device.arm_silence(&turn, &mut self.ledger);
         }
         self.devices.push(device);
@@ -206,13 +200,7 @@ impl Engine {
         self.listening = listening.then_some(now.ticks);
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
             if let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) {
-                let turn = Turn {
-                    device: index,
-                    rules,
-                    listening: self.listening,
-                    repeated: false,
-                    now,
-                };
+                let turn = Turn::new(index, rules, self.listening, now);
                 device.arm_silence(&turn, &mut self.ledger);
             }
         }
@@ -226,13 +214,7 @@ impl Engine {
         let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
             return;
         };
-        let mut turn = Turn {
-            device: reading.device,
-            rules,
-            listening: self.listening,
-            repeated: false,
-            now,
-        };
+        let mut turn = Turn::new(reading.device, rules, self.listening, now);
         let heard = device.hear(&turn, reading, &mut self.ledger);
         match reading.kind {
             ReadingKind::Live => {}
@@ -269,13 +251,7 @@ impl Engine {
             let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
                 continue;
             };
-            let turn = Turn {
-                device: index,
-                rules,
-                listening: self.listening,
-                repeated: false,
-                now,
-            };
+            let turn = Turn::new(index, rules, self.listening, now);
             let changed = match due {
                 Due::Rule(ordinal) => {
                     mature(&mut self.ledger, device, &turn, (ordinal, at), effects);

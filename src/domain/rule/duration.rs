@@ -22,31 +22,17 @@ pub(super) enum NoLength {
 
 /// The length of a window written as `text`.
 pub(super) fn length(text: &str) -> Result<Millis, NoLength> {
-    let Some(length) = parse(text) else {
+    let Some(length) = Millis::parse(text) else {
         let compact: String = text
             .chars()
             .filter(|character| !character.is_whitespace())
             .flat_map(char::to_lowercase)
             .collect();
-        return Err(NoLength::Form(parse(&compact).map(|_| compact)));
+        return Err(NoLength::Form(Millis::parse(&compact).map(|_| compact)));
     };
     if (LEAST..=MOST).contains(&length.0) {
         Ok(length)
     } else {
         Err(NoLength::Range)
     }
-}
-
-fn parse(text: &str) -> Option<Millis> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let unit: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit).map(Millis)
 }
