@@ -176,6 +176,24 @@ pub enum Transition {
     Refuse,
 }
 
+impl Transition {
+    /// Whether the state is another one afterwards; renewed evidence leaves it as it is.
+    pub const fn moves(self) -> bool {
+        match self {
+            Transition::Stay | Transition::Confirm | Transition::Refuse | Transition::Acknowledge => false,
+            Transition::Pend
+            | Transition::Lapse
+            | Transition::Raise
+            | Transition::RaiseAgain
+            | Transition::Resume
+            | Transition::BeginRecovery
+            | Transition::Recover
+            | Transition::Reset
+            | Transition::Remove => true,
+        }
+    }
+}
+
 impl Life {
     /// The transition table: what `stimulus` does at `now` under `rule`.
     #[expect(clippy::match_same_arms, reason = "a table is read state by state")]

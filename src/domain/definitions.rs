@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::kind::Kind;
-use super::rule::{Derivations, Derived, ExpressionError, Rule, RuleDef, RuleField, nearest};
+use super::rule::{Derivations, Derived, ExpressionError, Grid, Rule, RuleDef, RuleField, nearest};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -57,6 +57,19 @@ pub struct KindRules {
     pub rules: Vec<Rule>,
     /// What the rules derive from its points over time, inner values first.
     pub derived: Vec<Derived>,
+    /// Where the answers of its rules can change.
+    pub grid: Grid,
+}
+
+impl KindRules {
+    /// How many slots a device of the kind has.
+    pub fn slots(&self) -> usize {
+        let derived = self.derived.iter();
+        self.kind.points.len()
+            + derived
+                .map(|derived| usize::from(derived.quantity.width()))
+                .sum::<usize>()
+    }
 }
 
 /// Kinds and rules, checked and compiled.
@@ -165,6 +178,7 @@ impl Definitions {
                 kind: kind.clone(),
                 rules: Vec::new(),
                 derived: Vec::new(),
+                grid: Grid::default(),
             })
             .collect();
         let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();
@@ -197,6 +211,8 @@ impl Definitions {
             target.derived = derived.into_list();
             target.rules.sort_by_key(|rule| rule.def.priority);
             resolve_suppressors(target, &source.rules, &mut errors);
+            let conditions = target.rules.iter().flat_map(Rule::conditions);
+            target.grid = Grid::of(conditions, target.slots());
         }
         if errors.is_empty() {
             Ok(Definitions { source, kinds })

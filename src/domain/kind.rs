@@ -30,6 +30,9 @@ impl SlotSet {
     /// No slot.
     pub const EMPTY: SlotSet = SlotSet(0);
 
+    /// Every slot that there can be.
+    pub const ALL: SlotSet = SlotSet(u128::MAX);
+
     /// `self` with `point` too.
     #[must_use]
     pub const fn with(self, point: PointIndex) -> SlotSet {
@@ -46,6 +49,12 @@ impl SlotSet {
     #[must_use]
     pub const fn union(self, other: SlotSet) -> SlotSet {
         SlotSet(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn intersection(self, other: SlotSet) -> SlotSet {
+        SlotSet(self.0 & other.0)
     }
 
     /// Whether the two have a slot in common.

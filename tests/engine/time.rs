@@ -227,22 +227,39 @@ fn a_latched_silence_waits_for_its_reset() {
 }
 
 #[test]
-fn only_rules_that_read_what_changed_are_evaluated() {
+fn only_rules_whose_answer_may_have_changed_are_evaluated() {
     let mut bench = Bench::with(vec![
         rising(),
         silent(),
         rule("lasting", "held('10m', lel > 5.0)", None),
+        rule("high", "lel >= 50.0", Some("lel < 20.0")),
+        RuleDef {
+            hold: Millis(60_000),
+            ..rule("slow", "lel > 30.0", None)
+        },
     ]);
     bench.listen(true);
     bench.lel(1.0);
     let first = std::mem::take(&mut bench.effects.evaluations);
-    assert_eq!(first, 3, "each value is heard of for the first time");
-    bench.lel(2.0);
-    assert_eq!(
-        std::mem::take(&mut bench.effects.evaluations),
-        2,
-        "silence did not change"
-    );
+    assert_eq!(first, 5, "each value is heard of for the first time");
+    for (lel, evaluations, why) in [
+        (2.0, 0, "no threshold lies between"),
+        (19.0, 0, "nor here: only `held` counts on 5, which changed no answer"),
+        (20.0, 2, "the end of `high`; `slow` reads the same point"),
+        (30.0, 0, "`slow` is above 30"),
+        (31.0, 2, "`slow` waits now"),
+        (31.0, 4, "an alarm waits for evidence: every rule of its points is asked"),
+        (50.0, 4, "still"),
+        (4.9, 4, "`high` and `slow` end, and so does what `held` counts"),
+        (4.0, 0, "all is quiet"),
+    ] {
+        bench.lel(lel);
+        assert_eq!(
+            std::mem::take(&mut bench.effects.evaluations),
+            evaluations,
+            "{lel}: {why}"
+        );
+    }
     bench.read(&[(PointIndex(2), 0.0)], None, ReadingKind::Live);
     assert_eq!(bench.effects.evaluations, 0, "no rule reads `state`");
 }

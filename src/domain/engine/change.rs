@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
+use super::super::kind::SlotSet;
 use super::super::time::Moment;
 use super::derive::{DerivedRow, DerivedState};
 use super::device::{Device, Flap, initial_slots};
@@ -129,6 +130,7 @@ fn carry_over(
     }
     device.kind = kind;
     device.lives = lives;
+    device.restless = SlotSet::ALL;
 }
 
 /// The count of raises under the rule's new place, if it is still there.

@@ -10,7 +10,7 @@ use super::super::reading::Reading;
 use super::super::rule::{Derived, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::super::window::{Held, Window};
-use super::device::Device;
+use super::device::{Device, News};
 use super::ledger::{Due, Ledger};
 
 /// What is kept for one derived value.
@@ -73,19 +73,22 @@ impl<'a> Turn<'a> {
 }
 
 impl Device {
-    /// Brings the derived values up to date that read any of `updated`; those and `updated`.
-    pub(super) fn settle(&mut self, turn: &Turn<'_>, updated: SlotSet, ledger: &mut Ledger) -> SlotSet {
-        let mut updated = updated;
-        for ((place, state), derived) in (0_u16..).zip(&mut self.derived).zip(&turn.rules.derived) {
-            if !derived.reads.intersects(updated) {
+    /// Brings the derived values up to date that read any slot heard of, and adds them to the news.
+    pub(super) fn settle(&mut self, turn: &Turn<'_>, mut news: News, ledger: &mut Ledger) -> News {
+        let Turn { rules, now, .. } = *turn;
+        for (place, derived) in (0_u16..).zip(&rules.derived) {
+            if !derived.reads.intersects(news.heard) {
                 continue;
             }
+            let Some(state) = self.derived.get_mut(usize::from(place)) else {
+                return news;
+            };
             match (state, &derived.quantity) {
                 (DerivedState::Window(window), Quantity::Window { source, .. }) => {
                     window.push(get(&self.slots, *source), self.sampled);
                     let [least, greatest] = window.bounds(self.sampled);
-                    set(&mut self.slots, derived.slot, least);
-                    set(&mut self.slots, derived.slot.saturating_add(1), greatest);
+                    self.put(derived.slot, least, rules, &mut news);
+                    self.put(derived.slot.saturating_add(1), greatest, rules, &mut news);
                 }
                 (
                     DerivedState::Held(held),
@@ -96,13 +99,13 @@ impl Device {
                     },
                 ) => {
                     let before = held.deadline(*length);
-                    *held = held.observe(condition.evaluate(&self.slots), turn.now.ticks);
+                    *held = held.observe(condition.evaluate(&self.slots), now.ticks);
                     let deadline = held.deadline(*length).filter(|at| before != Some(*at));
                     if let Some(at) = deadline {
                         ledger.insert_deadline(at, turn.device, Due::Held(place));
                     }
-                    let lasted = held.lasted(*length, *max_gap, turn.now.ticks);
-                    set(&mut self.slots, derived.slot, number(lasted));
+                    let lasted = held.lasted(*length, *max_gap, now.ticks);
+                    self.put(derived.slot, number(lasted), rules, &mut news);
                 }
                 // States and values stand in the same order, and silence is made from no slot.
                 (DerivedState::Window(_), Quantity::Held { .. } | Quantity::Silent { .. })
@@ -110,11 +113,10 @@ impl Device {
                 | (
                     DerivedState::Silent,
                     Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. },
-                ) => continue,
+                ) => {}
             }
-            updated = updated.with_slot(derived.slot);
         }
-        updated
+        news
     }
 
     /// The instant has come at which the condition at `place` may have held long enough; what changed by that.

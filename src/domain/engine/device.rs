@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::alarm::{Life, Stimulus};
+use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{KindIndex, KindRules};
 use super::super::device::DeviceKey;
 use super::super::kind::{MAX_SLOTS, ONLINE, SlotSet};
@@ -48,6 +48,10 @@ pub(super) struct Device {
     pub(super) silence_at: Option<Ticks>,
     /// The last value of each point, and behind them what is derived over time; NaN: never heard of.
     pub(super) slots: Box<[f64]>,
+    /// The slots whose rules would do something if they were evaluated again: an alarm waits for evidence. Of the
+    /// others it is enough to look at values that pass an edge of the kind's grid.
+    #[serde(skip, default = "restless")]
+    pub(super) restless: SlotSet,
     /// One for each derived value of its kind, in their order.
     pub(super) derived: Box<[DerivedState]>,
     /// One for each rule of its kind, in their order.
@@ -58,6 +62,29 @@ pub(super) struct Device {
     recent: [u64; RECENT],
     /// Late samples in a row that keep pace with our clock.
     behind: Option<Behind>,
+}
+
+const fn restless() -> SlotSet {
+    SlotSet::ALL
+}
+
+/// Slots with news.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct News {
+    /// Those that were spoken of, or made from one that was.
+    pub(super) heard: SlotSet,
+    /// Those of them whose value passed an edge: conditions may answer differently.
+    pub(super) crossed: SlotSet,
+}
+
+impl News {
+    /// Every one of `slots` may change answers.
+    pub(super) const fn all(slots: SlotSet) -> News {
+        News {
+            heard: slots,
+            crossed: slots,
+        }
+    }
 }
 
 /// How often a rule has raised lately.
@@ -104,6 +131,7 @@ impl Device {
             heard: now,
             silence_at: None,
             slots,
+            restless: SlotSet::ALL,
             derived,
             lives,
             flaps: Vec::new(),
@@ -190,7 +218,7 @@ impl Device {
     }
 
     /// Takes the reading's values over; which points it spoke of.
-    pub(super) fn update(&mut self, reading: &Reading<'_>, now: Moment) -> SlotSet {
+    pub(super) fn update(&mut self, reading: &Reading<'_>, rules: &KindRules, now: Moment) -> News {
         // A day ahead of gateway time, so that a clock a day behind still has room in the first day of all.
         let mut taken = now.ticks.0.saturating_add(MAX_BEHIND_MS.unsigned_abs());
         if let Some(at) = believable(reading, now) {
@@ -201,23 +229,39 @@ impl Device {
             taken = taken.saturating_sub(age);
         }
         self.sampled = self.sampled.max(Ticks(taken));
-        let mut updated = SlotSet::EMPTY;
+        let mut news = News::default();
         for (point, value) in reading.points {
-            if let Some(slot) = self.slots.get_mut(usize::from(point.0)) {
-                *slot = *value;
-                updated = updated.with(*point);
-            }
+            self.put(point.0, *value, rules, &mut news);
         }
-        if let Some(online) = self.slots.first_mut()
-            && !updated.contains(ONLINE)
-        {
+        if !news.heard.contains(ONLINE) && self.online() != Some(true) {
             // Whoever speaks is there, whatever a last will said before.
-            if online.is_nan() || *online < 1.0 {
-                updated = updated.with(ONLINE);
-            }
-            *online = 1.0;
+            self.put(ONLINE.0, 1.0, rules, &mut news);
         }
-        updated
+        news
+    }
+
+    /// Sets a slot, and adds that to the news.
+    #[inline]
+    pub(super) fn put(&mut self, slot: u8, value: f64, rules: &KindRules, news: &mut News) {
+        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+            if rules.grid.crosses(slot, *place, value) {
+                news.crossed = news.crossed.with_slot(slot);
+            }
+            *place = value;
+            news.heard = news.heard.with_slot(slot);
+        }
+    }
+
+    /// Finds the slots whose rules would do something if they were evaluated again now.
+    pub(super) fn find_restless(&mut self, rules: &KindRules, now: Ticks) {
+        let mut restless = SlotSet::EMPTY;
+        for (rule, life) in rules.rules.iter().zip(&self.lives) {
+            let stimulus = observe(rule, &self.slots, life);
+            if life.transition(stimulus, now, &rule.def) != Transition::Stay {
+                restless = restless.union(rule.depends);
+            }
+        }
+        self.restless = restless;
     }
 
     /// The present values with the reading's laid over, and which points it spoke of.
@@ -240,14 +284,10 @@ impl Device {
 /// The values of a device that has not spoken yet.
 pub(super) fn initial_slots(rules: &KindRules) -> Box<[f64]> {
     let points = rules.kind.points.iter();
-    let derived: usize = rules
-        .derived
-        .iter()
-        .map(|derived| usize::from(derived.quantity.width()))
-        .sum();
     points
         .map(|point| point.default.unwrap_or(f64::NAN))
-        .chain(std::iter::repeat_n(f64::NAN, derived))
+        .chain(std::iter::repeat(f64::NAN))
+        .take(rules.slots())
         .collect()
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::derive::Turn;
-use self::device::Device;
+use self::device::{Device, News};
 use self::ledger::{Due, Ledger};
 pub use self::snapshot::SnapshotError;
 use self::step::Step;
@@ -220,14 +220,14 @@ impl Engine {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                judge(&mut self.ledger, device, &turn, heard, effects);
+                judge(&mut self.ledger, device, &turn, News::all(heard), effects);
                 return;
             }
         }
         turn.repeated = device.repeats(reading);
         effects.repetitions += u64::from(turn.repeated);
         if let Some(late_by_ms) = device.lateness(reading, now) {
-            judge(&mut self.ledger, device, &turn, heard, effects);
+            judge(&mut self.ledger, device, &turn, News::all(heard), effects);
             if !turn.repeated {
                 let (slots, updated) = device.as_of(reading);
                 let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
@@ -239,8 +239,10 @@ impl Engine {
             }
             return;
         }
-        let updated = device.update(reading, now).union(heard);
-        judge(&mut self.ledger, device, &turn, updated, effects);
+        let mut news = device.update(reading, rules, now);
+        news.heard = news.heard.union(heard);
+        news.crossed = news.crossed.union(heard);
+        judge(&mut self.ledger, device, &turn, news, effects);
     }
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
@@ -260,7 +262,7 @@ impl Engine {
                 Due::Held(place) => device.held_due(&turn, place, at),
                 Due::Silence => device.silence_due(&turn, &mut self.ledger),
             };
-            judge(&mut self.ledger, device, &turn, changed, effects);
+            judge(&mut self.ledger, device, &turn, News::all(changed), effects);
         }
     }
 
@@ -293,18 +295,23 @@ impl Engine {
     }
 }
 
-/// Brings what is derived from `updated` up to date, and evaluates the rules that depend on any of it.
-fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, updated: SlotSet, effects: &mut Effects) {
-    if updated.is_empty() {
+/// Brings what is derived from the news up to date, and evaluates the rules whose answer may have changed, and those
+/// that wait for evidence.
+fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, news: News, effects: &mut Effects) {
+    let news = device.settle(turn, news, ledger);
+    let evidence = news.heard.intersection(device.restless);
+    if news.crossed.is_empty() && evidence.is_empty() {
         return;
     }
-    let updated = device.settle(turn, updated, ledger);
     let step = Step::of(turn);
-    let mut moved = false;
     for (place, rule) in turn.rules.rules.iter().enumerate() {
+        if !rule.reads.intersects(news.crossed) && !rule.depends.intersects(evidence) {
+            continue;
+        }
         // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
         // one is what the device said last, also when its clock stands still and all its messages look alike.
-        if !rule.depends.intersects(updated) || (turn.repeated && rule.def.after.is_some()) {
+        if turn.repeated && rule.def.after.is_some() {
+            device.restless = device.restless.union(rule.depends);
             continue;
         }
         effects.evaluations += 1;
@@ -314,12 +321,13 @@ fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, updated: Slo
         let stimulus = device::observe(rule, &device.slots, life);
         let transition = life.transition(stimulus, turn.now.ticks, &rule.def);
         if transition != Transition::Stay {
+            device.restless = device.restless.union(rule.depends);
             device.carry_out((place, transition), &step, ledger, effects);
-            moved = true;
         }
     }
-    if moved {
+    if device.restless == SlotSet::ALL {
         device.explain(&step, ledger, effects);
+        device.find_restless(turn.rules, turn.now.ticks);
     }
 }
 

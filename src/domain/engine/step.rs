@@ -4,6 +4,7 @@
 use super::super::alarm::{Life, Operator, Stimulus, Transition};
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
+use super::super::kind::SlotSet;
 use super::super::rule::Rule;
 use super::super::time::{Moment, Ticks};
 use super::Effects;
@@ -70,6 +71,9 @@ impl Device {
             | Transition::Remove
             | Transition::Refuse => 0,
         };
+        if transition.moves() {
+            self.restless = SlotSet::ALL;
+        }
         let suppressed = self.suppresses(rule);
         self.with_subject(place, step, (suppressed, raises), |life, subject| {
             ledger.apply(transition, life, subject, effects);

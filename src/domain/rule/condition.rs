@@ -23,6 +23,16 @@ impl Relation {
         Relation((self.0 & 2) | ((self.0 & 1) << 2) | (self.0 >> 2))
     }
 
+    /// The edges that divide the numbers that compare so with `right` from those that do not: a number at an edge
+    /// lies above it.
+    pub(super) fn edges(self, right: f64) -> [Option<f64>; 2] {
+        let (less, equal, greater) = (self.0 & 1, (self.0 >> 1) & 1, self.0 >> 2);
+        [
+            (less != equal).then_some(right),
+            (equal != greater).then_some(right.next_up()),
+        ]
+    }
+
     /// Whether `left` and `right` compare so; `None` when either is missing.
     #[inline]
     #[expect(clippy::float_cmp, reason = "`==` in a rule means the number as written")]

@@ -66,6 +66,12 @@ impl Derived {
             .map(|(_, point)| point)
     }
 
+    /// Its own slots.
+    fn own(&self) -> SlotSet {
+        let slots = self.slot..self.slot.saturating_add(self.quantity.width());
+        slots.fold(SlotSet::EMPTY, SlotSet::with_slot)
+    }
+
     /// Whether it reads the point or derived value in `slot`.
     pub const fn reads_slot(&self, slot: u8) -> bool {
         self.reads.contains(PointIndex(slot))
@@ -101,7 +107,7 @@ impl Derivations {
     /// The value called `name`: its slot and all that it reads, itself included.
     pub(super) fn find(&self, name: &str) -> Option<(u8, SlotSet)> {
         let derived = self.list.iter().find(|derived| derived.name == name)?;
-        Some((derived.slot, derived.reads.with_slot(derived.slot)))
+        Some((derived.slot, derived.reads.union(derived.own())))
     }
 
     /// Adds a value that is not there yet.
@@ -117,12 +123,14 @@ impl Derivations {
             return Err(NoSlotLeft);
         }
         self.next = next;
-        self.list.push(Derived {
+        let derived = Derived {
             name,
             slot,
             reads,
             quantity,
-        });
-        Ok((slot, reads.with_slot(slot)))
+        };
+        let reads = reads.union(derived.own());
+        self.list.push(derived);
+        Ok((slot, reads))
     }
 }

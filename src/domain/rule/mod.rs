@@ -10,6 +10,7 @@ mod duration;
 mod emit;
 mod error;
 mod functions;
+mod grid;
 mod parse;
 mod program;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use self::compile::compile_into;
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
+pub use self::grid::Grid;
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
@@ -196,8 +198,10 @@ pub struct Rule {
     pub when: Program,
     /// `clear`, compiled; `None` means `!when`.
     pub clear: Option<Program>,
-    /// The slots that either reads: an input that changes none of them cannot change the outcome.
+    /// The slots that either reads, and what those are derived from: whatever speaks of one of them is evidence.
     pub depends: SlotSet,
+    /// The slots that either reads itself: while none of them passes an edge, the answer stays.
+    pub reads: SlotSet,
     /// The places, among the rules of the kind, of those that suppress it.
     pub suppressors: Box<[u16]>,
 }
@@ -212,6 +216,11 @@ pub enum RuleField {
 }
 
 impl Rule {
+    /// Its conditions.
+    pub fn conditions(&self) -> impl Iterator<Item = &Program> {
+        std::iter::once(&self.when).chain(&self.clear)
+    }
+
     /// Checks and compiles `def` against `kind`; every error of both conditions at once. What it derives from
     /// points over time joins `derived`.
     pub fn compile(
@@ -231,8 +240,11 @@ impl Rule {
                     .as_ref()
                     .map_or(SlotSet::EMPTY, Program::depends)
                     .union(when.depends());
+                let probes = std::iter::once(&when).chain(&clear).flat_map(Program::probes);
+                let reads = probes.fold(SlotSet::EMPTY, |reads, probe| reads.with_slot(probe.slot()));
                 Ok(Rule {
                     def: Arc::new(def.clone()),
+                    reads,
                     when,
                     clear,
                     depends,

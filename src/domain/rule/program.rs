@@ -2,6 +2,7 @@
 
 use super::super::kind::SlotSet;
 use super::condition::{Arithmetic, Relation, Test, exact, read};
+use super::grid::Probe;
 
 /// The deepest stack a program may need; `emit` refuses more. Small, because each evaluation starts by clearing it.
 pub(super) const STACK: usize = 16;
@@ -78,6 +79,25 @@ pub(super) enum Op {
     SkipIfTrue(u16),
 }
 
+impl Op {
+    fn probes(self) -> Vec<Probe> {
+        match self {
+            Op::Slot(slot) => vec![Probe::Whole(slot)],
+            Op::Exact(slot) => vec![Probe::Whole(slot), Probe::Whole(slot.saturating_add(1))],
+            Op::Test(test) => Probe::of(test).into(),
+            Op::Constant(_)
+            | Op::Compare(_)
+            | Op::Arithmetic(_)
+            | Op::Negate
+            | Op::And
+            | Op::Or
+            | Op::Choose
+            | Op::SkipIfFalse(_)
+            | Op::SkipIfTrue(_) => Vec::new(),
+        }
+    }
+}
+
 const _: () = assert!(
     size_of::<Op>() <= 16,
     "a step is two words, so that four share a cache line"
@@ -96,6 +116,15 @@ impl Program {
             Shape::All(tests) => row(tests, slots, false),
             Shape::Any(tests) => row(tests, slots, true),
             Shape::Steps(ops) => run(ops, slots),
+        }
+    }
+
+    /// What it asks of the slots.
+    pub(super) fn probes(&self) -> Vec<Probe> {
+        match &self.shape {
+            Shape::One(test) => Probe::of(*test).into(),
+            Shape::All(tests) | Shape::Any(tests) => tests.iter().flat_map(|test| Probe::of(*test)).collect(),
+            Shape::Steps(ops) => ops.iter().flat_map(|op| op.probes()).collect(),
         }
     }
 

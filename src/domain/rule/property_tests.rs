@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use proptest::prelude::*;
 
 use super::tests::kind;
-use super::{Truth, compile};
+use super::{Grid, Truth, compile};
 
 #[derive(Debug, Clone)]
 enum Number {
@@ -249,6 +249,26 @@ proptest! {
         for row in rows {
             let expected = Truth::from(condition.value(&row));
             prop_assert_eq!(program.evaluate(&row), expected, "{} over {:?}", source, row);
+        }
+    }
+
+    #[test]
+    fn what_passes_no_edge_changes_no_answer(
+        condition in condition(),
+        rows in prop::collection::vec(slots(), 8),
+    ) {
+        let source = condition.to_string();
+        let Ok(program) = compile(&source, &kind()) else {
+            return Err(TestCaseError::reject("bounded"));
+        };
+        let grid = Grid::of(std::iter::once(&program), kind().points.len());
+        for pair in rows.windows(2) {
+            let (old, new) = (&pair[0], &pair[1]);
+            let mixed: Vec<f64> = (0_u8..)
+                .zip(old.iter().zip(new))
+                .map(|(slot, (old, new))| if grid.crosses(slot, *old, *new) { *old } else { *new })
+                .collect();
+            prop_assert_eq!(program.evaluate(&mixed), program.evaluate(old), "{} from {:?} to {:?}", source, old, mixed);
         }
     }
 
