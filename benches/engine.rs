@@ -1,4 +1,5 @@
-//! One reading through the engine (state, ten rules, journal) against the same logic written by hand.
+//! One reading through the engine (state, life cycles, rules) against the same logic written by hand, over the same
+//! streams of readings; beside it, what the journal of a reading costs.
 //!
 //! `cargo bench --bench engine`
 
@@ -12,35 +13,58 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use divan::Bencher;
+use divan::counter::ItemsCount;
+use ninewatch::domain::alarm::AlarmStep;
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input, Journal};
 use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
-use ninewatch::domain::rule::RuleDef;
+use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 
 fn main() {
-    assert_eq!(
-        by_engine(100, 10_000),
-        by_hand(100, 10_000),
-        "both must see the same number of conditions hold"
-    );
+    for stream in [Stream::Restful, Stream::Eventful, Stream::Wild] {
+        for tens in [1, 10] {
+            let (engine, hand) = (by_engine(stream, tens), by_hand(stream, tens));
+            assert_eq!(
+                engine, hand,
+                "{stream:?}, {tens} x 10 rules: both must see the same conditions begin"
+            );
+            assert_eq!(
+                engine > 0,
+                stream != Stream::Restful,
+                "{stream:?} is what it says"
+            );
+        }
+    }
     divan::main();
 }
 
+/// How the values of one device follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    /// Noise, as from a room without gas: every value differs from the last, and no condition begins.
+    Restful,
+    /// The same, but every 32nd reading of a device is of a leak.
+    Eventful,
+    /// Every value anywhere in its range: what no sensor sends.
+    Wild,
+}
+
+/// Rules are made of these ten, with numbers moved by `{n}` for each further ten.
 const RULES: [&str; 10] = [
-    "lel >= 50.0 && state != 'warmup'",
-    "lel >= 25.0 && state != 'warmup'",
-    "lel >= 10.0 && state != 'warmup'",
+    "lel >= 50.{n} && state != 'warmup'",
+    "lel >= 25.{n} && state != 'warmup'",
+    "lel >= 10.{n} && state != 'warmup'",
     "state == 'fault'",
     "state == 'end_of_life'",
-    "battery < 15.0",
-    "temperature > 70.0",
-    "temperature < -20.0",
-    "lel > 5.0 && temperature > 60.0",
+    "battery < 15.{n}",
+    "temperature > 70.{n}",
+    "temperature < -20.{n}",
+    "lel > 5.{n} && temperature > 60.{n}",
     "online == false",
 ];
 
@@ -57,7 +81,8 @@ fn number(id: &str) -> PointDef {
     }
 }
 
-fn definitions() -> Definitions {
+/// `tens` x 10 rules on the detectors' kind, and `others` on another.
+fn definitions(tens: usize, others: usize) -> Definitions {
     let words = ["normal", "warmup", "fault", "end_of_life"];
     let state = PointDef {
         id: "state".to_owned(),
@@ -68,22 +93,35 @@ fn definitions() -> Definitions {
         title: Text::default(),
     };
     let points = vec![number("lel"), number("temperature"), number("battery"), state];
-    let kinds = vec![Kind::new("gas_detector".to_owned(), Text::default(), points)];
-    let rules = RULES
-        .iter()
+    let kinds = ["gas_detector", "other"].map(|id| Kind::new(id.to_owned(), Text::default(), points.clone()));
+    let own = (0..tens).flat_map(|ten| {
+        RULES
+            .iter()
+            .map(move |when| ("gas_detector", when.replace("{n}", &ten.to_string())))
+    });
+    let others = (0..others).map(|place| ("other", format!("lel >= {place}.5")));
+    let rules = own
+        .chain(others)
         .enumerate()
-        .map(|(place, when)| RuleDef::new(&format!("rule-{place}"), "gas_detector", when));
+        .map(|(place, (kind, when))| RuleDef {
+            // A storm of alarms is not what is measured.
+            chatter: Repeat {
+                count: 16,
+                within: Millis(1),
+            },
+            ..RuleDef::new(&format!("rule-{place}"), kind, &when)
+        });
     Definitions::compile(DefinitionSource {
-        kinds,
+        kinds: kinds.to_vec(),
         rules: rules.collect(),
     })
     .expect("the rules are right")
 }
 
-fn engine(devices: u32) -> Engine {
+fn engine(devices: u32, definitions: Definitions) -> Engine {
     let mut engine = Engine::new("bench");
     let mut effects = Effects::default();
-    let definitions = Arc::new(definitions());
+    let definitions = Arc::new(definitions);
     let input = Input::Definitions(DefinitionsInput {
         hash: [0; 32],
         definitions: &definitions,
@@ -104,36 +142,62 @@ fn engine(devices: u32) -> Engine {
     engine
 }
 
-/// A restful reading that differs from the last.
-fn values(turn: u32) -> [f64; 3] {
-    let wave = f64::from(turn % 97) / 97.0;
-    [4.0 * wave, 20.0 + wave, 90.0 - wave]
+/// Small steps of a generator that is the same in every run.
+const fn noise(turn: u32) -> u32 {
+    turn.wrapping_mul(2_654_435_761) >> 8
 }
 
-/// Steps through `readings`; how many conditions came to hold.
-fn by_engine(devices: u32, readings: u32) -> usize {
-    let mut engine = engine(devices);
+/// lel, temperature and battery of a device's reading number `round`.
+fn values(stream: Stream, turn: u32, round: u32) -> [f64; 3] {
+    let wave = f64::from(noise(turn) % 97) / 97.0;
+    match stream {
+        Stream::Eventful if round % 32 == 31 => [30.0 + 4.0 * wave, 20.0 + wave, 90.0 - wave],
+        Stream::Restful | Stream::Eventful => [4.0 * wave, 20.0 + wave, 90.0 - wave],
+        Stream::Wild => {
+            let part = |salt| f64::from(noise(turn.wrapping_add(salt)) % 1_000) / 10.0;
+            [part(1), part(2) - 10.0, part(3)]
+        }
+    }
+}
+
+/// How many devices and readings the comparison takes.
+const COMPARED: (u32, u32) = (100, 20_000);
+
+/// How many conditions came to hold.
+fn by_engine(stream: Stream, tens: usize) -> usize {
+    let (devices, readings) = COMPARED;
+    let mut engine = engine(devices, definitions(tens, 0));
     let mut effects = Effects::default();
     for turn in 0..readings {
-        read(&mut engine, &mut effects, turn, devices);
+        read(
+            &mut engine,
+            &mut effects,
+            turn % devices,
+            turn,
+            values(stream, turn, turn / devices),
+        );
     }
-    effects.alarms.len()
+    let raised = effects
+        .alarms
+        .iter()
+        .filter(|event| matches!(event.step, AlarmStep::Raised | AlarmStep::Chattering));
+    raised.count()
 }
 
-fn read(engine: &mut Engine, effects: &mut Effects, turn: u32, devices: u32) -> Moment {
-    let [lel, temperature, battery] = values(turn);
+fn read(engine: &mut Engine, effects: &mut Effects, device: u32, turn: u32, values: [f64; 3]) {
+    let [lel, temperature, battery] = values;
     let points = [
         (PointIndex(1), lel),
         (PointIndex(2), temperature),
         (PointIndex(3), battery),
     ];
     let now = Moment {
-        wall: Timestamp(i64::from(turn)),
+        wall: Timestamp(1_767_225_600_000 + i64::from(turn)),
         ticks: Ticks(u64::from(turn)),
     };
     let reading = Reading {
-        device: DeviceIndex(turn % devices),
-        device_at: None,
+        device: DeviceIndex(device),
+        device_at: Some(now.wall),
         kind: ReadingKind::Live,
         retained: false,
         points: &points,
@@ -141,72 +205,179 @@ fn read(engine: &mut Engine, effects: &mut Effects, turn: u32, devices: u32) -> 
     engine
         .handle(&Input::Reading(black_box(reading)), now, effects)
         .expect("only operators are refused");
-    now
 }
 
-#[derive(Clone, Copy, Default)]
-struct ByHand {
+/// One detector, written by hand: the same ten rules `TENS` times.
+#[derive(Clone, Copy)]
+struct ByHand<const TENS: usize> {
     lel: f64,
     temperature: f64,
     battery: f64,
     state: u8,
     offline: bool,
-    standing: [bool; 10],
+    standing: [[bool; 10]; TENS],
 }
 
-impl ByHand {
+impl<const TENS: usize> ByHand<TENS> {
+    const NEW: ByHand<TENS> = ByHand {
+        lel: 0.0,
+        temperature: 0.0,
+        battery: 0.0,
+        state: 0,
+        offline: false,
+        standing: [[false; 10]; TENS],
+    };
+
+    #[inline]
     fn read(&mut self, [lel, temperature, battery]: [f64; 3]) -> usize {
         (self.lel, self.temperature, self.battery, self.offline) = (lel, temperature, battery, false);
         let warm = self.state != 1;
-        let holds = [
-            self.lel >= 50.0 && warm,
-            self.lel >= 25.0 && warm,
-            self.lel >= 10.0 && warm,
-            self.state == 2,
-            self.state == 3,
-            self.battery < 15.0,
-            self.temperature > 70.0,
-            self.temperature < -20.0,
-            self.lel > 5.0 && self.temperature > 60.0,
-            self.offline,
-        ];
         let mut raised = 0;
-        for (standing, holds) in self.standing.iter_mut().zip(holds) {
-            if holds && !*standing {
-                raised += 1;
+        for (ten, standing) in self.standing.iter_mut().enumerate() {
+            let n = ten as f64 / 10.0;
+            let holds = [
+                self.lel >= 50.0 + n && warm,
+                self.lel >= 25.0 + n && warm,
+                self.lel >= 10.0 + n && warm,
+                self.state == 2,
+                self.state == 3,
+                self.battery < 15.0 + n,
+                self.temperature > 70.0 + n,
+                self.temperature < -20.0 - n,
+                self.lel > 5.0 + n && self.temperature > 60.0 + n,
+                self.offline,
+            ];
+            for (standing, holds) in standing.iter_mut().zip(holds) {
+                raised += usize::from(holds && !*standing);
+                *standing = holds;
             }
-            *standing = holds;
         }
         raised
     }
 }
 
-fn by_hand(devices: u32, readings: u32) -> usize {
-    let mut table = vec![ByHand::default(); devices as usize];
-    (0..readings)
-        .map(|turn| table[(turn % devices) as usize].read(values(turn)))
-        .sum()
+fn by_hand(stream: Stream, tens: usize) -> usize {
+    fn run<const TENS: usize>(stream: Stream) -> usize {
+        let (devices, readings) = COMPARED;
+        let mut table = vec![ByHand::<TENS>::NEW; devices as usize];
+        (0..readings)
+            .map(|turn| table[(turn % devices) as usize].read(values(stream, turn, turn / devices)))
+            .sum()
+    }
+    match tens {
+        1 => run::<1>(stream),
+        _ => run::<10>(stream),
+    }
 }
 
-#[divan::bench(args = [100, 1_000, 100_000])]
-fn ten_rules_by_engine(bencher: Bencher<'_, '_>, devices: u32) {
-    let mut engine = engine(devices);
+/// Readings in one measured run: the clock's own cost is spread over them.
+const BATCH: u32 = 1_024;
+
+/// Devices speak in an order that no prefetcher knows: a step that has no divisor in common with their number.
+const STEP: u32 = 61_803;
+
+/// Who speaks, and what.
+struct Turns {
+    stream: Stream,
+    devices: u32,
+    turn: u32,
+    device: u32,
+}
+
+impl Turns {
+    const fn new(stream: Stream, devices: u32) -> Turns {
+        Turns {
+            stream,
+            devices,
+            turn: 0,
+            device: 0,
+        }
+    }
+
+    fn next(&mut self) -> (u32, u32, [f64; 3]) {
+        self.turn += 1;
+        self.device = (self.device + STEP) % self.devices;
+        let values = values(self.stream, self.turn, self.turn / self.devices);
+        (self.device, self.turn, values)
+    }
+}
+
+fn engine_bench(bencher: Bencher<'_, '_>, stream: Stream, devices: u32, definitions: Definitions) {
+    let mut engine = engine(devices, definitions);
     let mut effects = Effects::default();
-    let mut turn = 0;
-    bencher.bench_local(|| {
-        turn += 1;
-        read(&mut engine, &mut effects, turn, devices)
+    let mut turns = Turns::new(stream, devices);
+    // Every device has spoken before the measuring starts.
+    for _ in 0..devices {
+        let (device, turn, values) = turns.next();
+        read(&mut engine, &mut effects, device, turn, values);
+    }
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        effects.alarms.clear();
+        for _ in 0..BATCH {
+            let (device, turn, values) = turns.next();
+            read(&mut engine, &mut effects, device, turn, values);
+        }
     });
 }
 
-#[divan::bench(args = [100, 1_000, 100_000])]
-fn ten_rules_by_hand(bencher: Bencher<'_, '_>, devices: u32) {
-    let mut table = vec![ByHand::default(); devices as usize];
-    let mut turn = 0;
-    bencher.bench_local(|| {
-        turn += 1;
-        table[(turn % devices) as usize].read(black_box(values(turn)))
+fn hand_bench<const TENS: usize>(bencher: Bencher<'_, '_>, stream: Stream, devices: u32) {
+    let mut table = vec![ByHand::<TENS>::NEW; devices as usize];
+    let mut turns = Turns::new(stream, devices);
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        let mut raised = 0;
+        for _ in 0..BATCH {
+            let (device, _, values) = turns.next();
+            raised += black_box(&mut table)[device as usize].read(black_box(values));
+        }
+        raised
     });
+}
+
+/// What making up the readings costs: part of every other row.
+#[divan::bench(args = [Stream::Restful, Stream::Wild])]
+fn the_stream_itself(bencher: Bencher<'_, '_>, stream: Stream) {
+    let mut turns = Turns::new(stream, 1_000);
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        for _ in 0..BATCH {
+            black_box(turns.next());
+        }
+    });
+}
+
+#[divan::bench(args = [Stream::Restful, Stream::Eventful, Stream::Wild])]
+fn ten_rules(bencher: Bencher<'_, '_>, stream: Stream) {
+    engine_bench(bencher, stream, 1_000, definitions(1, 0));
+}
+
+#[divan::bench(args = [Stream::Restful, Stream::Eventful, Stream::Wild])]
+fn ten_rules_by_hand(bencher: Bencher<'_, '_>, stream: Stream) {
+    hand_bench::<1>(bencher, stream, 1_000);
+}
+
+#[divan::bench(args = [Stream::Restful, Stream::Eventful, Stream::Wild])]
+fn hundred_rules(bencher: Bencher<'_, '_>, stream: Stream) {
+    engine_bench(bencher, stream, 1_000, definitions(10, 0));
+}
+
+#[divan::bench(args = [Stream::Restful, Stream::Eventful, Stream::Wild])]
+fn hundred_rules_by_hand(bencher: Bencher<'_, '_>, stream: Stream) {
+    hand_bench::<10>(bencher, stream, 1_000);
+}
+
+/// Ten thousand rules of another kind stand beside the ten.
+#[divan::bench]
+fn ten_rules_beside_ten_thousand_of_another_kind(bencher: Bencher<'_, '_>) {
+    engine_bench(bencher, Stream::Restful, 1_000, definitions(1, 10_000));
+}
+
+#[divan::bench(args = [100, 1_000, 10_000, 100_000])]
+fn ten_rules_by_devices(bencher: Bencher<'_, '_>, devices: u32) {
+    engine_bench(bencher, Stream::Restful, devices, definitions(1, 0));
+}
+
+#[divan::bench(args = [100, 1_000, 10_000, 100_000])]
+fn ten_rules_by_hand_by_devices(bencher: Bencher<'_, '_>, devices: u32) {
+    hand_bench::<1>(bencher, Stream::Restful, devices);
 }
 
 #[divan::bench]

@@ -1,5 +1,6 @@
-//! One reading against the ten rules of its kind: compiled programs beside the same logic written by hand in Rust
-//! (the floor), over the same readings in the same run; and what compiling one rule costs.
+//! One reading against the ten rules of its kind, as the engine decides them (only those whose answer can have changed)
+//! and all anew, beside the same logic written by hand in Rust (the floor), over the same readings in the same run; and
+//! what compiling one rule costs.
 
 #![expect(
     clippy::expect_used,
@@ -8,8 +9,9 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use ninewatch::domain::kind::{Kind, PointDef, ValueType};
-use ninewatch::domain::rule::{Program, Truth, compile};
+use ninewatch::domain::definitions::{DefinitionSource, Definitions, KindRules};
+use ninewatch::domain::kind::{Kind, PointDef, SlotSet, ValueType};
+use ninewatch::domain::rule::{News, RuleDef, Truth, compile};
 use ninewatch::domain::text::Text;
 
 /// Ten rules in the manner of `config/rules`: mostly one to three comparisons.
@@ -32,15 +34,80 @@ const READINGS: usize = 4096;
 type Slots = [f64; 6];
 
 fn main() {
-    let programs = programs();
-    for slots in readings() {
-        assert_eq!(
-            compiled(&programs, &slots),
-            by_hand(&slots),
-            "programs and hand-written rules differ over {slots:?}"
-        );
+    let rules = rules();
+    for stream in STREAMS {
+        let mut kept = Kept::new(&rules);
+        for slots in readings(stream) {
+            let expected = by_hand(&slots);
+            assert_eq!(
+                anew(&rules, &slots),
+                expected,
+                "{stream:?}: all anew over {slots:?}"
+            );
+            assert_eq!(
+                kept.take(&slots),
+                expected,
+                "{stream:?}: what changed, over {slots:?}"
+            );
+        }
     }
     divan::main();
+}
+
+/// How the values of a device follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    /// Every value differs from the last by a little, as sensors in a quiet room do.
+    Restful,
+    /// Every value anywhere in its range, a few missing: what no sensor sends.
+    Wild,
+}
+
+const STREAMS: [Stream; 2] = [Stream::Restful, Stream::Wild];
+
+/// A device's present values with the answers to them: only what can have changed is asked again.
+struct Kept<'a> {
+    rules: &'a KindRules,
+    slots: Slots,
+    answers: [Truth; RULES.len()],
+}
+
+impl Kept<'_> {
+    fn new(rules: &KindRules) -> Kept<'_> {
+        let slots = [f64::NAN; 6];
+        let mut answers = [Truth::Unknown; RULES.len()];
+        for (answer, rule) in answers.iter_mut().zip(&rules.rules) {
+            *answer = rule.when.evaluate(&slots);
+        }
+        Kept {
+            rules,
+            slots,
+            answers,
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, slots: &Slots) -> u32 {
+        let mut news = News::default();
+        for ((slot, old), new) in (0_u8..).zip(&mut self.slots).zip(slots) {
+            self.rules
+                .grid
+                .note(slot, std::mem::replace(old, *new), *new, &mut news);
+        }
+        for place in self.rules.grid.due(news, SlotSet::EMPTY) {
+            if let (Some(answer), Some(rule)) = (self.answers.get_mut(place), self.rules.rules.get(place)) {
+                *answer = rule.when.evaluate(&self.slots);
+            }
+        }
+        pack(&self.answers)
+    }
+}
+
+/// Two bits a rule.
+fn pack(answers: &[Truth]) -> u32 {
+    answers
+        .iter()
+        .fold(0, |packed, answer| (packed << 2) | *answer as u32)
 }
 
 fn kind() -> Kind {
@@ -68,16 +135,22 @@ fn kind() -> Kind {
     Kind::new("gas_detector".to_owned(), Text::default(), points.to_vec())
 }
 
-fn programs() -> Vec<Program> {
-    let kind = kind();
-    RULES
+/// The rules on their kind, in the order of [`RULES`].
+fn rules() -> KindRules {
+    let rules = RULES
         .iter()
-        .map(|source| compile(source, &kind).expect("the bench's rules are valid"))
-        .collect()
+        .enumerate()
+        .map(|(place, when)| RuleDef::new(&format!("rule-{place}"), "gas_detector", when));
+    let source = DefinitionSource {
+        kinds: vec![kind()],
+        rules: rules.collect(),
+    };
+    let definitions = Definitions::compile(source).expect("the bench's rules are valid");
+    definitions.kinds().next().expect("one kind").clone()
 }
 
-/// The same readings in every run: mostly quiet, some near each threshold, a few with a missing point.
-fn readings() -> Vec<Slots> {
+/// The same readings in every run.
+fn readings(stream: Stream) -> Vec<Slots> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut below = |bound: u32| {
         state = state
@@ -88,6 +161,16 @@ fn readings() -> Vec<Slots> {
     };
     (0..READINGS)
         .map(|_| {
+            if stream == Stream::Restful {
+                return [
+                    1.0,
+                    f64::from(below(90)) / 10.0,
+                    20.0 + f64::from(below(50)) / 10.0,
+                    0.0,
+                    95.0 - f64::from(below(30)) / 10.0,
+                    f64::from(below(20)) / 10.0,
+                ];
+            }
             let mut slots = [
                 f64::from(u8::from(below(20) > 0)),
                 f64::from(below(600)) / 10.0,
@@ -106,11 +189,11 @@ fn readings() -> Vec<Slots> {
         .collect()
 }
 
-/// Two bits a rule.
-fn compiled(programs: &[Program], slots: &Slots) -> u32 {
-    programs.iter().fold(0, |packed, program| {
-        (packed << 2) | program.evaluate(slots) as u32
-    })
+fn anew(rules: &KindRules, slots: &Slots) -> u32 {
+    rules
+        .rules
+        .iter()
+        .fold(0, |packed, rule| (packed << 2) | rule.when.evaluate(slots) as u32)
 }
 
 fn known(missing: bool, holds: bool) -> Truth {
@@ -166,15 +249,13 @@ fn by_hand(slots: &Slots) -> u32 {
         ),
         known(no_lel || baseline.is_nan(), lel - baseline > 8.0),
     ];
-    outcomes
-        .iter()
-        .fold(0, |packed, outcome| (packed << 2) | *outcome as u32)
+    pack(&outcomes)
 }
 
 /// The measured figure is for all readings; divide by the items for one.
-fn over_readings(bencher: Bencher<'_, '_>, decide: impl Fn(&Slots) -> u32 + Sync) {
-    let readings = readings();
-    bencher.counter(ItemsCount::new(READINGS)).bench(|| {
+fn over_readings(bencher: Bencher<'_, '_>, stream: Stream, mut decide: impl FnMut(&Slots) -> u32) {
+    let readings = readings(stream);
+    bencher.counter(ItemsCount::new(READINGS)).bench_local(|| {
         let readings = black_box(&readings);
         readings
             .iter()
@@ -183,22 +264,31 @@ fn over_readings(bencher: Bencher<'_, '_>, decide: impl Fn(&Slots) -> u32 + Sync
     });
 }
 
-#[divan::bench]
-fn ten_rules_by_hand(bencher: Bencher<'_, '_>) {
-    over_readings(bencher, by_hand);
+#[divan::bench(args = STREAMS)]
+fn ten_rules_by_hand(bencher: Bencher<'_, '_>, stream: Stream) {
+    over_readings(bencher, stream, by_hand);
 }
 
-#[divan::bench]
-fn ten_rules_compiled(bencher: Bencher<'_, '_>) {
-    let programs = programs();
-    over_readings(bencher, |slots| compiled(black_box(&programs), slots));
+#[divan::bench(args = STREAMS)]
+fn ten_rules(bencher: Bencher<'_, '_>, stream: Stream) {
+    let rules = rules();
+    let mut kept = Kept::new(&rules);
+    over_readings(bencher, stream, |slots| black_box(&mut kept).take(slots));
+}
+
+#[divan::bench(args = STREAMS)]
+fn ten_rules_all_anew(bencher: Bencher<'_, '_>, stream: Stream) {
+    let rules = rules();
+    over_readings(bencher, stream, |slots| anew(black_box(&rules), slots));
 }
 
 /// Each rule by itself, to see which forms are dear.
 #[divan::bench(args = RULES)]
 fn one_rule(bencher: Bencher<'_, '_>, source: &str) {
     let program = compile(source, &kind()).expect("the bench's rules are valid");
-    over_readings(bencher, |slots| black_box(&program).evaluate(slots) as u32);
+    over_readings(bencher, Stream::Wild, |slots| {
+        black_box(&program).evaluate(slots) as u32
+    });
 }
 
 #[divan::bench(args = ["lel >= 25.0", "lel >= 15.0 && (temperature > 50.0 || state == 'fault')"])]

@@ -211,8 +211,7 @@ impl Definitions {
             target.derived = derived.into_list();
             target.rules.sort_by_key(|rule| rule.def.priority);
             resolve_suppressors(target, &source.rules, &mut errors);
-            let conditions = target.rules.iter().flat_map(Rule::conditions);
-            target.grid = Grid::of(conditions, target.slots());
+            target.grid = Grid::of(&target.rules, target.slots());
         }
         if errors.is_empty() {
             Ok(Definitions { source, kinds })

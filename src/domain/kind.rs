@@ -67,9 +67,47 @@ impl SlotSet {
         self.0 & (1_u128 << (point.0 & 127)) != 0
     }
 
+    /// Its slots, in order.
+    #[inline]
+    pub const fn slots(self) -> Slots {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        let (below, above) = (self.0 as u64, (self.0 >> 64) as u64);
+        Slots {
+            base: 0,
+            bits: below,
+            above,
+        }
+    }
+
     /// Whether it is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+/// The slots of a [`SlotSet`], in order.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    base: u8,
+    bits: u64,
+    above: u64,
+}
+
+impl Iterator for Slots {
+    type Item = u8;
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        if self.bits == 0 {
+            self.base = 64;
+            self.bits = std::mem::take(&mut self.above);
+        }
+        if self.bits == 0 {
+            return None;
+        }
+        let slot = u8::try_from(self.bits.trailing_zeros()).ok()?;
+        self.bits &= self.bits - 1;
+        Some(self.base + slot)
     }
 }
 

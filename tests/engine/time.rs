@@ -244,11 +244,19 @@ fn only_rules_whose_answer_may_have_changed_are_evaluated() {
     assert_eq!(first, 5, "each value is heard of for the first time");
     for (lel, evaluations, why) in [
         (2.0, 0, "no threshold lies between"),
-        (19.0, 0, "nor here: only `held` counts on 5, which changed no answer"),
+        (
+            19.0,
+            0,
+            "nor here: only `held` counts on 5, which changed no answer",
+        ),
         (20.0, 2, "the end of `high`; `slow` reads the same point"),
         (30.0, 0, "`slow` is above 30"),
         (31.0, 2, "`slow` waits now"),
-        (31.0, 4, "an alarm waits for evidence: every rule of its points is asked"),
+        (
+            31.0,
+            4,
+            "an alarm waits for evidence: every rule of its points is asked",
+        ),
         (50.0, 4, "still"),
         (4.9, 4, "`high` and `slow` end, and so does what `held` counts"),
         (4.0, 0, "all is quiet"),

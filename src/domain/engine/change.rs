@@ -8,7 +8,7 @@ use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRul
 use super::super::kind::SlotSet;
 use super::super::time::Moment;
 use super::derive::{DerivedRow, DerivedState};
-use super::device::{Device, Flap, initial_slots};
+use super::device::{Device, Flap, Slots, initial_slots};
 use super::step::Step;
 use super::{DeviceIndex, Effects, Engine, Ledger};
 
@@ -92,7 +92,7 @@ fn carry_over(
     before: Option<&KindRules>,
     after: Option<&KindRules>,
 ) {
-    let mut slots = after.map_or_else(Box::default, initial_slots);
+    let mut slots = after.map_or_else(Slots::default, initial_slots);
     let mut lives: Box<[Life]> = after.map_or_else(Box::default, |after| {
         after.rules.iter().map(|_| Life::Normal).collect()
     });

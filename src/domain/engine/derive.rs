@@ -7,10 +7,10 @@ use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
 use super::super::kind::{ONLINE, SlotSet};
 use super::super::reading::Reading;
-use super::super::rule::{Derived, Quantity, Truth};
+use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::super::window::{Held, Window};
-use super::device::{Device, News};
+use super::device::{Device, Slots};
 use super::ledger::{Due, Ledger};
 
 /// What is kept for one derived value.
@@ -38,7 +38,7 @@ impl DerivedState {
 
 /// A device's derived values under other definitions.
 pub(super) struct DerivedRow {
-    pub(super) slots: Box<[f64]>,
+    pub(super) slots: Slots,
     pub(super) states: Box<[DerivedState]>,
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{KindIndex, KindRules};
 use super::super::device::DeviceKey;
 use super::super::kind::{MAX_SLOTS, ONLINE, SlotSet};
 use super::super::reading::Reading;
-use super::super::rule::{Rule, Truth};
+use super::super::rule::{News, Rule, Truth};
 use super::super::time::{Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
 
@@ -30,61 +31,56 @@ const SET_BACK_RUN: u8 = 3;
 /// And for how long they must: a congested line may hold messages up evenly for a while.
 const SET_BACK_FOR: Millis = Millis(300_000);
 
-/// One device.
+/// The values of a device. Most kinds have at most so many slots.
+pub(super) type Slots = SmallVec<[f64; 12]>;
+
+/// One device. What every reading needs stands first and together: with a hundred thousand devices, fetching it costs
+/// more than all rules.
 #[derive(Debug, Serialize, Deserialize)]
+#[repr(C, align(64))]
 pub(super) struct Device {
-    pub(super) key: Arc<DeviceKey>,
-    /// Its venue's number in the ledger.
-    pub(super) venue: u32,
-    /// Its kind in the definitions in force; `None` when they do not know it.
-    pub(super) kind: Option<KindIndex>,
+    /// The last value of each point, and behind them what is derived over time; NaN: never heard of.
+    pub(super) slots: Slots,
+    /// The slots whose rules would do something if they were evaluated again: an alarm waits for evidence. Of the
+    /// others it is enough to look at values that pass an edge of the kind's grid.
+    #[serde(skip, default = "restless")]
+    pub(super) restless: SlotSet,
     /// The newest time that the device itself has claimed, never ahead of the gateway's.
     watermark: Option<Timestamp>,
     /// When its newest sample was taken, in gateway time and a day; never goes back.
     pub(super) sampled: Ticks,
     /// When it last spoke, or came to be known.
     pub(super) heard: Ticks,
+    /// Its kind in the definitions in force; `None` when they do not know it.
+    pub(super) kind: Option<KindIndex>,
+    /// Its venue's number in the ledger.
+    pub(super) venue: u32,
+    /// What is remembered of its messages.
+    past: Past,
+    pub(super) key: Arc<DeviceKey>,
     /// When its timer for silence comes.
     pub(super) silence_at: Option<Ticks>,
-    /// The last value of each point, and behind them what is derived over time; NaN: never heard of.
-    pub(super) slots: Box<[f64]>,
-    /// The slots whose rules would do something if they were evaluated again: an alarm waits for evidence. Of the
-    /// others it is enough to look at values that pass an edge of the kind's grid.
-    #[serde(skip, default = "restless")]
-    pub(super) restless: SlotSet,
     /// One for each derived value of its kind, in their order.
     pub(super) derived: Box<[DerivedState]>,
     /// One for each rule of its kind, in their order.
     pub(super) lives: Box<[Life]>,
     /// The rules that have raised lately; at most one entry for each.
     pub(super) flaps: Vec<Flap>,
+}
+
+/// What is remembered of a device's messages, to know repeated ones and a clock that was set back.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Past {
     /// Marks of the last readings that came with the device's own time.
-    recent: [u64; RECENT],
+    marks: [u64; RECENT],
+    /// Where the next mark goes.
+    next: u8,
     /// Late samples in a row that keep pace with our clock.
     behind: Option<Behind>,
 }
 
 const fn restless() -> SlotSet {
     SlotSet::ALL
-}
-
-/// Slots with news.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct News {
-    /// Those that were spoken of, or made from one that was.
-    pub(super) heard: SlotSet,
-    /// Those of them whose value passed an edge: conditions may answer differently.
-    pub(super) crossed: SlotSet,
-}
-
-impl News {
-    /// Every one of `slots` may change answers.
-    pub(super) const fn all(slots: SlotSet) -> News {
-        News {
-            heard: slots,
-            crossed: slots,
-        }
-    }
 }
 
 /// How often a rule has raised lately.
@@ -115,7 +111,7 @@ impl Device {
         rules: Option<&KindRules>,
         now: Ticks,
     ) -> Device {
-        let slots = rules.map_or_else(Box::default, initial_slots);
+        let slots = rules.map_or_else(Slots::default, initial_slots);
         let derived = rules.map_or_else(Box::default, |rules| {
             rules.derived.iter().map(DerivedState::new).collect()
         });
@@ -135,14 +131,13 @@ impl Device {
             derived,
             lives,
             flaps: Vec::new(),
-            recent: [0; RECENT],
-            behind: None,
+            past: Past::default(),
         }
     }
 
     /// Whether this message has been taken before. Only the device's own time can tell two equal messages apart, so
     /// one without a time is never taken for a repetition.
-    pub(super) fn repeats(&mut self, reading: &Reading<'_>) -> bool {
+    pub(super) fn repeats(&mut self, reading: &Reading<'_>, now: Moment) -> bool {
         let Some(at) = reading.device_at else { return false };
         let mark = reading
             .points
@@ -150,13 +145,19 @@ impl Device {
             .fold(mix(at.0.cast_unsigned(), 1), |mark, (point, value)| {
                 mix(mark ^ u64::from(point.0), value.to_bits())
             });
-        if self.recent.contains(&mark) {
+        let past = &mut self.past;
+        // What is newer than all that was heard cannot have been heard.
+        let newer = at <= now.wall
+            && believable(reading, now)
+                .zip(self.watermark)
+                .is_some_and(|(at, watermark)| watermark < at);
+        if !newer && past.marks.contains(&mark) {
             return true;
         }
-        self.recent.rotate_right(1);
-        if let Some(newest) = self.recent.first_mut() {
-            *newest = mark;
+        if let Some(place) = past.marks.get_mut(usize::from(past.next) % RECENT) {
+            *place = mark;
         }
+        past.next = past.next.wrapping_add(1);
         false
     }
 
@@ -175,8 +176,8 @@ impl Device {
         let at = believable(reading, now);
         // A status is kept so that whoever subscribes learns it: the last will of a device that is gone counts.
         let only_online =
-            !reading.points.is_empty() && reading.points.iter().all(|(point, _)| *point == ONLINE);
-        let kept = reading.retained && !only_online;
+            || !reading.points.is_empty() && reading.points.iter().all(|(point, _)| *point == ONLINE);
+        let kept = reading.retained && !only_online();
         let overtaken = !kept
             && at
                 .zip(self.watermark)
@@ -190,7 +191,7 @@ impl Device {
     fn was_set_back(&mut self, at: Option<Timestamp>, now: Moment) -> bool {
         let Some(at) = at else { return false };
         let first = (now.ticks, 1);
-        let (since, run) = match self.behind {
+        let (since, run) = match self.past.behind {
             Some(behind) if at > behind.at => {
                 let taken = at.since(behind.at).unsigned_abs();
                 let heard = now.ticks.since(behind.heard).0;
@@ -204,11 +205,11 @@ impl Device {
             Some(_) | None => first,
         };
         if run >= SET_BACK_RUN && now.ticks.since(since) >= SET_BACK_FOR {
-            self.behind = None;
+            self.past.behind = None;
             self.watermark = Some(at);
             return true;
         }
-        self.behind = Some(Behind {
+        self.past.behind = Some(Behind {
             at,
             heard: now.ticks,
             since,
@@ -222,7 +223,7 @@ impl Device {
         // A day ahead of gateway time, so that a clock a day behind still has room in the first day of all.
         let mut taken = now.ticks.0.saturating_add(MAX_BEHIND_MS.unsigned_abs());
         if let Some(at) = believable(reading, now) {
-            self.behind = None;
+            self.past.behind = None;
             // A device time ahead of ours never counts: it would make all that follows look late.
             self.watermark = Some(at.min(now.wall));
             let age = now.wall.since(at).max(0).unsigned_abs();
@@ -244,11 +245,9 @@ impl Device {
     #[inline]
     pub(super) fn put(&mut self, slot: u8, value: f64, rules: &KindRules, news: &mut News) {
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
-            if rules.grid.crosses(slot, *place, value) {
-                news.crossed = news.crossed.with_slot(slot);
-            }
-            *place = value;
-            news.heard = news.heard.with_slot(slot);
+            rules
+                .grid
+                .note(slot, std::mem::replace(place, value), value, news);
         }
     }
 
@@ -282,7 +281,7 @@ impl Device {
 }
 
 /// The values of a device that has not spoken yet.
-pub(super) fn initial_slots(rules: &KindRules) -> Box<[f64]> {
+pub(super) fn initial_slots(rules: &KindRules) -> Slots {
     let points = rules.kind.points.iter();
     points
         .map(|point| point.default.unwrap_or(f64::NAN))

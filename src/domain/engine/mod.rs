@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::derive::Turn;
-use self::device::{Device, News};
+use self::device::Device;
 use self::ledger::{Due, Ledger};
 pub use self::snapshot::SnapshotError;
 use self::step::Step;
@@ -23,6 +23,7 @@ use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
 use super::kind::SlotSet;
 use super::reading::{Reading, ReadingKind};
+use super::rule::News;
 use super::time::{Moment, Ticks};
 
 /// What the engine wants done. One value is reused from batch to batch.
@@ -224,7 +225,7 @@ impl Engine {
                 return;
             }
         }
-        turn.repeated = device.repeats(reading);
+        turn.repeated = device.repeats(reading, now);
         effects.repetitions += u64::from(turn.repeated);
         if let Some(late_by_ms) = device.lateness(reading, now) {
             judge(&mut self.ledger, device, &turn, News::all(heard), effects);
@@ -239,9 +240,7 @@ impl Engine {
             }
             return;
         }
-        let mut news = device.update(reading, rules, now);
-        news.heard = news.heard.union(heard);
-        news.crossed = news.crossed.union(heard);
+        let news = device.update(reading, rules, now).union(News::all(heard));
         judge(&mut self.ledger, device, &turn, news, effects);
     }
 
@@ -299,15 +298,11 @@ impl Engine {
 /// that wait for evidence.
 fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, news: News, effects: &mut Effects) {
     let news = device.settle(turn, news, ledger);
-    let evidence = news.heard.intersection(device.restless);
-    if news.crossed.is_empty() && evidence.is_empty() {
-        return;
-    }
     let step = Step::of(turn);
-    for (place, rule) in turn.rules.rules.iter().enumerate() {
-        if !rule.reads.intersects(news.crossed) && !rule.depends.intersects(evidence) {
-            continue;
-        }
+    for place in turn.rules.grid.due(news, device.restless) {
+        let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
+            break;
+        };
         // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
         // one is what the device said last, also when its clock stands still and all its messages look alike.
         if turn.repeated && rule.def.after.is_some() {
@@ -315,9 +310,6 @@ fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, news: News, 
             continue;
         }
         effects.evaluations += 1;
-        let Some(life) = device.lives.get(place) else {
-            break;
-        };
         let stimulus = device::observe(rule, &device.slots, life);
         let transition = life.transition(stimulus, turn.now.ticks, &rule.def);
         if transition != Transition::Stay {
@@ -325,7 +317,7 @@ fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, news: News, 
             device.carry_out((place, transition), &step, ledger, effects);
         }
     }
-    if device.restless == SlotSet::ALL {
+    if device.restless == SlotSet::ALL && !news.heard.is_empty() {
         device.explain(&step, ledger, effects);
         device.find_restless(turn.rules, turn.now.ticks);
     }

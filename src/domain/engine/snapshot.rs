@@ -13,7 +13,7 @@ use super::device::Device;
 use super::ledger::Ledger;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 2;
+const FORM: u16 = 3;
 
 #[derive(Serialize)]
 struct Saved<'a> {

@@ -81,6 +81,8 @@ pub(super) enum Test {
     Constant(Relation, u8, f64),
     /// A slot against another.
     Slots(Relation, u8, u8),
+    /// The difference of two slots against a constant.
+    Difference(Relation, u8, u8, f64),
     /// A word's number within a set of numbers below 64.
     OneOf(u8, u64),
     /// A value known by its bounds, which stand in this slot and the next, against a constant.
@@ -94,6 +96,10 @@ impl Test {
         match self {
             Test::Constant(relation, slot, value) => relation.holds(read(slots, slot), value),
             Test::Slots(relation, left, right) => relation.holds(read(slots, left), read(slots, right)),
+            Test::Difference(relation, left, right, value) => {
+                let difference = Arithmetic::Subtract.apply(read(slots, left), read(slots, right));
+                relation.holds(difference, value)
+            }
             Test::Bounded(relation, slot, value) => {
                 relation.holds_within(read(slots, slot), read(slots, slot.saturating_add(1)), value)
             }
@@ -117,6 +123,9 @@ impl Test {
         match self {
             Test::Constant(relation, slot, value) => Test::Constant(relation.negated(), slot, value),
             Test::Slots(relation, left, right) => Test::Slots(relation.negated(), left, right),
+            Test::Difference(relation, left, right, value) => {
+                Test::Difference(relation.negated(), left, right, value)
+            }
             Test::OneOf(slot, set) => Test::OneOf(slot, !set),
             Test::Bounded(relation, slot, value) => Test::Bounded(relation.negated(), slot, value),
         }
@@ -190,6 +199,11 @@ pub(super) enum Condition {
 impl Condition {
     /// `left` compared with `right`, as a [`Test`] where it can be one.
     pub(super) fn compare(relation: Relation, left: Value, right: Value) -> Condition {
+        if let (Value::Arithmetic(Arithmetic::Subtract, from, less), Value::Constant(value)) = (&left, &right)
+            && let (Value::Slot(from), Value::Slot(less)) = (&**from, &**less)
+        {
+            return Condition::Test(Test::Difference(relation, *from, *less, *value));
+        }
         match (left, right) {
             (Value::Slot(slot), Value::Constant(value)) => {
                 Condition::Test(Test::Constant(relation, slot, value))

@@ -1,65 +1,209 @@
-//! Where the answers of a kind's conditions can change: the numbers that they compare each slot with. A value that
-//! moves without passing one of them changes no answer, so nothing needs to be evaluated. Never evaluates anything.
+//! Which rules of a kind can answer differently when values change: each slot with the numbers that rules compare it with,
+//! and the rules that read it. A value that moves without passing such a number changes no answer, so nothing is evaluated,
+//! however many rules there are. Never evaluates anything itself.
 
+use super::super::kind::SlotSet;
+use super::Rule;
 use super::condition::{Relation, Test};
 use super::program::Program;
 
-/// Up to so many edges are looked at one after the other, without a branch; more are searched.
-const ROW: usize = 16;
+/// So many numbers are compared at once; a slot that is compared with more is searched.
+const LANES: usize = 4;
 
-/// The edges of every slot of a kind.
+/// Every slot of a kind.
 #[derive(Debug, Clone, Default)]
 pub struct Grid {
-    rows: Box<[Edges]>,
+    rows: Box<[Row]>,
+    /// The slots whose every change may count.
+    used: SlotSet,
+    /// How many words the sets of rules have.
+    words: usize,
 }
 
-/// What is compared with one slot.
-#[derive(Debug, Clone, Default)]
-struct Edges {
-    /// Ascending. An answer differs only between values of which one is below an edge and the other is not.
-    at: Vec<f64>,
-    /// The slot is calculated with, or compared with another: every change may count.
-    everywhere: bool,
+/// One slot.
+#[derive(Debug, Clone)]
+struct Row {
+    /// The slot as a set.
+    own: SlotSet,
+    /// The edges, filled up with infinity.
+    lanes: [f64; LANES],
+    /// All edges in ascending order, where they are too many for `lanes`.
+    many: Box<[f64]>,
+    /// The rules that compare the slot with numbers.
+    comparing: Box<[u64]>,
+    /// The rules that use its value as it is.
+    using: Box<[u64]>,
+    /// The rules for which it is evidence.
+    depending: Box<[u64]>,
+}
+
+/// Slots with news.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct News {
+    /// Those that were spoken of, or made from one that was.
+    pub heard: SlotSet,
+    /// Those of them that have another value.
+    pub changed: SlotSet,
+    /// Those of them whose value passed an edge.
+    pub crossed: SlotSet,
+}
+
+impl News {
+    /// Every one of `slots` may change answers.
+    pub const fn all(slots: SlotSet) -> News {
+        News {
+            heard: slots,
+            changed: slots,
+            crossed: slots,
+        }
+    }
+
+    /// This and the other.
+    #[must_use]
+    pub const fn union(self, other: News) -> News {
+        News {
+            heard: self.heard.union(other.heard),
+            changed: self.changed.union(other.changed),
+            crossed: self.crossed.union(other.crossed),
+        }
+    }
 }
 
 impl Grid {
-    /// The grid of these programs over so many slots.
-    pub fn of<'a>(programs: impl Iterator<Item = &'a Program>, slots: usize) -> Grid {
-        let mut rows = vec![Edges::default(); slots];
-        for program in programs {
-            for probe in program.probes() {
-                probe.enter(&mut rows);
+    /// The grid of `rules` over so many slots.
+    pub fn of(rules: &[Rule], slots: usize) -> Grid {
+        let words = rules.len().div_ceil(64);
+        let nobody = || vec![0; words].into_boxed_slice();
+        let mut edges: Vec<Vec<f64>> = vec![Vec::new(); slots];
+        let slot = |slot| Row {
+            own: SlotSet::EMPTY.with_slot(slot),
+            lanes: [f64::INFINITY; LANES],
+            many: Box::default(),
+            comparing: nobody(),
+            using: nobody(),
+            depending: nobody(),
+        };
+        let mut rows: Vec<Row> = (0_u8..).take(slots).map(slot).collect();
+        let mut used = SlotSet::EMPTY;
+        for (place, rule) in rules.iter().enumerate() {
+            for probe in rule.conditions().flat_map(Program::probes) {
+                match probe {
+                    Probe::Edge(relation, slot, value) => {
+                        if let Some(edges) = edges.get_mut(usize::from(slot)) {
+                            edges.extend(relation.edges(value).into_iter().flatten());
+                        }
+                        enter(&mut rows, slot, place, |row| &mut row.comparing);
+                    }
+                    Probe::Whole(slot) => {
+                        used = used.with_slot(slot);
+                        enter(&mut rows, slot, place, |row| &mut row.using);
+                    }
+                }
+            }
+            for slot in rule.depends.slots() {
+                enter(&mut rows, slot, place, |row| &mut row.depending);
             }
         }
-        for row in &mut rows {
-            row.at.sort_by(f64::total_cmp);
-            row.at.dedup();
+        for (row, mut edges) in rows.iter_mut().zip(edges) {
+            edges.sort_by(f64::total_cmp);
+            edges.dedup();
+            if edges.len() <= LANES {
+                for (lane, edge) in row.lanes.iter_mut().zip(edges) {
+                    *lane = edge;
+                }
+            } else {
+                row.many = edges.into();
+            }
         }
-        Grid { rows: rows.into() }
+        Grid {
+            rows: rows.into(),
+            used,
+            words,
+        }
     }
 
-    /// Whether any condition can answer differently once `slot` has gone from `old` to `new`.
+    /// Notes that `slot` was spoken of, and went from `old` to `new`.
     #[inline]
-    pub fn crosses(&self, slot: u8, old: f64, new: f64) -> bool {
-        #[expect(clippy::float_cmp, reason = "the same value gives the same answers")]
-        if old == new {
-            return false;
-        }
+    pub fn note(&self, slot: u8, old: f64, new: f64, news: &mut News) {
         let Some(row) = self.rows.get(usize::from(slot)) else {
-            return false;
+            return;
         };
-        // Between known and unknown every answer may change.
-        if row.everywhere || old.is_nan() || new.is_nan() {
-            return !(old.is_nan() && new.is_nan());
+        news.heard = news.heard.union(row.own);
+        if old.to_bits() == new.to_bits() {
+            return;
         }
-        let between = |crossed: bool, edge: &f64| crossed | ((old < *edge) != (new < *edge));
-        if row.at.len() <= ROW {
-            return row.at.iter().fold(false, between);
+        news.changed = news.changed.union(row.own);
+        if row.crosses(old, new) {
+            news.crossed = news.crossed.union(row.own);
         }
-        let above = row.at.partition_point(|edge| *edge <= old);
-        let nearest = row.at.iter().skip(above.saturating_sub(1)).take(2);
-        nearest.fold(false, between)
     }
+
+    /// The places of the rules that may answer differently by this news, and of those for which it is evidence by way
+    /// of a slot in `awaited`, in order.
+    #[inline]
+    pub fn due(&self, news: News, awaited: SlotSet) -> impl Iterator<Item = usize> {
+        let evidence = news.heard.intersection(awaited);
+        let changed = news.changed.intersection(self.used);
+        let words = if evidence.is_empty() && changed.is_empty() && news.crossed.is_empty() {
+            0
+        } else {
+            self.words
+        };
+        (0..words).flat_map(move |word| {
+            let crossed = self.rules(news.crossed, word, |row| &row.comparing);
+            let changed = self.rules(changed, word, |row| &row.using);
+            let awaiting = self.rules(evidence, word, |row| &row.depending);
+            places(crossed | changed | awaiting).map(move |place| word * 64 + place)
+        })
+    }
+
+    #[inline]
+    fn rules(&self, slots: SlotSet, word: usize, of: impl Fn(&Row) -> &[u64]) -> u64 {
+        slots
+            .slots()
+            .filter_map(|slot| of(self.rows.get(usize::from(slot))?).get(word))
+            .fold(0, |rules, more| rules | more)
+    }
+}
+
+impl Row {
+    /// Whether a condition that compares the slot with a number can answer differently. Between known and unknown
+    /// every answer may change.
+    #[inline]
+    fn crosses(&self, old: f64, new: f64) -> bool {
+        if old.is_nan() || new.is_nan() {
+            return old.is_nan() != new.is_nan();
+        }
+        let lies_between = |edge: &f64| (old < *edge) ^ (new < *edge);
+        if self.many.is_empty() {
+            return self
+                .lanes
+                .iter()
+                .fold(false, |crossed, edge| crossed | lies_between(edge));
+        }
+        let above = self.many.partition_point(|edge| *edge <= old);
+        self.many
+            .iter()
+            .skip(above.saturating_sub(1))
+            .take(2)
+            .any(lies_between)
+    }
+}
+
+fn enter(rows: &mut [Row], slot: u8, place: usize, of: impl Fn(&mut Row) -> &mut Box<[u64]>) {
+    let row = rows.get_mut(usize::from(slot));
+    if let Some(word) = row.and_then(|row| of(row).get_mut(place / 64)) {
+        *word |= 1 << (place % 64);
+    }
+}
+
+/// The places of the bits that are set.
+#[inline]
+fn places(bits: u64) -> impl Iterator<Item = usize> {
+    let after = |bits: u64| bits & bits.wrapping_sub(1);
+    std::iter::successors(Some(bits), move |bits| Some(after(*bits)))
+        .take_while(|bits| *bits != 0)
+        .map(|bits| bits.trailing_zeros() as usize)
 }
 
 /// What a program asks of the slots, one question at a time.
@@ -81,30 +225,10 @@ impl Probe {
                 Probe::Edge(Relation::EQUAL, slot, value),
                 Probe::Edge(Relation::EQUAL, slot.saturating_add(1), value),
             ],
-            Test::Slots(_, left, right) => [Probe::Whole(left), Probe::Whole(right)],
+            Test::Slots(_, left, right) | Test::Difference(_, left, right, _) => {
+                [Probe::Whole(left), Probe::Whole(right)]
+            }
             Test::OneOf(slot, _) => [Probe::Whole(slot); 2],
-        }
-    }
-
-    /// The slot that it is about.
-    pub(super) const fn slot(self) -> u8 {
-        match self {
-            Probe::Edge(_, slot, _) | Probe::Whole(slot) => slot,
-        }
-    }
-
-    fn enter(self, rows: &mut [Edges]) {
-        match self {
-            Probe::Edge(relation, slot, value) => {
-                if let Some(row) = rows.get_mut(usize::from(slot)) {
-                    row.at.extend(relation.edges(value).into_iter().flatten());
-                }
-            }
-            Probe::Whole(slot) => {
-                if let Some(row) = rows.get_mut(usize::from(slot)) {
-                    row.everywhere = true;
-                }
-            }
         }
     }
 }
@@ -112,22 +236,38 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::super::super::definitions::{DefinitionSource, Definitions};
+    use super::super::super::kind::{Kind, SlotSet};
+    use super::super::RuleDef;
     use super::super::tests::kind;
-    use super::super::{Program, RuleDef, compile};
-    use super::Grid;
+    use super::{Grid, News};
 
-    fn grid(conditions: &[&str]) -> Grid {
-        let programs: Vec<Program> = conditions
-            .iter()
-            .map(|when| compile(when, &kind()).expect("a condition"))
-            .collect();
-        Grid::of(programs.iter(), kind().points.len())
+    fn grid(conditions: impl IntoIterator<Item = String>) -> Grid {
+        let rules = conditions
+            .into_iter()
+            .enumerate()
+            .map(|(place, when)| RuleDef::new(&place.to_string(), "gas", &when));
+        let kinds = vec![Kind {
+            id: "gas".to_owned(),
+            ..kind()
+        }];
+        let source = DefinitionSource {
+            kinds,
+            rules: rules.collect(),
+        };
+        let definitions = Definitions::compile(source).expect("the rules are right");
+        definitions.kinds().next().expect("a kind").grid.clone()
+    }
+
+    fn due(grid: &Grid, (slot, old, new): (u8, f64, f64), awaited: SlotSet) -> Vec<usize> {
+        let mut news = News::default();
+        grid.note(slot, old, new, &mut news);
+        grid.due(news, awaited).collect()
     }
 
     #[test]
     fn only_the_way_past_a_compared_number_counts() {
         let nan = f64::NAN;
-        for (when, old, new, crosses) in [
+        for (when, old, new, counts) in [
             ("lel >= 25.0", 0.0, 24.9, false),
             ("lel >= 25.0", 24.9, 25.0, true),
             ("lel >= 25.0", 25.0, 25.1, false),
@@ -144,31 +284,21 @@ mod tests {
             ("lel >= 25.0", nan, nan, false),
             ("temperature >= 25.0", 0.0, 99.0, false),
             ("lel > temperature", 1.0, 1.5, true),
+            ("lel > temperature", 1.5, 1.5, false),
             ("lel * 2.0 > 90.0", 1.0, 1.5, true),
+            ("lel - temperature > 90.0", 1.0, 1.5, true),
             ("lel * 2.0 > 90.0", 1.0, 1.0, false),
         ] {
-            assert_eq!(
-                grid(&[when]).crosses(1, old, new),
-                crosses,
-                "{when}: {old} to {new}"
-            );
+            let due = due(&grid([when.to_owned()]), (1, old, new), SlotSet::EMPTY);
+            assert_eq!(!due.is_empty(), counts, "{when}: {old} to {new}");
         }
     }
 
     #[test]
-    fn many_edges_are_searched_as_few_are_looked_at() {
-        let rules = (0..100).map(|place| RuleDef::new(&place.to_string(), "gas", &format!("lel >= {place}.0")));
-        let kinds = vec![super::super::super::kind::Kind {
-            id: "gas".to_owned(),
-            ..kind()
-        }];
-        let source = DefinitionSource {
-            kinds,
-            rules: rules.collect(),
-        };
-        let definitions = Definitions::compile(source).expect("a hundred rules");
-        let grid = &definitions.kinds().next().expect("a kind").grid;
-        for (old, new, crosses) in [
+    fn many_edges_and_rules_are_found_as_few_are() {
+        let rules = (0..100).map(|place| format!("lel >= {place}.0 && temperature > 0.0"));
+        let grid = grid(rules.chain(["wet".to_owned(), "lel - temperature > 5.0".to_owned()]));
+        for (old, new, edge) in [
             (-5.0, -1.0, false),
             (-5.0, 0.0, true),
             (0.0, 0.9, false),
@@ -179,8 +309,21 @@ mod tests {
             (97.0, 3.0, true),
             (99.0, 500.0, false),
             (500.0, 98.9, true),
+            (f64::NAN, 500.0, true),
         ] {
-            assert_eq!(grid.crosses(1, old, new), crosses, "{old} to {new}");
+            let due = due(&grid, (1, old, new), SlotSet::EMPTY);
+            let expected: Vec<usize> = (0..102)
+                .filter(|place| *place == 101 || (edge && *place < 100))
+                .collect();
+            assert_eq!(due, expected, "{old} to {new}");
         }
+    }
+
+    #[test]
+    fn evidence_is_asked_for_by_its_slot() {
+        let grid = grid(["lel >= 25.0", "temperature > 60.0", "lel > 5.0 && wet"].map(str::to_owned));
+        let lel = SlotSet::EMPTY.with_slot(1);
+        assert_eq!(due(&grid, (1, 7.0, 7.0), lel), [0, 2]);
+        assert_eq!(due(&grid, (2, 7.0, 7.0), lel), [] as [usize; 0]);
     }
 }

@@ -28,7 +28,7 @@ use self::compile::compile_into;
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
-pub use self::grid::Grid;
+pub use self::grid::{Grid, News};
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
@@ -200,8 +200,6 @@ pub struct Rule {
     pub clear: Option<Program>,
     /// The slots that either reads, and what those are derived from: whatever speaks of one of them is evidence.
     pub depends: SlotSet,
-    /// The slots that either reads itself: while none of them passes an edge, the answer stays.
-    pub reads: SlotSet,
     /// The places, among the rules of the kind, of those that suppress it.
     pub suppressors: Box<[u16]>,
 }
@@ -240,11 +238,8 @@ impl Rule {
                     .as_ref()
                     .map_or(SlotSet::EMPTY, Program::depends)
                     .union(when.depends());
-                let probes = std::iter::once(&when).chain(&clear).flat_map(Program::probes);
-                let reads = probes.fold(SlotSet::EMPTY, |reads, probe| reads.with_slot(probe.slot()));
                 Ok(Rule {
                     def: Arc::new(def.clone()),
-                    reads,
                     when,
                     clear,
                     depends,
