@@ -1,0 +1,1 @@
+//! Backtests of journals that a recording engine wrote.
