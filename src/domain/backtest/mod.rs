@@ -1,8 +1,6 @@
 //! A rule set over recorded history: journal entries go through a fresh engine, at their own instants, under the
 //! kinds and rules to try. Counts what they would have raised. Reads no store and no clock.
 
-#[cfg(test)]
-mod tests;
 mod translate;
 
 use std::collections::{BTreeMap, HashSet};

@@ -1,1 +1,0 @@
-//! Backtests of journals that a recording engine wrote.
