@@ -148,7 +148,7 @@ fn assert_table(output: &Output, expected: &str) {
         "no terminal, no progress"
     );
     let shown = String::from_utf8_lossy(&output.stdout);
-    let table = shown.split_inclusive("\n").take_while(|line| *line != "\n");
+    let table = shown.split_inclusive('\n').take_while(|line| *line != "\n");
     assert_eq!(table.collect::<String>(), expected, "{shown}");
 }
 

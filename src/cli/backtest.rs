@@ -268,7 +268,7 @@ impl Report {
         )?;
         writeln!(
             out,
-            "took {:.1} s, {:.0} readings/s",
+            "took {:.2} s, {:.0} readings/s",
             self.seconds,
             tested.readings as f64 / self.seconds.max(1e-9)
         )
@@ -298,7 +298,8 @@ impl Report {
             notes.push(if self.shortened {
                 let hours = JOURNAL_KEPT_MS / 3_600_000;
                 format!(
-                    "recorded history begins at {begins}, later than asked: readings are kept for {hours} hours.                      An alarm that stood already counts as raised again"
+                    "recorded history begins at {begins}, later than asked: readings are kept for {hours} hours, and while \
+                     recovery needs them. An alarm that stood already counts as raised again"
                 )
             } else {
                 format!("recorded history begins at {begins}, when the gateway first ran")
@@ -326,7 +327,7 @@ impl Report {
             ),
             (
                 assumed,
-                "readings taken by the kinds of today: those of their time are not recorded",
+                "readings taken by the kinds of the newest checkpoint: those of their time are not recorded",
             ),
             (inputs, "inputs are missing from the journal"),
         ];

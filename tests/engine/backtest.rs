@@ -63,21 +63,18 @@ impl Recorder {
         self.journal.push(self.now, input).unwrap();
         self.engine.handle(input, self.now, &mut effects).unwrap();
         for event in effects.alarms {
-            match event.step {
-                AlarmStep::Raised | AlarmStep::Chattering => {
-                    *self.raised.entry(event.alarm.rule.id.clone()).or_default() += 1;
-                }
-                AlarmStep::Recovered if event.alarm.rule.latch => {
-                    self.step(&Input::Operator(&OperatorInput {
-                        alarm: event.alarm.id,
-                        action: OperatorAction::Reset,
-                        operator: Operator {
-                            by: "duty".to_owned(),
-                            note: None,
-                        },
-                    }));
-                }
-                _ => {}
+            if matches!(event.step, AlarmStep::Raised | AlarmStep::Chattering) {
+                *self.raised.entry(event.alarm.rule.id.clone()).or_default() += 1;
+            }
+            if event.step == AlarmStep::Recovered && event.alarm.rule.latch {
+                self.step(&Input::Operator(&OperatorInput {
+                    alarm: event.alarm.id,
+                    action: OperatorAction::Reset,
+                    operator: Operator {
+                        by: "duty".to_owned(),
+                        note: None,
+                    },
+                }));
             }
         }
     }
