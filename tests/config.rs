@@ -186,6 +186,12 @@ fn what_the_file_says_arrives_in_the_settings() {
     let rules = &settings.definitions.source().rules;
     assert_eq!(rules.len(), 4, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
+    let reason = rules[0].reason.as_ref().unwrap();
+    assert_eq!(
+        (reason.zh.as_str(), reason.en.as_str()),
+        ("泵房地面最低处", "The lowest place of the pump room")
+    );
+    assert_eq!(rules[1].reason, None);
     assert_eq!(rules[2].when, "age() >= '5m'", "`absent` stands for it");
     assert_eq!(
         (rules[0].hold.0, rules[0].keep_for.0, rules[0].max_gap.0),
