@@ -138,6 +138,26 @@ fn the_list_of_shipped_rules_says_what_they_say() {
 }
 
 #[test]
+fn every_shipped_rule_has_title_and_reason_in_both_languages() {
+    let shipped = config::load(Path::new("config/ninewatch.toml")).unwrap();
+    let rules = &shipped.definitions.source().rules;
+    assert!(rules.len() >= 50, "only {} rules", rules.len());
+    for rule in rules {
+        let reason = rule.reason.as_ref();
+        let reason = reason.unwrap_or_else(|| panic!("{} has no reason", rule.id));
+        for text in [&rule.title, reason] {
+            let chinese = |text: &str| {
+                text.chars()
+                    .any(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter))
+            };
+            let english = |text: &str| text.chars().filter(char::is_ascii_lowercase).count() >= 3;
+            assert!(chinese(&text.zh), "{}: {}", rule.id, text.zh);
+            assert!(english(&text.en), "{}: {}", rule.id, text.en);
+        }
+    }
+}
+
+#[test]
 fn what_the_file_says_arrives_in_the_settings() {
     let settings = config::load(Path::new("tests/config/valid/everything.toml")).unwrap();
     assert_eq!(settings.gateway.data_dir, Path::new("tests/config/valid/state"));
@@ -166,6 +186,12 @@ fn what_the_file_says_arrives_in_the_settings() {
     let rules = &settings.definitions.source().rules;
     assert_eq!(rules.len(), 4, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
+    let reason = rules[0].reason.as_ref().unwrap();
+    assert_eq!(
+        (reason.zh.as_str(), reason.en.as_str()),
+        ("泵房地面最低处", "The lowest place of the pump room")
+    );
+    assert_eq!(rules[1].reason, None);
     assert_eq!(rules[2].when, "age() >= '5m'", "`absent` stands for it");
     assert_eq!(
         (rules[0].hold.0, rules[0].keep_for.0, rules[0].max_gap.0),

@@ -1,6 +1,7 @@
 //! One file a command. Arguments in, an exit code out; no logic of the gateway.
 
 mod audit;
+mod backtest;
 mod check;
 mod demo;
 mod rules;
@@ -73,6 +74,8 @@ enum RulesCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Say what rules would have raised on recorded history, beside what was raised
+    Backtest(backtest::BacktestArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +101,9 @@ pub fn main() -> ExitCode {
         Command::Rules {
             command: RulesCommand::Test { files },
         } => Ok(rules::test(&files)),
+        Command::Rules {
+            command: RulesCommand::Backtest(arguments),
+        } => backtest::backtest(&arguments),
         Command::Audit {
             command: AuditCommand::Verify { config },
         } => audit::verify(&config),

@@ -72,6 +72,19 @@ fn built_in((name, text): (&str, &str), scope: &Scope<'_>) -> Arc<Source> {
     scope.report.open(name.to_owned(), directory, text.to_owned())
 }
 
+/// Opens the rules files that globs on the command line name, relative to the working directory.
+pub(super) fn open_argument_rules(globs: &[String], report: &Report) -> Vec<Arc<Source>> {
+    let text = format!("rules = {}\n", serde_json::json!(globs));
+    let source = report.open("--rules".to_owned(), PathBuf::new(), text);
+    let tree = source.tree();
+    let scope = Scope {
+        source: Arc::clone(&source),
+        report,
+    };
+    let globs = Table::root(&scope, tree.get_ref()).required("rules");
+    globs.map_or_else(Vec::new, |globs| matching(&globs))
+}
+
 /// Opens the files that a list of globs names, each once.
 pub(super) fn matching(globs: &Value<'_>) -> Vec<Arc<Source>> {
     let report = globs.scope.report;

@@ -12,9 +12,15 @@ use super::{files, gateway, http, kinds, mqtt, profiles, rules, targets, venues}
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
+    load_with_rules(path, &[])
+}
+
+/// As [`load`], with the rules of the files that `rules` names (globs, relative to the working directory) in the
+/// place of the configured ones; with those where it names none.
+pub fn load_with_rules(path: &Path, rules: &[String]) -> Result<Settings, Findings> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => load_str(&name, &text, path.parent().unwrap_or(Path::new(""))),
+        Ok(text) => build((&name, &text), path.parent().unwrap_or(Path::new("")), rules),
         Err(error) => Err(Findings::new(vec![
             Finding::of_file(&name, format!("cannot read the configuration: {error}"))
                 .help("name a file with --config; config/ninewatch.toml is an example".to_owned()),
@@ -24,6 +30,10 @@ pub fn load(path: &Path) -> Result<Settings, Findings> {
 
 /// The settings in `text`, called `name` in findings; relative paths start from the folder `base`.
 pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Settings, Findings> {
+    build((name, text), base, &[])
+}
+
+fn build((name, text): (&str, &str), base: &Path, rules: &[String]) -> Result<Settings, Findings> {
     let report = Report::default();
     let source = report.open(name.to_owned(), base.to_owned(), text.to_owned());
     let tree = source.tree();
@@ -31,19 +41,22 @@ pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Settings, Finding
         source: std::sync::Arc::clone(&source),
         report: &report,
     };
-    let settings = read(&scope, Table::root(&scope, tree.get_ref()));
+    let settings = read(&scope, Table::root(&scope, tree.get_ref()), rules);
     report.finish()?;
     Ok(settings)
 }
 
 /// Reads everything; where something is wrong a placeholder stands in the settings and a finding in the report.
-fn read(scope: &Scope<'_>, mut root: Table<'_>) -> Settings {
+fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let report = scope.report;
     let http = http::read(root.section("http"));
     let gateway = gateway::read(root.section("gateway"), scope, http.listen);
     let mqtt = mqtt::read(root.section("mqtt"), &gateway.id);
     root.not_available(&["postgres"]);
-    let files = files::open(root.section("files"), scope);
+    let mut files = files::open(root.section("files"), scope);
+    if !rules.is_empty() {
+        files.rules = files::open_argument_rules(rules, report);
+    }
 
     let mut target_names = Names::new("target");
     let targets = targets::read_targets(root.tables("target", "[[target]]"), &mut target_names);

@@ -20,7 +20,7 @@ mod value;
 mod venues;
 
 pub use self::finding::{Finding, Findings};
-pub use self::load::{load, load_str};
+pub use self::load::{load, load_str, load_with_rules};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::settings::{
     Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, TargetSettings,

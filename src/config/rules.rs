@@ -90,6 +90,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     });
     let latch = table.optional("latch").and_then(|latch| latch.boolean());
     let title = table.required("title").and_then(|title| title.title());
+    let reason = table.optional("reason").and_then(|reason| reason.title());
     let notify = table
         .optional("notify")
         .and_then(|notify| route(&notify, class, around));
@@ -117,6 +118,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             priority: priority.unwrap_or(Priority::Critical),
             latch: latch.unwrap_or(false),
             title: title.unwrap_or_default(),
+            reason,
             notify,
         },
     }

@@ -37,6 +37,18 @@ impl DefinitionSource {
     pub fn from_stored(source: &str) -> Result<DefinitionSource, serde_json::Error> {
         serde_json::from_str(source)
     }
+
+    /// Only the kinds of the stored form: those of a version whose rules looked otherwise can be read too.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn kinds_from_stored(source: &str) -> Result<Vec<Kind>, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Kinds {
+            kinds: Vec<Kind>,
+        }
+        serde_json::from_str(source).map(|Kinds { kinds }| kinds)
+    }
 }
 
 /// SHA-256 of a [`DefinitionSource`] in its stored form: names it in the journal.

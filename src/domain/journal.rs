@@ -62,7 +62,7 @@ pub struct DefinitionsInput<'a> {
 
 /// What [`Input`] looks like read back. The variants and their fields stand in the same order.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-enum Entry {
+pub(super) enum Entry {
     Device(DeviceKey),
     Reading {
         device: DeviceIndex,
@@ -169,18 +169,39 @@ pub fn replay(
             found: first_input,
         });
     }
-    let mut rest = bytes;
-    let mut now = Moment::default();
-    while !rest.is_empty() {
-        let input = engine.next_input();
-        let ((step, entry), tail) = postcard::take_from_bytes::<(Step, Entry)>(rest)
-            .map_err(|source| JournalError::Decode { input, source })?;
-        rest = tail;
-        now.wall.0 = now.wall.0.wrapping_add(step.wall);
-        now.ticks.0 = now.ticks.0.wrapping_add(step.ticks);
+    for entry in entries(first_input, bytes) {
+        let (now, entry) = entry?;
         play(engine, &entry, now, &definitions)?;
     }
     Ok(())
+}
+
+/// The entries of one journal row with their moments; it ends at the first that cannot be read.
+pub(super) fn entries(
+    first_input: u64,
+    bytes: &[u8],
+) -> impl Iterator<Item = Result<(Moment, Entry), JournalError>> {
+    let mut rest = bytes;
+    let mut now = Moment::default();
+    let mut input = first_input;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        match postcard::take_from_bytes::<(Step, Entry)>(rest) {
+            Ok(((step, entry), tail)) => {
+                rest = tail;
+                input = input.saturating_add(1);
+                now.wall.0 = now.wall.0.wrapping_add(step.wall);
+                now.ticks.0 = now.ticks.0.wrapping_add(step.ticks);
+                Some(Ok((now, entry)))
+            }
+            Err(source) => {
+                rest = &[];
+                Some(Err(JournalError::Decode { input, source }))
+            }
+        }
+    })
 }
 
 fn play(

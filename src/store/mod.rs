@@ -2,6 +2,7 @@
 //! transaction. One thread writes; readers have connections of their own.
 
 mod chain;
+mod history;
 mod reader;
 mod recover;
 mod schema;
@@ -13,11 +14,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
+pub use self::history::History;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
+pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::Writer;
 
 use self::chain::Head;
@@ -168,12 +171,7 @@ impl Store {
 
     /// The source of the definitions with this hash, if it was ever stored.
     pub fn definitions(&self, hash: &[u8; 32]) -> Result<Option<String>, StoreError> {
-        self.connection
-            .query_row("SELECT source FROM definitions WHERE hash = ?1", [hash], |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(schema::failed(&self.database, "read definitions"))
+        recover::definitions(&self.connection, &self.database, hash)
     }
 
     /// A reader with a connection and a thread of its own. Take one for each user that must not wait for another.

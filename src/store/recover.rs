@@ -40,7 +40,22 @@ struct Journalled {
     at: Moment,
 }
 
-fn checkpoint(connection: &Connection) -> rusqlite::Result<Option<(Checkpoint, Moment)>> {
+/// The source of the definitions with this hash, if it was ever stored.
+pub(super) fn definitions(
+    connection: &Connection,
+    database: &Path,
+    hash: &[u8; 32],
+) -> Result<Option<String>, StoreError> {
+    connection
+        .query_row("SELECT source FROM definitions WHERE hash = ?1", [hash], |row| {
+            row.get(0)
+        })
+        .optional()
+        .map_err(schema::failed(database, "read definitions"))
+}
+
+/// The newest checkpoint, and when it was made.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<Option<(Checkpoint, Moment)>> {
     let query = "SELECT next_input, wall_ms, ticks, state FROM checkpoint WHERE id = 1";
     connection
         .query_row(query, [], |row| {

@@ -25,8 +25,8 @@ const CAP_FRAMES: i64 = schema::WAL_CAP_BYTES / FRAME_BYTES - CAP_STEP_FRAMES;
 /// How much further the log may grow before the writer tries again, when a reader still needed it.
 const CAP_STEP_FRAMES: i64 = 4 * 1024 * 1024 / FRAME_BYTES;
 
-/// How long journal rows are kept as raw history once a checkpoint has made them unnecessary.
-const JOURNAL_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long journal rows are kept as raw history once a checkpoint has made them unnecessary, in milliseconds.
+pub const JOURNAL_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// How long delivered notices are kept.
 const DELIVERED_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;

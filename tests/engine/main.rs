@@ -7,6 +7,7 @@
     reason = "a test that breaks down has failed"
 )]
 
+mod backtest;
 mod bench;
 mod life;
 mod properties;

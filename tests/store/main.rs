@@ -4,5 +4,6 @@
 mod commit;
 mod faults;
 mod fixture;
+mod history;
 mod recovery;
 mod upkeep;

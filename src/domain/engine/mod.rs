@@ -14,7 +14,7 @@ use std::sync::Arc;
 use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
-pub use self::snapshot::SnapshotError;
+pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
 use super::alarm::{AlarmEvent, AlarmState, Stimulus, Transition};
 use super::definitions::{Definitions, DefinitionsHash};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::definitions::{Definitions, DefinitionsHash};
-use super::super::device::DeviceIndex;
+use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::id::GatewayHash;
 use super::super::time::Ticks;
 use super::Engine;
@@ -46,6 +46,42 @@ pub enum SnapshotError {
     Definitions(String),
 }
 
+/// What a snapshot says of the devices, without the definitions that the whole of it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SavedDevices {
+    /// The sequence number of the next input after it.
+    pub next_input: u64,
+    /// The hash of the definitions in force.
+    pub definitions: Option<DefinitionsHash>,
+    /// Who the devices are, by their index.
+    pub keys: Vec<Arc<DeviceKey>>,
+}
+
+impl SavedDevices {
+    /// Reads them out of what [`Engine::snapshot`] saved.
+    ///
+    /// # Errors
+    /// When the bytes are damaged or of another form.
+    pub fn read(bytes: &[u8]) -> Result<SavedDevices, SnapshotError> {
+        let loaded = Loaded::read(bytes)?;
+        Ok(SavedDevices {
+            next_input: loaded.sequence,
+            definitions: loaded.definitions,
+            keys: loaded.devices.into_iter().map(|device| device.key).collect(),
+        })
+    }
+}
+
+impl Loaded {
+    fn read(bytes: &[u8]) -> Result<Loaded, SnapshotError> {
+        let (form, rest) = postcard::take_from_bytes::<u16>(bytes)?;
+        if form != FORM {
+            return Err(SnapshotError::Form(form));
+        }
+        Ok(postcard::from_bytes(rest)?)
+    }
+}
+
 impl Engine {
     /// The state as bytes.
     ///
@@ -71,11 +107,7 @@ impl Engine {
         bytes: &[u8],
         definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
     ) -> Result<Engine, SnapshotError> {
-        let (form, rest) = postcard::take_from_bytes::<u16>(bytes)?;
-        if form != FORM {
-            return Err(SnapshotError::Form(form));
-        }
-        let loaded: Loaded = postcard::from_bytes(rest)?;
+        let loaded = Loaded::read(bytes)?;
         let mut engine = Engine::new(gateway);
         if let Some(hash) = loaded.definitions {
             engine.definitions = definitions(&hash).map_err(SnapshotError::Definitions)?;

@@ -155,6 +155,9 @@ pub struct RuleDef {
     pub latch: bool,
     /// What it is called in messages.
     pub title: Text,
+    /// Why it exists: the standard or the fact that it rests on.
+    #[serde(default)]
+    pub reason: Option<Text>,
     /// The only route that may tell of it; without it, every route that matches.
     pub notify: Option<String>,
 }
@@ -184,6 +187,7 @@ impl RuleDef {
                 zh: id.to_owned(),
                 en: id.to_owned(),
             },
+            reason: None,
             notify: None,
         }
     }
