@@ -9,6 +9,9 @@ use super::source::{Report, Scope, Source};
 use super::value::Value;
 use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
 
+/// What names more than one kind of device in rules.
+const RESERVED: [&str; 4] = ["venue", "device", "devices", "gateway"];
+
 /// A kind, and whether it was read without a finding: only then can what refers to its points be checked.
 #[derive(Debug)]
 pub(super) struct KindDraft {
@@ -24,6 +27,11 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
+    /// Whether all kinds are known wholly.
+    pub(super) fn complete(&self) -> bool {
+        self.drafts.iter().all(|draft| draft.whole)
+    }
+
     /// The kind called `id`, if it was read without a finding.
     pub(super) fn whole(&self, id: &str) -> Option<&Kind> {
         self.drafts
@@ -74,6 +82,11 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
     let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
     if let Some(value) = id_value.filter(|_| !id.is_empty()) {
         names.add(&id, &value, report);
+        if RESERVED.contains(&id.as_ref()) {
+            value.wrong(format!(
+                "in rules `{id}` means something else: a kind must have another name"
+            ));
+        }
     }
     let title = table.required("title").and_then(|title| title.title());
     let mut point_names = Names::new("point");

@@ -10,7 +10,7 @@ use super::names::{Names, own_name};
 use super::source::{Place, Report, Scope, Source};
 use super::targets::{RouteDraft, class};
 use super::value::Value;
-use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
+use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem, VENUE};
 use crate::domain::rule::{
     Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, ExpressionError, MAX_REPEAT, Priority, Repeat, RuleDef,
     RuleField,
@@ -201,9 +201,8 @@ fn millis(duration: Duration) -> Millis {
 
 fn watched(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
     let kind = value.filled_text()?;
-    if kind == "venue" {
-        value.wrong("rules on a venue are not available in this version");
-        return None;
+    if kind == VENUE {
+        return Some(kind.into_owned());
     }
     kinds.names.check(&kind, &value.place(), value.scope.report);
     Some(kind.into_owned())
@@ -237,7 +236,7 @@ fn route(value: &Value<'_>, class: Option<Class>, around: &Surroundings<'_>) -> 
 fn compile(drafts: &[RuleDraft], kinds: &Kinds, report: &Report) -> Definitions {
     let drafts: Vec<&RuleDraft> = drafts
         .iter()
-        .filter(|draft| draft.when.is_some() && kinds.whole(&draft.def.on).is_some())
+        .filter(|draft| draft.when.is_some() && known(&draft.def.on, kinds))
         .collect();
     let source = DefinitionSource {
         kinds: kinds.all_whole().cloned().collect(),
@@ -253,6 +252,15 @@ fn compile(drafts: &[RuleDraft], kinds: &Kinds, report: &Report) -> Definitions 
             }
             Definitions::default()
         }
+    }
+}
+
+/// Whether all is known of what a rule is on.
+fn known(on: &str, kinds: &Kinds) -> bool {
+    if on == VENUE {
+        kinds.complete()
+    } else {
+        kinds.whole(on).is_some()
     }
 }
 

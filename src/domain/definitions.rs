@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::kind::Kind;
-use super::rule::{Derivations, Derived, ExpressionError, Grid, Rule, RuleDef, RuleField, nearest};
+use super::rule::{
+    Derivations, Derived, ExpressionError, Feed, Grid, Members, Program, Rule, RuleDef, RuleField, nearest,
+};
+use super::text::Text;
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -60,7 +63,7 @@ pub type DefinitionsHash = [u8; 32];
 pub struct KindIndex(pub u16);
 
 /// A kind with the rules that watch it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct KindRules {
     /// The kind.
     pub kind: Kind,
@@ -69,11 +72,32 @@ pub struct KindRules {
     pub rules: Vec<Rule>,
     /// What the rules derive from its points over time, inner values first.
     pub derived: Vec<Derived>,
-    /// Where the answers of its rules can change.
+    /// What its devices tell their venue.
+    pub feeds: Vec<Feed>,
+    /// Where the answers of its rules and feeds can change.
     pub grid: Grid,
 }
 
 impl KindRules {
+    fn new(kind: Kind) -> KindRules {
+        KindRules {
+            kind,
+            rules: Vec::new(),
+            derived: Vec::new(),
+            feeds: Vec::new(),
+            grid: Grid::default(),
+        }
+    }
+
+    /// Puts the parts together once every rule is compiled.
+    fn finish(&mut self, derived: Derivations, written: &[RuleDef], errors: &mut Vec<RuleError>) {
+        self.derived = derived.into_list();
+        self.rules.sort_by_key(|rule| rule.def.priority);
+        resolve_suppressors(self, written, errors);
+        let feeds: Vec<&Program> = self.feeds.iter().map(|feed| &feed.condition).collect();
+        self.grid = Grid::of(&self.rules, &feeds, self.slots());
+    }
+
     /// How many slots a device of the kind has.
     pub fn slots(&self) -> usize {
         let derived = self.derived.iter();
@@ -84,11 +108,24 @@ impl KindRules {
     }
 }
 
+/// What `on` says for a rule on venues.
+pub const VENUE: &str = "venue";
+
+/// A venue as the rules see it.
+fn venue_kind() -> Kind {
+    Kind {
+        id: VENUE.to_owned(),
+        title: Text::default(),
+        points: Vec::new(),
+    }
+}
+
 /// Kinds and rules, checked and compiled.
 #[derive(Debug, Clone, Default)]
 pub struct Definitions {
     source: DefinitionSource,
     kinds: Vec<KindRules>,
+    venue: KindRules,
 }
 
 /// What is wrong with a rule.
@@ -183,50 +220,45 @@ fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
 impl Definitions {
     /// Checks and compiles `source`; every error at once.
     pub fn compile(source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
-        let mut kinds: Vec<KindRules> = source
-            .kinds
-            .iter()
-            .map(|kind| KindRules {
-                kind: kind.clone(),
-                rules: Vec::new(),
-                derived: Vec::new(),
-                grid: Grid::default(),
-            })
-            .collect();
+        let mut kinds: Vec<KindRules> = source.kinds.iter().cloned().map(KindRules::new).collect();
         let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();
+        let mut feeds: Vec<Vec<Feed>> = vec![Vec::new(); kinds.len()];
+        let mut venue = KindRules::new(venue_kind());
+        let mut counts = Derivations::new(&venue.kind);
         let mut errors = Vec::new();
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
-            if source
-                .rules
-                .iter()
-                .take(place)
-                .any(|earlier| earlier.id == def.id)
-            {
+            let earlier = source.rules.iter().take(place);
+            if earlier.into_iter().any(|earlier| earlier.id == def.id) {
                 report(RuleProblem::DuplicateId);
             }
-            let mut targets = kinds.iter_mut().zip(&mut derived);
-            let Some((target, derived)) = targets.find(|(target, _)| target.kind.id == def.on) else {
-                report(RuleProblem::UnknownKind);
-                continue;
+            let compiled = if def.on == VENUE {
+                let members = Members {
+                    kinds: &source.kinds,
+                    derived: &mut derived,
+                    feeds: &mut feeds,
+                };
+                Rule::compile_on_venue(def, &venue.kind, &mut counts, members)
+                    .map(|rule| venue.rules.push(rule))
+            } else {
+                let mut targets = kinds.iter_mut().zip(&mut derived);
+                let Some((target, derived)) = targets.find(|(target, _)| target.kind.id == def.on) else {
+                    report(RuleProblem::UnknownKind);
+                    continue;
+                };
+                Rule::compile(def, &target.kind, derived).map(|rule| target.rules.push(rule))
             };
-            match Rule::compile(def, &target.kind, derived) {
-                Ok(rule) => target.rules.push(rule),
-                Err(problems) => {
-                    for (field, error) in problems {
-                        report(RuleProblem::Expression(field, error));
-                    }
-                }
+            for (field, error) in compiled.err().into_iter().flatten() {
+                report(RuleProblem::Expression(field, error));
             }
         }
-        for (target, derived) in kinds.iter_mut().zip(derived) {
-            target.derived = derived.into_list();
-            target.rules.sort_by_key(|rule| rule.def.priority);
-            resolve_suppressors(target, &source.rules, &mut errors);
-            target.grid = Grid::of(&target.rules, target.slots());
+        for ((target, derived), feeds) in kinds.iter_mut().zip(derived).zip(feeds) {
+            target.feeds = feeds;
+            target.finish(derived, &source.rules, &mut errors);
         }
+        venue.finish(counts, &source.rules, &mut errors);
         if errors.is_empty() {
-            Ok(Definitions { source, kinds })
+            Ok(Definitions { source, kinds, venue })
         } else {
             Err(errors)
         }
@@ -235,6 +267,11 @@ impl Definitions {
     /// As written.
     pub const fn source(&self) -> &DefinitionSource {
         &self.source
+    }
+
+    /// The rules on venues; a venue has no points, only what is counted of its devices.
+    pub const fn venue(&self) -> &KindRules {
+        &self.venue
     }
 
     /// The kind with this number and its rules.

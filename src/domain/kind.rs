@@ -147,7 +147,7 @@ pub struct PointDef {
 }
 
 /// A device kind, as written in `kinds.toml`, with `online` put in front of its points.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Kind {
     /// Its name in topics, rules and metrics, for example `gas_detector`.
     pub id: String,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView};
+use super::definitions::VENUE;
 use super::id::Id;
 use super::registry::Registry;
 use super::rule::{Class, Priority};
@@ -19,7 +20,8 @@ pub struct AlarmBody<'a> {
     state: AlarmState,
     title: &'a Text,
     venue: VenueBody<'a>,
-    device: DeviceBody<'a>,
+    /// `null` for an alarm of a whole venue.
+    device: Option<DeviceBody<'a>>,
     values: Map<String, Value>,
     raised_at: String,
     recovered_at: Option<String>,
@@ -88,11 +90,11 @@ impl<'a> AlarmBody<'a> {
                 kind: venue.map_or("other", |venue| &venue.kind),
                 address: venue.map_or("", |venue| &venue.address),
             },
-            device: DeviceBody {
+            device: (key.kind != VENUE).then(|| DeviceBody {
                 id: &key.device,
                 kind: &key.kind,
                 name: registry.device(key).map_or(&key.device, |device| &device.name),
-            },
+            }),
             values: alarm.values.iter().cloned().collect(),
             raised_at: alarm.raised_at.to_rfc3339(),
             recovered_at: alarm.recovered_at.map(super::time::Timestamp::to_rfc3339),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::alarm::{AlarmEvent, AlarmStep, Operator};
-use super::definitions::{Definitions, DefinitionsHash};
+use super::definitions::{Definitions, DefinitionsHash, VENUE};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, Refusal};
 use super::id::Id;
@@ -316,8 +316,12 @@ const fn asked(action: OperatorAction) -> &'static str {
     }
 }
 
-/// An alarm as tests name it: `rule device`, the venue in front of the device unless it is the usual one.
+/// An alarm as tests name it: `rule device`, the venue in front of the device unless it is the usual one; for a rule on
+/// venues `rule venue`.
 fn shown(rule: &str, key: &DeviceKey) -> String {
+    if key.kind == VENUE {
+        return format!("{rule} {}", key.venue);
+    }
     if key.venue == USUAL_VENUE {
         format!("{rule} {}", key.device)
     } else {

@@ -15,4 +15,5 @@ mod restore;
 mod shipped;
 mod table;
 mod time;
+mod venue;
 mod wrong;

@@ -10,6 +10,7 @@ use super::super::time::Moment;
 use super::derive::{DerivedRow, DerivedState};
 use super::device::{Device, Flap, Slots, initial_slots};
 use super::step::Step;
+use super::venue::index_of;
 use super::{DeviceIndex, Effects, Engine, Ledger};
 
 impl Engine {
@@ -51,6 +52,20 @@ impl Engine {
             }
             device.silence_at = after.and_then(|after| device.next_silence(after, self.listening));
         }
+        for (number, venue) in (0_u32..).zip(&mut self.venues) {
+            let step = |rules| Step {
+                device: index_of(number),
+                rules,
+                now,
+                late: None,
+                operator: None,
+            };
+            let (before, after) = (old.venue(), definitions.venue());
+            close_removed(&mut self.ledger, venue, &step(before), Some(after), effects);
+            carry_over(venue, None, Some(before), Some(after));
+            venue.explain(&step(after), &mut self.ledger, effects);
+        }
+        self.count_anew();
         self.adopt_all();
     }
 
@@ -65,6 +80,14 @@ impl Engine {
                 self.ledger.adopt(life, (index, ordinal), device.venue, &rule.def);
             }
             device.adopt_deadlines(index, rules, &mut self.ledger);
+        }
+        let rules = self.definitions.venue();
+        for (number, venue) in (0_u32..).zip(&self.venues) {
+            let index = index_of(number);
+            for ((ordinal, life), rule) in (0_u16..).zip(&venue.lives).zip(&rules.rules) {
+                self.ledger.adopt(life, (index, ordinal), number, &rule.def);
+            }
+            venue.adopt_deadlines(index, rules, &mut self.ledger);
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum DerivedState {
     Window(Box<Window>),
     /// How long a condition has held.
     Held(Held),
-    /// Nothing: the device knows when it last spoke.
+    /// Nothing: the device knows when it last spoke, and a count is all there is.
     Silent,
 }
 
@@ -31,7 +31,7 @@ impl DerivedState {
                 DerivedState::Window(Box::new(Window::new(*function, *length)))
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
-            Quantity::Silent { .. } => DerivedState::Silent,
+            Quantity::Silent { .. } | Quantity::Count => DerivedState::Silent,
         }
     }
 }
@@ -107,12 +107,21 @@ impl Device {
                     let lasted = held.lasted(*length, *max_gap, now.ticks);
                     self.put(derived.slot, number(lasted), rules, &mut news);
                 }
-                // States and values stand in the same order, and silence is made from no slot.
-                (DerivedState::Window(_), Quantity::Held { .. } | Quantity::Silent { .. })
-                | (DerivedState::Held(_), Quantity::Window { .. } | Quantity::Silent { .. })
+                // States and values stand in the same order; silence and counts are made from no slot.
+                (
+                    DerivedState::Window(_),
+                    Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Count,
+                )
+                | (
+                    DerivedState::Held(_),
+                    Quantity::Window { .. } | Quantity::Silent { .. } | Quantity::Count,
+                )
                 | (
                     DerivedState::Silent,
-                    Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. },
+                    Quantity::Window { .. }
+                    | Quantity::Held { .. }
+                    | Quantity::Silent { .. }
+                    | Quantity::Count,
                 ) => {}
             }
         }
@@ -149,7 +158,7 @@ impl Device {
         for derived in &turn.rules.derived {
             match derived.quantity {
                 Quantity::Silent { .. } => changed = changed.union(self.change(derived.slot, 0.0)),
-                Quantity::Window { .. } | Quantity::Held { .. } => {}
+                Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Count => {}
             }
         }
         if !changed.is_empty() {
@@ -206,7 +215,7 @@ impl Device {
                     .filter(|_| !silent)
                     .map(|since| since.max(self.heard).after(length))
             }
-            Quantity::Window { .. } | Quantity::Held { .. } => None,
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Count => None,
         }
     }
 

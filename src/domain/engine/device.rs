@@ -66,6 +66,9 @@ pub(super) struct Device {
     pub(super) lives: Box<[Life]>,
     /// The rules that have raised lately; at most one entry for each.
     pub(super) flaps: Vec<Flap>,
+    /// What it last told its venue, one for each feed of its kind.
+    #[serde(skip)]
+    pub(super) told: Box<[Truth]>,
 }
 
 /// What is remembered of a device's messages, to know repeated ones and a clock that was set back.
@@ -131,6 +134,7 @@ impl Device {
             derived,
             lives,
             flaps: Vec::new(),
+            told: Box::default(),
             past: Past::default(),
         }
     }
@@ -283,10 +287,12 @@ impl Device {
 /// The values of a device that has not spoken yet.
 pub(super) fn initial_slots(rules: &KindRules) -> Slots {
     let points = rules.kind.points.iter();
+    let derived = rules.derived.iter().flat_map(|derived| {
+        std::iter::repeat_n(derived.quantity.initial(), usize::from(derived.quantity.width()))
+    });
     points
         .map(|point| point.default.unwrap_or(f64::NAN))
-        .chain(std::iter::repeat(f64::NAN))
-        .take(rules.slots())
+        .chain(derived)
         .collect()
 }
 

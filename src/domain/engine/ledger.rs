@@ -7,12 +7,14 @@ use super::super::alarm::{
     Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Life, Operator, Standing, Tally,
     Transition,
 };
+use super::super::definitions::KindRules;
 use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::id::{GatewayHash, Id};
-use super::super::kind::Kind;
-use super::super::rule::{Class, Rule, RuleDef};
+use super::super::kind::PointIndex;
+use super::super::rule::{Class, Quantity, Rule, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
+use super::venue::Told;
 
 /// Whose alarm it is about.
 pub(super) struct Subject<'a> {
@@ -21,7 +23,7 @@ pub(super) struct Subject<'a> {
     pub(super) ordinal: u16,
     pub(super) key: &'a Arc<DeviceKey>,
     pub(super) venue: u32,
-    pub(super) kind: &'a Kind,
+    pub(super) rules: &'a KindRules,
     pub(super) rule: &'a Rule,
     pub(super) slots: &'a [f64],
     pub(super) late_by_ms: Option<u64>,
@@ -82,6 +84,8 @@ pub(super) struct Ledger {
     venue_by_id: HashMap<String, u32>,
     deadlines: BTreeSet<(Ticks, DeviceIndex, Due)>,
     standing: HashMap<Id, (DeviceIndex, u16)>,
+    /// What the present device has to tell its venue.
+    told: Vec<Told>,
 }
 
 impl Ledger {
@@ -94,6 +98,7 @@ impl Ledger {
             venue_by_id: HashMap::new(),
             deadlines: BTreeSet::new(),
             standing: HashMap::new(),
+            told: Vec::new(),
         }
     }
 
@@ -111,7 +116,7 @@ impl Ledger {
         self.ordinal = 0;
     }
 
-    /// The number of the venue called `id`, given at first sight.
+    /// The number of the venue called `id`, given at first sight, in order from 0.
     pub(super) fn venue(&mut self, id: &str) -> u32 {
         if let Some(venue) = self.venue_by_id.get(id) {
             return *venue;
@@ -147,6 +152,21 @@ impl Ledger {
 
     pub(super) fn standing_count(&self) -> usize {
         self.standing.len()
+    }
+
+    /// A device has something to tell its venue.
+    pub(super) fn tell(&mut self, told: Told) {
+        self.told.push(told);
+    }
+
+    /// What a device has to tell its venue.
+    pub(super) fn told(&self) -> &[Told] {
+        &self.told
+    }
+
+    /// Passes on what a device has to tell its venue.
+    pub(super) fn pass_on(&mut self, take: impl FnMut(Told)) {
+        self.told.drain(..).for_each(take);
     }
 
     /// Takes a life over whose state came from elsewhere (a snapshot, changed definitions).
@@ -389,8 +409,17 @@ impl Ledger {
 
 /// The known values of the points that the rule reads: what the officer needs to see.
 fn values(subject: &Subject<'_>) -> Vec<(String, serde_json::Value)> {
-    let read = subject.kind.points().zip(subject.slots);
-    read.filter(|((index, _), value)| subject.rule.depends.contains(*index) && !value.is_nan())
-        .map(|((_, point), value)| (point.id.clone(), point.shown(*value)))
-        .collect()
+    let (rules, depends) = (subject.rules, subject.rule.depends);
+    let points = rules.kind.points().zip(subject.slots);
+    let points = points
+        .filter(|((index, _), value)| depends.contains(*index) && !value.is_nan())
+        .map(|((_, point), value)| (point.id.clone(), point.shown(*value)));
+    let counts = rules.derived.iter().filter_map(|derived| match derived.quantity {
+        Quantity::Count if depends.contains(PointIndex(derived.slot)) => {
+            let value = subject.slots.get(usize::from(derived.slot))?;
+            Some((derived.shown().to_owned(), serde_json::json!(value)))
+        }
+        Quantity::Count | Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } => None,
+    });
+    points.chain(counts).collect()
 }

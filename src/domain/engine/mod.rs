@@ -7,6 +7,7 @@ mod device;
 mod ledger;
 mod snapshot;
 mod step;
+mod venue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +67,10 @@ pub struct Engine {
     definitions_hash: Option<DefinitionsHash>,
     devices: Vec<Device>,
     by_key: HashMap<Arc<DeviceKey>, DeviceIndex>,
+    /// The venues of the devices, by their numbers.
+    venues: Vec<Device>,
+    /// The slots of each venue whose rules wait for evidence.
+    awaited: Vec<SlotSet>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
     listening: Option<Ticks>,
     ledger: Ledger,
@@ -79,6 +84,8 @@ impl Engine {
             definitions_hash: None,
             devices: Vec::new(),
             by_key: HashMap::new(),
+            venues: Vec::new(),
+            awaited: Vec::new(),
             listening: None,
             ledger: Ledger::new(GatewayHash::of(gateway)),
         }
@@ -95,7 +102,7 @@ impl Engine {
                 Ok(())
             }
             Input::Device(key) => {
-                self.admit(key, now);
+                self.admit(key, now, effects);
                 Ok(())
             }
             Input::Timeout => {
@@ -176,13 +183,16 @@ impl Engine {
         self.ledger.standing_count()
     }
 
-    fn admit(&mut self, key: &DeviceKey, now: Moment) {
+    fn admit(&mut self, key: &DeviceKey, now: Moment, effects: &mut Effects) {
         if self.by_key.contains_key(key) {
             return;
         }
         let Ok(index) = u32::try_from(self.devices.len()).map(DeviceIndex) else {
             return;
         };
+        if venue::venue_at(index).is_some() {
+            return;
+        }
         let key = Arc::new(key.clone());
         let venue = self.ledger.venue(&key.venue);
         let kind = self.definitions.kind_index(&key.kind);
@@ -192,8 +202,15 @@ impl Engine {
             let turn = Turn::new(index, rules, self.listening, now);
             device.arm_silence(&turn, &mut self.ledger);
         }
+        if venue as usize == self.venues.len() {
+            let rules = self.definitions.venue();
+            self.venues
+                .push(venue::entity(&key.venue, venue, rules, now.ticks));
+            self.awaited.push(SlotSet::ALL);
+        }
         self.devices.push(device);
         self.by_key.insert(key, index);
+        self.join(index, now, effects);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
@@ -215,20 +232,22 @@ impl Engine {
         let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
             return;
         };
+        let venue = device.venue;
         let mut turn = Turn::new(reading.device, rules, self.listening, now);
         let heard = device.hear(&turn, reading, &mut self.ledger);
         match reading.kind {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+                let news = judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+                self.tell(venue, Some((reading.device, news.heard)), now, effects);
                 return;
             }
         }
         turn.repeated = device.repeats(reading, now);
         effects.repetitions += u64::from(turn.repeated);
         if let Some(late_by_ms) = device.lateness(reading, now) {
-            judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+            let news = judge(&mut self.ledger, device, &turn, News::all(heard), effects);
             if !turn.repeated {
                 let (slots, updated) = device.as_of(reading);
                 let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
@@ -238,41 +257,44 @@ impl Engine {
                 };
                 read_late(&mut self.ledger, device, &step, updated, effects);
             }
+            self.tell(venue, Some((reading.device, news.heard)), now, effects);
             return;
         }
         let news = device.update(reading, rules, now).union(News::all(heard));
-        judge(&mut self.ledger, device, &turn, news, effects);
+        let news = judge(&mut self.ledger, device, &turn, news, effects);
+        if rules.feeds.is_empty() {
+            return;
+        }
+        self.tell(venue, Some((reading.device, news.heard)), now, effects);
     }
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
         while let Some((at, index, due)) = self.ledger.take_due(now.ticks) {
-            let Some(device) = self.devices.get_mut(index.slot()) else {
+            let listening = self.listening;
+            let Some((device, rules, ledger)) = self.subject(index) else {
                 continue;
             };
-            let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
-                continue;
-            };
-            let turn = Turn::new(index, rules, self.listening, now);
+            let turn = Turn::new(index, rules, listening, now);
             let changed = match due {
                 Due::Rule(ordinal) => {
-                    mature(&mut self.ledger, device, &turn, (ordinal, at), effects);
+                    mature(ledger, device, &turn, (ordinal, at), effects);
                     continue;
                 }
                 Due::Held(place) => device.held_due(&turn, place, at),
-                Due::Silence => device.silence_due(&turn, &mut self.ledger),
+                Due::Silence => device.silence_due(&turn, ledger),
             };
-            judge(&mut self.ledger, device, &turn, News::all(changed), effects);
+            let news = judge(ledger, device, &turn, News::all(changed), effects);
+            let venue = device.venue;
+            if venue::venue_at(index).is_none() {
+                self.tell(venue, Some((index, news.heard)), now, effects);
+            }
         }
     }
 
     fn operate(&mut self, input: &OperatorInput, now: Moment, effects: &mut Effects) -> Result<(), Refusal> {
         let (index, ordinal) = self.ledger.find(input.alarm).ok_or(Refusal::NoSuchAlarm)?;
         let place = usize::from(ordinal);
-        let device = self.devices.get_mut(index.slot()).ok_or(Refusal::NoSuchAlarm)?;
-        let rules = device
-            .kind
-            .and_then(|kind| self.definitions.kind(kind))
-            .ok_or(Refusal::NoSuchAlarm)?;
+        let (device, rules, ledger) = self.subject(index).ok_or(Refusal::NoSuchAlarm)?;
         let step = Step {
             device: index,
             rules,
@@ -289,19 +311,26 @@ impl Engine {
             let life = device.lives.get(place).ok_or(Refusal::NoSuchAlarm)?;
             return Err(life.state().map_or(Refusal::NoSuchAlarm, Refusal::StillActive));
         }
-        device.carry_out((place, transition), &step, &mut self.ledger, effects);
+        device.carry_out((place, transition), &step, ledger, effects);
         Ok(())
     }
 }
 
 /// Brings what is derived from the news up to date, and evaluates the rules whose answer may have changed, and those
-/// that wait for evidence.
-fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, news: News, effects: &mut Effects) {
+/// that wait for evidence. The news with what was derived.
+fn judge(
+    ledger: &mut Ledger,
+    device: &mut Device,
+    turn: &Turn<'_>,
+    news: News,
+    effects: &mut Effects,
+) -> News {
     let news = device.settle(turn, news, ledger);
     let step = Step::of(turn);
     for place in turn.rules.grid.due(news, device.restless) {
         let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
-            break;
+            device.answer(place - turn.rules.rules.len(), turn.rules, ledger);
+            continue;
         };
         // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
         // one is what the device said last, also when its clock stands still and all its messages look alike.
@@ -321,6 +350,7 @@ fn judge(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, news: News, 
         device.explain(&step, ledger, effects);
         device.find_restless(turn.rules, turn.now.ticks);
     }
+    news
 }
 
 /// The deadline of an alarm's state has come.

@@ -22,6 +22,7 @@ struct Saved<'a> {
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
     devices: &'a [Device],
+    venues: &'a [Device],
 }
 
 #[derive(Deserialize)]
@@ -30,6 +31,7 @@ struct Loaded {
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
     devices: Vec<Device>,
+    venues: Vec<Device>,
 }
 
 /// Why a snapshot could not be made or used.
@@ -94,6 +96,7 @@ impl Engine {
             definitions: self.definitions_hash,
             listening: self.listening,
             devices: &self.devices,
+            venues: &self.venues,
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -117,10 +120,12 @@ impl Engine {
         engine.ledger.set_sequence(loaded.sequence);
         engine.listening = loaded.listening;
         engine.devices = loaded.devices;
+        engine.venues = loaded.venues;
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
             device.venue = engine.ledger.venue(&device.key.venue);
             engine.by_key.insert(Arc::clone(&device.key), index);
         }
+        engine.count_anew();
         engine.adopt_all();
         Ok(engine)
     }

@@ -119,7 +119,7 @@ impl Device {
             ordinal,
             key: &self.key,
             venue: self.venue,
-            kind: &step.rules.kind,
+            rules: step.rules,
             rule,
             slots: step.late.map_or(&self.slots, |(_, slots)| slots),
             late_by_ms: step.late.map(|(age, _)| age),

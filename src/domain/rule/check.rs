@@ -12,6 +12,7 @@ use super::derived::Derivations;
 use super::error::{ExpressionError, nearest};
 use super::parse::Syntax;
 use super::scan::SUPPORTED;
+use super::venue::Members;
 
 /// A checked condition and the points it reads.
 pub(super) fn check(
@@ -36,6 +37,17 @@ pub(super) struct Context<'k> {
     pub(super) derived: &'k mut Derivations,
     /// How old the evidence for `held` may be.
     pub(super) max_gap: Millis,
+    pub(super) scope: Scope<'k>,
+}
+
+/// What a condition is about.
+pub(super) enum Scope<'k> {
+    /// A device: its points stand by their bare names.
+    Device,
+    /// A device of a venue: its points stand behind this name and a `.`.
+    Member(&'k str),
+    /// A venue.
+    Venue(Members<'k>),
 }
 
 pub(super) struct Checker<'a, 'k> {
@@ -80,11 +92,14 @@ impl<'a> Checker<'a, '_> {
 
     fn typed(&mut self, expr: &'a IdedExpr) -> Checked<Typed<'a>> {
         match &expr.expr {
-            Expr::Ident(name) => self.point(expr, name),
+            Expr::Ident(_) | Expr::Select(_) => {
+                let name = self.point_name(expr)?;
+                self.point(expr, name)
+            }
             Expr::Literal(literal) => self.literal(expr, literal),
             Expr::Call(call) => self.call(expr, call),
             Expr::List(_) => Err(self.error(expr, "a list can only stand behind `in`")),
-            Expr::Unspecified | Expr::Comprehension(_) | Expr::Map(_) | Expr::Select(_) | Expr::Struct(_) => {
+            Expr::Unspecified | Expr::Comprehension(_) | Expr::Map(_) | Expr::Struct(_) => {
                 Err(self.error(expr, format!("this is not supported; {SUPPORTED}")))
             }
         }
@@ -118,6 +133,35 @@ impl<'a> Checker<'a, '_> {
             other @ (Typed::Truth(_) | Typed::Word(_) | Typed::Choice(..) | Typed::Age) => {
                 let message = format!("`{operator}` needs numbers, but this is {}", other.name());
                 Err(self.error(expr, message))
+            }
+        }
+    }
+
+    /// The name of the point that `expr` speaks of.
+    pub(super) fn point_name(&self, expr: &'a IdedExpr) -> Checked<&'a str> {
+        match (&self.context.scope, &expr.expr) {
+            (Scope::Device, Expr::Ident(name)) => Ok(name),
+            (Scope::Member(variable), Expr::Select(select)) => match &select.operand.expr {
+                Expr::Ident(of) if of == variable => Ok(&select.field),
+                _ => {
+                    let message = format!("the device is called `{variable}` here");
+                    Err(self
+                        .error(&select.operand, message)
+                        .suggest(Some((*variable).to_owned())))
+                }
+            },
+            (Scope::Member(variable), Expr::Ident(name)) => {
+                let message = format!("a point of the device is written {variable}.{name}");
+                Err(self
+                    .error(expr, message)
+                    .suggest(Some(format!("{variable}.{name}"))))
+            }
+            (Scope::Venue(_), _) => {
+                let message = "a venue has no points of its own: ask its devices, for example gas_detector.exists(d, d.lel >= 25)";
+                Err(self.error(expr, message))
+            }
+            (Scope::Device | Scope::Member(_), _) => {
+                Err(self.error(expr, "the name of a point must stand here"))
             }
         }
     }
@@ -171,6 +215,9 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn call(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Checked<Typed<'a>> {
+        if let Some(target) = &call.target {
+            return self.method(expr, target, call);
+        }
         match (call.func_name.as_str(), call.args.as_slice()) {
             (operators::LOGICAL_AND, [left, right]) => {
                 let left = self.condition(left, "each side of `&&`")?;

@@ -1,9 +1,8 @@
 //! CEL source → syntax tree → type check against a kind → program.
 
 use super::super::kind::Kind;
-use super::super::time::Millis;
 use super::DEFAULT_MAX_GAP;
-use super::check::{Context, check};
+use super::check::{Context, Scope, check};
 use super::derived::Derivations;
 use super::emit::{TooLarge, emit};
 use super::error::ExpressionError;
@@ -16,24 +15,19 @@ use super::program::Program;
 /// # Errors
 /// When `source` is no condition on `kind`.
 pub fn compile(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
-    compile_into(source, kind, &mut Derivations::new(kind), DEFAULT_MAX_GAP)
-}
-
-/// Parses, type-checks against `kind` and compiles `source`, which must come out as a bool. What it derives from
-/// points over time joins `derived`; evidence for it counts for `max_gap`.
-pub(super) fn compile_into(
-    source: &str,
-    kind: &Kind,
-    derived: &mut Derivations,
-    max_gap: Millis,
-) -> Result<Program, ExpressionError> {
-    let syntax = parse(source)?;
     let mut context = Context {
         kind,
-        derived,
-        max_gap,
+        derived: &mut Derivations::new(kind),
+        max_gap: DEFAULT_MAX_GAP,
+        scope: Scope::Device,
     };
-    let (condition, depends) = check(source, &syntax, &mut context)?;
+    compile_into(source, &mut context)
+}
+
+/// Parses, type-checks and compiles `source`, which must come out as a bool.
+pub(super) fn compile_into(source: &str, context: &mut Context<'_>) -> Result<Program, ExpressionError> {
+    let syntax = parse(source, matches!(context.scope, Scope::Venue(_)))?;
+    let (condition, depends) = check(source, &syntax, context)?;
     emit(&condition, depends).map_err(|TooLarge| {
         ExpressionError::new(
             0..source.len(),

@@ -46,13 +46,24 @@ pub enum Quantity {
         /// How long.
         length: Millis,
     },
+    /// How many devices of a venue fulfil a condition. Two slots: how many do, and how many may, those included of
+    /// whom it is unknown.
+    Count,
 }
 
 impl Quantity {
+    /// The value of its slots before anything was heard.
+    pub const fn initial(&self) -> f64 {
+        match self {
+            Quantity::Count => 0.0,
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } => f64::NAN,
+        }
+    }
+
     /// How many slots it takes.
     pub const fn width(&self) -> u8 {
         match self {
-            Quantity::Window { .. } => 2,
+            Quantity::Window { .. } | Quantity::Count => 2,
             Quantity::Held { .. } | Quantity::Silent { .. } => 1,
         }
     }
@@ -64,6 +75,11 @@ impl Derived {
         kind.points()
             .filter(|(index, _)| self.reads.contains(*index))
             .map(|(_, point)| point)
+    }
+
+    /// The part of its name that is as written in the rule.
+    pub fn shown(&self) -> &str {
+        self.name.split(" within ").next().unwrap_or_default()
     }
 
     /// Its own slots.

@@ -5,7 +5,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 use super::super::kind::{SlotSet, ValueType};
 use super::super::time::Millis;
 use super::super::window::WindowFunction;
-use super::check::{Checked, Checker, Typed};
+use super::check::{Checked, Checker, Scope, Typed};
 use super::condition::{Condition, Relation, Value};
 use super::derived::Quantity;
 use super::duration::{FORM, NoLength, length};
@@ -27,14 +27,33 @@ impl<'a> Checker<'a, '_> {
             "max" => WindowFunction::Max,
             "changes" => WindowFunction::Changes,
             "held" => return self.held(expr, &call.args),
-            "age" if call.args.is_empty() => return Ok(Typed::Age),
-            "age" => return Err(self.error(expr, "`age` takes nothing: age() >= '10m'")),
+            "age" => return self.age(expr, call),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
                 return Err(self.error(expr, message));
             }
         };
         self.window(expr, function, call)
+    }
+
+    fn age(&self, expr: &IdedExpr, call: &CallExpr) -> Checked<Typed<'a>> {
+        match (&self.context.scope, call.args.as_slice()) {
+            (Scope::Device, []) => Ok(Typed::Age),
+            (Scope::Device, _) => Err(self.error(expr, "`age` takes nothing: age() >= '10m'")),
+            (Scope::Member(variable), [of]) if of.expr == Expr::Ident((*variable).to_owned()) => {
+                Ok(Typed::Age)
+            }
+            (Scope::Member(variable), _) => {
+                let message = format!("`age` takes the device here: age({variable}) >= '10m'");
+                Err(self
+                    .error(expr, message)
+                    .suggest(Some(format!("age({variable})"))))
+            }
+            (Scope::Venue(_), _) => {
+                let message = "`age` is of a device: devices.all(d, age(d) >= '10m')";
+                Err(self.error(expr, message))
+            }
+        }
     }
 
     fn window(
@@ -48,10 +67,11 @@ impl<'a> Checker<'a, '_> {
             let message = format!("`{name}` takes a point and a window, for example {name}(lel, '5m')");
             return Err(self.error(expr, message));
         };
-        let Expr::Ident(point_name) = &point.expr else {
+        let (Expr::Ident(_) | Expr::Select(_)) = &point.expr else {
             let message = format!("`{name}` needs the name of a point here");
             return Err(self.error(point, message));
         };
+        let point_name = self.point_name(point)?;
         let Some((index, def)) = self.context.kind.point(point_name) else {
             return Err(self.unknown_point(point, point_name));
         };
@@ -145,7 +165,13 @@ impl<'a> Checker<'a, '_> {
     }
 
     /// The slot of a derived value, which is new or known by its `name`.
-    fn derive(&mut self, expr: &IdedExpr, name: String, reads: SlotSet, quantity: Quantity) -> Checked<u8> {
+    pub(super) fn derive(
+        &mut self,
+        expr: &IdedExpr,
+        name: String,
+        reads: SlotSet,
+        quantity: Quantity,
+    ) -> Checked<u8> {
         let known = self.context.derived.find(&name);
         let added = known.map_or_else(|| self.context.derived.add(name, reads, quantity), Ok);
         let (slot, reads) = added.map_err(|_| {

@@ -70,9 +70,9 @@ impl News {
 }
 
 impl Grid {
-    /// The grid of `rules` over so many slots.
-    pub fn of(rules: &[Rule], slots: usize) -> Grid {
-        let words = rules.len().div_ceil(64);
+    /// The grid of `rules` over so many slots, and of `feeds`, whose places come behind those of the rules.
+    pub fn of(rules: &[Rule], feeds: &[&Program], slots: usize) -> Grid {
+        let words = (rules.len() + feeds.len()).div_ceil(64);
         let nobody = || vec![0; words].into_boxed_slice();
         let mut edges: Vec<Vec<f64>> = vec![Vec::new(); slots];
         let slot = |slot| Row {
@@ -85,8 +85,12 @@ impl Grid {
         };
         let mut rows: Vec<Row> = (0_u8..).take(slots).map(slot).collect();
         let mut used = SlotSet::EMPTY;
-        for (place, rule) in rules.iter().enumerate() {
-            for probe in rule.conditions().flat_map(Program::probes) {
+        let of_rules = rules
+            .iter()
+            .map(|rule| rule.conditions().flat_map(Program::probes).collect::<Vec<_>>());
+        let of_feeds = feeds.iter().map(|feed| feed.probes());
+        for (place, probes) in of_rules.chain(of_feeds).enumerate() {
+            for probe in probes {
                 match probe {
                     Probe::Edge(relation, slot, value) => {
                         if let Some(edges) = edges.get_mut(usize::from(slot)) {
@@ -100,6 +104,8 @@ impl Grid {
                     }
                 }
             }
+        }
+        for (place, rule) in rules.iter().enumerate() {
             for slot in rule.depends.slots() {
                 enter(&mut rows, slot, place, |row| &mut row.depending);
             }
@@ -138,8 +144,8 @@ impl Grid {
         }
     }
 
-    /// The places of the rules that may answer differently by this news, and of those for which it is evidence by way
-    /// of a slot in `awaited`, in order.
+    /// The places of the rules and feeds that may answer differently by this news, and of the rules for which it is
+    /// evidence by way of a slot in `awaited`, in order.
     #[inline]
     pub fn due(&self, news: News, awaited: SlotSet) -> impl Iterator<Item = usize> {
         let evidence = news.heard.intersection(awaited);

@@ -18,11 +18,13 @@ mod property_tests;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod venue;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::check::{Context, Scope};
 pub use self::compile::compile;
 use self::compile::compile_into;
 pub use self::derived::{Derivations, Derived, Quantity};
@@ -31,6 +33,7 @@ pub(super) use self::error::nearest;
 pub use self::grid::{Grid, News};
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
+pub use self::venue::{Feed, Members};
 
 use super::kind::{Kind, SlotSet};
 use super::text::Text;
@@ -230,11 +233,36 @@ impl Rule {
         kind: &Kind,
         derived: &mut Derivations,
     ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
-        let when = compile_into(&def.when, kind, derived, def.max_gap);
+        Rule::compile_in(def, kind, derived, Scope::Device)
+    }
+
+    /// Checks and compiles `def`, which is on a venue. What it asks of the devices joins `members`.
+    pub fn compile_on_venue(
+        def: &RuleDef,
+        venue: &Kind,
+        derived: &mut Derivations,
+        members: Members<'_>,
+    ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
+        Rule::compile_in(def, venue, derived, Scope::Venue(members))
+    }
+
+    fn compile_in(
+        def: &RuleDef,
+        kind: &Kind,
+        derived: &mut Derivations,
+        scope: Scope<'_>,
+    ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
+        let mut context = Context {
+            kind,
+            derived,
+            max_gap: def.max_gap,
+            scope,
+        };
+        let when = compile_into(&def.when, &mut context);
         let clear = def
             .clear
             .as_deref()
-            .map(|source| compile_into(source, kind, derived, def.max_gap))
+            .map(|source| compile_into(source, &mut context))
             .transpose();
         match (when, clear) {
             (Ok(when), Ok(clear)) => {

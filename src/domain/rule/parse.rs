@@ -3,12 +3,14 @@
 
 use std::ops::Range;
 
+use cel::Env;
+use cel::ParseErrors;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
-use cel::parser::{ParseErrors, Parser};
 
 use super::error::ExpressionError;
 use super::functions::FUNCTIONS;
 use super::scan::{Token, TokenKind, scan};
+use super::venue::METHODS;
 
 /// A parsed condition.
 pub(super) struct Syntax {
@@ -18,10 +20,10 @@ pub(super) struct Syntax {
     tokens: Vec<Token>,
 }
 
-/// Parses `source`.
-pub(super) fn parse(source: &str) -> Result<Syntax, ExpressionError> {
-    let tokens = scan(source)?;
-    match Parser::new().parse_with_source_info(source) {
+/// Parses `source`. Only with `methods` anything may be called on a name. Macros stay the calls that they are written as.
+pub(super) fn parse(source: &str, methods: bool) -> Result<Syntax, ExpressionError> {
+    let tokens = scan(source, methods)?;
+    match Env::default().parser().parse_with_source_info(source) {
         Ok((root, info)) => Ok(Syntax { root, info, tokens }),
         Err(errors) => Err(syntax_error(source, &tokens, &errors)),
     }
@@ -53,7 +55,8 @@ impl Syntax {
                 // The parser records a call at its bracket.
                 let name = self.tokens.iter().rfind(|token| token.span.end <= span.start);
                 if let Some(name) = name
-                    && FUNCTIONS.contains(&call.func_name.as_str())
+                    && (FUNCTIONS.contains(&call.func_name.as_str())
+                        || METHODS.contains(&call.func_name.as_str()))
                     && self.info.source.get(name.span.clone()) == Some(call.func_name.as_str())
                 {
                     span = join(&span, &name.span);
@@ -77,12 +80,19 @@ impl Syntax {
                     span = join(&span, &sign.span);
                 }
             }
+            Expr::Select(select) => {
+                // The parser records a field at its dot.
+                let field = self.tokens.iter().find(|token| token.span.start >= span.end);
+                if let Some(field) = field {
+                    span = join(&span, &field.span);
+                }
+                span = join(&span, &self.own_span(&select.operand));
+            }
             Expr::Literal(_)
             | Expr::Ident(_)
             | Expr::Unspecified
             | Expr::Comprehension(_)
             | Expr::Map(_)
-            | Expr::Select(_)
             | Expr::Struct(_) => {}
         }
         span

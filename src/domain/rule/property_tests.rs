@@ -263,7 +263,7 @@ proptest! {
         let Ok(rule) = Rule::compile(&def, &kind(), &mut Derivations::new(&kind())) else {
             return Err(TestCaseError::reject("bounded"));
         };
-        let grid = Grid::of(std::slice::from_ref(&rule), kind().points.len());
+        let grid = Grid::of(std::slice::from_ref(&rule), &[], kind().points.len());
         for pair in rows.windows(2) {
             let mut mixed = pair[0];
             for ((slot, value), new) in (0_u8..).zip(&mut mixed).zip(pair[1]) {

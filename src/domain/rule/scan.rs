@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::error::{ExpressionError, nearest};
 use super::functions::FUNCTIONS;
+use super::venue::METHODS;
 
 /// The longest source accepted: the CEL parser is recursive, deep input would overflow the stack.
 pub const MAX_SOURCE_BYTES: usize = 2048;
@@ -47,8 +48,8 @@ pub(super) struct Token {
     pub(super) partner: Option<Range<usize>>,
 }
 
-/// Splits `source` into tokens, or says what is wrong with it.
-pub(super) fn scan(source: &str) -> Result<Vec<Token>, ExpressionError> {
+/// Splits `source` into tokens, or says what is wrong with it. Only with `methods` a `.` may stand behind a name.
+pub(super) fn scan(source: &str, methods: bool) -> Result<Vec<Token>, ExpressionError> {
     if source.len() > MAX_SOURCE_BYTES {
         let start = source.floor_char_boundary(MAX_SOURCE_BYTES);
         return Err(ExpressionError::new(
@@ -61,6 +62,7 @@ pub(super) fn scan(source: &str) -> Result<Vec<Token>, ExpressionError> {
     }
     let mut scanner = Scanner {
         source,
+        methods,
         at: 0,
         tokens: Vec::new(),
         open: Vec::new(),
@@ -75,6 +77,7 @@ pub(super) fn scan(source: &str) -> Result<Vec<Token>, ExpressionError> {
 
 struct Scanner<'a> {
     source: &'a str,
+    methods: bool,
     /// The next byte; always the start of a character.
     at: usize,
     tokens: Vec<Token>,
@@ -118,6 +121,14 @@ impl Scanner<'_> {
             .is_some_and(|token| token.kind == TokenKind::Operand)
     }
 
+    /// Whether the last name stands behind a `.`.
+    fn is_method(&self) -> bool {
+        let before = self.tokens.len().checked_sub(2);
+        before
+            .and_then(|place| self.tokens.get(place))
+            .is_some_and(|token| self.text(&token.span) == ".")
+    }
+
     fn last_text(&self) -> &str {
         self.tokens.last().map_or("", |token| self.text(&token.span))
     }
@@ -131,6 +142,7 @@ impl Scanner<'_> {
             'a'..='z' | 'A'..='Z' | '_' => self.word()?,
             '0'..='9' => self.number()?,
             '.' if !self.after_value() && next.is_some_and(|next| next.is_ascii_digit()) => self.number()?,
+            '.' if self.methods => self.binary(1)?,
             '(' | '[' => self.open(first)?,
             ')' | ']' => self.close(first)?,
             ',' => {
@@ -256,9 +268,10 @@ impl Scanner<'_> {
             if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
                 return Err(ExpressionError::new(span, "an operator is missing before `(`"));
             }
-            if !FUNCTIONS.contains(&name) {
+            let known: &[&str] = if self.is_method() { &METHODS } else { &FUNCTIONS };
+            if !known.contains(&name) {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
-                let near = nearest(name, FUNCTIONS.into_iter()).map(str::to_owned);
+                let near = nearest(name, known.iter().copied()).map(str::to_owned);
                 return Err(ExpressionError::new(before, message).suggest(near));
             }
         }

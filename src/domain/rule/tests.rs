@@ -3,8 +3,9 @@
 use super::super::kind::{Kind, PointDef, PointIndex, ValueType};
 use super::super::text::Text;
 use super::super::time::Millis;
+use super::check::{Context, Scope};
 use super::compile::compile_into;
-use super::{Derivations, Program, Truth, compile};
+use super::{Derivations, ExpressionError, Program, Truth, compile};
 
 const NAN: f64 = f64::NAN;
 
@@ -23,6 +24,17 @@ fn number() -> ValueType {
         min: -1e9,
         max: 1e9,
     }
+}
+
+/// A condition whose evidence counts for a second.
+fn compile_with(source: &str, kind: &Kind, derived: &mut Derivations) -> Result<Program, ExpressionError> {
+    let mut context = Context {
+        kind,
+        derived,
+        max_gap: Millis(1_000),
+        scope: Scope::Device,
+    };
+    compile_into(source, &mut context)
 }
 
 /// Slots: online, lel, temperature, wet, state, mode.
@@ -155,7 +167,7 @@ fn each_different_value_over_time_has_slots_of_its_own_inner_ones_first() {
         "held('2h', avg(temperature, '5m') > 60 || wet)",
         "age() >= '5m' || held('2h', avg(temperature, '5m') > 60 || wet)",
     ] {
-        compile_into(source, &kind, &mut derived, Millis(1_000)).expect(source);
+        compile_with(source, &kind, &mut derived).expect(source);
     }
     let list = derived.into_list();
     let names: Vec<(&str, u8)> = list.iter().map(|one| (one.name.as_str(), one.slot)).collect();
@@ -184,7 +196,7 @@ fn a_kind_has_slots_for_so_many_values_over_time() {
     let mut compiled = 0;
     let error = loop {
         let source = format!("wet || max(lel, '{}s') > 5", compiled + 1);
-        match compile_into(&source, &kind, &mut derived, Millis(1_000)) {
+        match compile_with(&source, &kind, &mut derived) {
             Ok(_) => compiled += 1,
             Err(error) => break error,
         }

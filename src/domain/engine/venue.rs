@@ -1,0 +1,220 @@
+//! Venues as the rules on them see them: an entity whose slots count the venue's devices, brought up to date by what each
+//! device tells when an answer of its own changes. Costs the same in a large venue as in a small one.
+
+use std::sync::Arc;
+
+use super::super::definitions::{KindRules, VENUE};
+use super::super::device::{DeviceIndex, DeviceKey};
+use super::super::kind::SlotSet;
+use super::super::rule::{Feed, News, Truth};
+use super::super::time::{Moment, Ticks};
+use super::derive::Turn;
+use super::device::Device;
+use super::ledger::Ledger;
+use super::{Effects, Engine, judge};
+
+/// Venues stand behind all devices.
+const FIRST: u32 = 1 << 31;
+
+/// An answer of a device that its venue counts has changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    slot: u8,
+    before: Truth,
+    after: Truth,
+}
+
+impl Told {
+    pub(super) const fn new(feed: &Feed, before: Truth, after: Truth) -> Told {
+        Told {
+            slot: feed.slot,
+            before,
+            after,
+        }
+    }
+}
+
+/// What a device with this answer adds to how many do, and to how many may.
+const fn counted(truth: Truth) -> [f64; 2] {
+    match truth {
+        Truth::True => [1.0, 1.0],
+        Truth::Unknown => [0.0, 1.0],
+        Truth::False => [0.0, 0.0],
+    }
+}
+
+/// The place of a venue among the subjects of alarms.
+pub(super) const fn index_of(venue: u32) -> DeviceIndex {
+    DeviceIndex(FIRST | venue)
+}
+
+/// The number of the venue in this place; `None` for a device.
+pub(super) fn venue_at(index: DeviceIndex) -> Option<usize> {
+    index
+        .0
+        .checked_sub(FIRST)
+        .and_then(|venue| usize::try_from(venue).ok())
+}
+
+/// A venue of which nothing is known yet.
+pub(super) fn entity(id: &str, number: u32, rules: &KindRules, now: Ticks) -> Device {
+    let key = DeviceKey {
+        venue: id.to_owned(),
+        kind: VENUE.to_owned(),
+        device: String::new(),
+    };
+    Device::new(Arc::new(key), number, None, Some(rules), now)
+}
+
+impl Engine {
+    /// The alarms' subject in this place, the rules on it, and the books.
+    pub(super) fn subject(&mut self, index: DeviceIndex) -> Option<(&mut Device, &KindRules, &mut Ledger)> {
+        let Engine {
+            definitions,
+            devices,
+            venues,
+            ledger,
+            ..
+        } = self;
+        if let Some(venue) = venue_at(index) {
+            return Some((venues.get_mut(venue)?, definitions.venue(), ledger));
+        }
+        let device = devices.get_mut(index.slot())?;
+        let rules = definitions.kind(device.kind?)?;
+        Some((device, rules, ledger))
+    }
+
+    /// Takes a device into its venue's counts.
+    pub(super) fn join(&mut self, index: DeviceIndex, now: Moment, effects: &mut Effects) {
+        let Some(device) = self.devices.get_mut(index.slot()) else {
+            return;
+        };
+        let venue = device.venue;
+        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+            return;
+        };
+        device.tell_anew(rules, &mut self.ledger);
+        self.tell(venue, None, now, effects);
+    }
+
+    /// Passes on to a venue what one of its devices told, and judges the venue's rules. `heard`: what the device, of
+    /// the kind with these rules, spoke of; it is evidence for rules that wait.
+    pub(super) fn tell(
+        &mut self,
+        venue: u32,
+        heard: Option<(DeviceIndex, SlotSet)>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Engine {
+            definitions,
+            devices,
+            venues,
+            ledger,
+            listening,
+            awaited,
+            ..
+        } = self;
+        let number = venue as usize;
+        let Some(awaited) = awaited.get_mut(number) else {
+            return;
+        };
+        if ledger.told().is_empty() && awaited.is_empty() {
+            return;
+        }
+        let Some(entity) = venues.get_mut(number) else {
+            return;
+        };
+        let rules = definitions.venue();
+        let mut news = News::default();
+        ledger.pass_on(|told| entity.count(told, rules, &mut news));
+        if let Some((index, heard)) = heard
+            && let Some(device) = devices.get(index.slot())
+            && let Some(kind) = device.kind.and_then(|kind| definitions.kind(kind))
+        {
+            for feed in &kind.feeds {
+                if feed.condition.depends().intersects(heard) {
+                    news.heard = news.heard.with_slot(feed.slot);
+                }
+            }
+        }
+        let turn = Turn::new(index_of(venue), rules, *listening, now);
+        judge(ledger, entity, &turn, news, effects);
+        *awaited = entity.restless;
+    }
+
+    /// Counts every venue's devices anew: the definitions, or the whole state, have changed.
+    pub(super) fn count_anew(&mut self) {
+        let Engine {
+            definitions,
+            devices,
+            venues,
+            ledger,
+            awaited,
+            ..
+        } = self;
+        let rules = definitions.venue();
+        for venue in venues.iter_mut() {
+            venue.empty(rules);
+        }
+        for device in devices {
+            let Some(kind) = device.kind.and_then(|kind| definitions.kind(kind)) else {
+                continue;
+            };
+            device.tell_anew(kind, ledger);
+            if let Some(venue) = venues.get_mut(device.venue as usize) {
+                ledger.pass_on(|told| venue.count(told, rules, &mut News::default()));
+            }
+        }
+        awaited.clear();
+        awaited.resize(venues.len(), SlotSet::ALL);
+    }
+}
+
+impl Device {
+    /// Tells the venue every answer, as if none had been told before.
+    fn tell_anew(&mut self, rules: &KindRules, ledger: &mut Ledger) {
+        self.told = rules
+            .feeds
+            .iter()
+            .map(|feed| feed.condition.evaluate(&self.slots))
+            .collect();
+        for (feed, answer) in rules.feeds.iter().zip(&self.told) {
+            ledger.tell(Told::new(feed, Truth::False, *answer));
+        }
+    }
+
+    /// Tells the venue when the answer to the feed in `place` has changed.
+    pub(super) fn answer(&mut self, place: usize, rules: &KindRules, ledger: &mut Ledger) {
+        let (Some(feed), Some(before)) = (rules.feeds.get(place), self.told.get_mut(place)) else {
+            return;
+        };
+        let after = feed.condition.evaluate(&self.slots);
+        let before = std::mem::replace(before, after);
+        if before != after {
+            ledger.tell(Told::new(feed, before, after));
+        }
+    }
+
+    /// Counts what a device told.
+    fn count(&mut self, told: Told, rules: &KindRules, news: &mut News) {
+        let (before, after) = (counted(told.before), counted(told.after));
+        for ((slot, before), after) in (told.slot..).zip(before).zip(after) {
+            let present = self.slots.get(usize::from(slot)).copied().unwrap_or(0.0);
+            self.put(slot, present - before + after, rules, news);
+        }
+    }
+
+    /// Counts no device.
+    fn empty(&mut self, rules: &KindRules) {
+        for derived in &rules.derived {
+            if derived.quantity.initial() < 1.0 {
+                for slot in derived.slot..derived.slot.saturating_add(derived.quantity.width()) {
+                    if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+                        *place = 0.0;
+                    }
+                }
+            }
+        }
+    }
+}
