@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
 use super::kind::Kind;
-use super::rule::{Derivations, Derived, ExpressionError, Rule, RuleDef, RuleField, nearest};
+use super::rule::{Derivations, Derived, ExpressionError, Quantity, Rule, RuleDef, RuleField, nearest};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub struct DefinitionSource {
     pub kinds: Vec<Kind>,
     /// Rules, in file order.
     pub rules: Vec<RuleDef>,
+    /// The schedules that rules may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleDef>,
+    /// The venues of which rules may ask something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub venues: Vec<VenueFacts>,
 }
 
 impl DefinitionSource {
@@ -64,6 +71,9 @@ pub struct KindRules {
 pub struct Definitions {
     source: DefinitionSource,
     kinds: Vec<KindRules>,
+    almanac: Almanac,
+    /// What the rules ask of the almanac.
+    facts: Vec<Fact>,
 }
 
 /// What is wrong with a rule.
@@ -84,6 +94,11 @@ pub enum RuleProblem {
     DuplicateId,
     /// A condition does not parse or does not fit the kind.
     Expression(RuleField, ExpressionError),
+    /// `schedule` names no schedule.
+    UnknownSchedule {
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
     /// `suppressed_by` names what cannot suppress this rule.
     Suppressor {
         /// Its place in the list.
@@ -155,6 +170,17 @@ fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
     false
 }
 
+/// What the rules of all kinds ask of the almanac.
+fn facts(kinds: &[KindRules]) -> Vec<Fact> {
+    let derived = kinds.iter().flat_map(|kind| &kind.derived);
+    derived
+        .filter_map(|derived| match derived.quantity {
+            Quantity::Fact(fact) => Some(fact),
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } => None,
+        })
+        .collect()
+}
+
 impl Definitions {
     /// Checks and compiles `source`; every error at once.
     pub fn compile(source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
@@ -168,6 +194,7 @@ impl Definitions {
             })
             .collect();
         let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();
+        let almanac = Almanac::new(&source.schedules, &source.venues);
         let mut errors = Vec::new();
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
@@ -184,7 +211,16 @@ impl Definitions {
                 report(RuleProblem::UnknownKind);
                 continue;
             };
-            match Rule::compile(def, &target.kind, derived) {
+            let gate = def.schedule.as_deref().map(|name| almanac.schedule(name).ok_or(name));
+            let gate = match gate.transpose() {
+                Ok(gate) => gate,
+                Err(name) => {
+                    let suggestion = nearest(name, almanac.schedule_names()).map(str::to_owned);
+                    report(RuleProblem::UnknownSchedule { suggestion });
+                    continue;
+                }
+            };
+            match Rule::compile(def, &target.kind, derived, gate) {
                 Ok(rule) => target.rules.push(rule),
                 Err(problems) => {
                     for (field, error) in problems {
@@ -199,7 +235,13 @@ impl Definitions {
             resolve_suppressors(target, &source.rules, &mut errors);
         }
         if errors.is_empty() {
-            Ok(Definitions { source, kinds })
+            let facts = facts(&kinds);
+            Ok(Definitions {
+                source,
+                kinds,
+                almanac,
+                facts,
+            })
         } else {
             Err(errors)
         }
@@ -208,6 +250,16 @@ impl Definitions {
     /// As written.
     pub const fn source(&self) -> &DefinitionSource {
         &self.source
+    }
+
+    /// The schedules, venues and dates that rules may ask of.
+    pub const fn almanac(&self) -> &Almanac {
+        &self.almanac
+    }
+
+    /// What the rules ask of [`Definitions::almanac`]; nothing: the wall clock decides nothing.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
     }
 
     /// The kind with this number and its rules.

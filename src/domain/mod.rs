@@ -2,6 +2,7 @@
 //! runtime, socket, file, SQL or clock. `(state, input, now) → (state, effects)`.
 
 pub mod alarm;
+pub mod almanac;
 pub mod definitions;
 pub mod device;
 pub mod engine;
@@ -15,6 +16,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod route;
 pub mod rule;
+pub mod schedule;
 pub mod text;
 pub mod time;
 pub mod window;

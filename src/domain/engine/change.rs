@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
 use super::super::time::Moment;
+use super::calendar::Look;
 use super::derive::{DerivedRow, DerivedState};
 use super::device::{Device, Flap, initial_slots};
 use super::step::Step;
@@ -51,6 +52,7 @@ impl Engine {
             device.silence_at = after.and_then(|after| device.next_silence(after, self.listening));
         }
         self.adopt_all();
+        self.consult(Look::Renewed, now, effects);
     }
 
     /// Enters every life into the ledger anew.

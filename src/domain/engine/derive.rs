@@ -22,6 +22,8 @@ pub(super) enum DerivedState {
     Held(Held),
     /// Nothing: the device knows when it last spoke.
     Silent,
+    /// Nothing: the almanac knows it.
+    Fact,
 }
 
 impl DerivedState {
@@ -32,6 +34,7 @@ impl DerivedState {
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
             Quantity::Silent { .. } => DerivedState::Silent,
+            Quantity::Fact(_) => DerivedState::Fact,
         }
     }
 }
@@ -104,13 +107,16 @@ impl Device {
                     let lasted = held.lasted(*length, *max_gap, turn.now.ticks);
                     set(&mut self.slots, derived.slot, number(lasted));
                 }
-                // States and values stand in the same order, and silence is made from no slot.
-                (DerivedState::Window(_), Quantity::Held { .. } | Quantity::Silent { .. })
-                | (DerivedState::Held(_), Quantity::Window { .. } | Quantity::Silent { .. })
+                // States and values stand in the same order, and the last two are made from no slot.
+                (
+                    DerivedState::Window(_),
+                    Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_),
+                )
                 | (
-                    DerivedState::Silent,
-                    Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. },
-                ) => continue,
+                    DerivedState::Held(_),
+                    Quantity::Window { .. } | Quantity::Silent { .. } | Quantity::Fact(_),
+                )
+                | (DerivedState::Silent | DerivedState::Fact, _) => continue,
             }
             updated = updated.with_slot(derived.slot);
         }
@@ -147,7 +153,7 @@ impl Device {
         for derived in &turn.rules.derived {
             match derived.quantity {
                 Quantity::Silent { .. } => changed = changed.union(self.change(derived.slot, 0.0)),
-                Quantity::Window { .. } | Quantity::Held { .. } => {}
+                Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) => {}
             }
         }
         if !changed.is_empty() {
@@ -204,7 +210,7 @@ impl Device {
                     .filter(|_| !silent)
                     .map(|since| since.max(self.heard).after(length))
             }
-            Quantity::Window { .. } | Quantity::Held { .. } => None,
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) => None,
         }
     }
 
@@ -244,7 +250,7 @@ impl Device {
         }
     }
 
-    fn change(&mut self, slot: u8, value: f64) -> SlotSet {
+    pub(super) fn change(&mut self, slot: u8, value: f64) -> SlotSet {
         let before = get(&self.slots, slot);
         set(&mut self.slots, slot, value);
         #[expect(clippy::float_cmp, reason = "a derived truth is 0, 1 or missing")]
@@ -257,7 +263,7 @@ impl Device {
     }
 }
 
-const fn number(truth: Truth) -> f64 {
+pub(super) const fn number(truth: Truth) -> f64 {
     match truth {
         Truth::True => 1.0,
         Truth::False => 0.0,

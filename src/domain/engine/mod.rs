@@ -1,6 +1,7 @@
 //! The core as one state machine: `(state, input, now) → (state, effects)`. Holds no socket, file, clock or
 //! task; makes the alarm events that the gateway then stores, and nothing else makes any.
 
+mod calendar;
 mod change;
 mod derive;
 mod device;
@@ -11,6 +12,7 @@ mod step;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
@@ -67,6 +69,8 @@ pub struct Engine {
     by_key: HashMap<Arc<DeviceKey>, DeviceIndex>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
     listening: Option<Ticks>,
+    /// When the wall clock next decides something.
+    watch: Watch,
     ledger: Ledger,
 }
 
@@ -79,6 +83,7 @@ impl Engine {
             devices: Vec::new(),
             by_key: HashMap::new(),
             listening: None,
+            watch: Watch::default(),
             ledger: Ledger::new(GatewayHash::of(gateway)),
         }
     }
@@ -94,7 +99,7 @@ impl Engine {
                 Ok(())
             }
             Input::Device(key) => {
-                self.admit(key, now);
+                self.admit(key, now, effects);
                 Ok(())
             }
             Input::Timeout => {
@@ -117,7 +122,8 @@ impl Engine {
 
     /// The earliest instant at which [`Input::Timeout`] can change anything. It may turn out to change nothing.
     pub fn next_deadline(&self) -> Option<Ticks> {
-        self.ledger.next_deadline()
+        let watch = self.watch.next;
+        self.ledger.next_deadline().into_iter().chain(watch).min()
     }
 
     /// The sequence number that the next input will have.
@@ -175,7 +181,7 @@ impl Engine {
         self.ledger.standing_count()
     }
 
-    fn admit(&mut self, key: &DeviceKey, now: Moment) {
+    fn admit(&mut self, key: &DeviceKey, now: Moment, effects: &mut Effects) {
         if self.by_key.contains_key(key) {
             return;
         }
@@ -193,6 +199,7 @@ impl Engine {
         }
         self.devices.push(device);
         self.by_key.insert(key, index);
+        self.consult_first(index, now, effects);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
@@ -244,6 +251,7 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
+        self.watch_calendar(now, effects);
         while let Some((at, index, due)) = self.ledger.take_due(now.ticks) {
             let Some(device) = self.devices.get_mut(index.slot()) else {
                 continue;

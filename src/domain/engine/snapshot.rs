@@ -9,11 +9,12 @@ use super::super::device::DeviceIndex;
 use super::super::id::GatewayHash;
 use super::super::time::Ticks;
 use super::Engine;
+use super::calendar::Watch;
 use super::device::Device;
 use super::ledger::Ledger;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 2;
+const FORM: u16 = 3;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -21,6 +22,7 @@ struct Saved<'a> {
     sequence: u64,
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
+    watch: Watch,
     devices: &'a [Device],
 }
 
@@ -29,6 +31,7 @@ struct Loaded {
     sequence: u64,
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
+    watch: Watch,
     devices: Vec<Device>,
 }
 
@@ -57,6 +60,7 @@ impl Engine {
             sequence: self.next_input(),
             definitions: self.definitions_hash,
             listening: self.listening,
+            watch: self.watch,
             devices: &self.devices,
         };
         Ok(postcard::to_stdvec(&saved)?)
@@ -84,6 +88,7 @@ impl Engine {
         engine.ledger = Ledger::new(GatewayHash::of(gateway));
         engine.ledger.set_sequence(loaded.sequence);
         engine.listening = loaded.listening;
+        engine.watch = loaded.watch;
         engine.devices = loaded.devices;
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
             device.venue = engine.ledger.venue(&device.key.venue);

@@ -4,6 +4,7 @@ use super::super::kind::Kind;
 use super::super::time::Millis;
 use super::DEFAULT_MAX_GAP;
 use super::check::{Context, check};
+use super::condition::Condition;
 use super::derived::Derivations;
 use super::emit::{TooLarge, emit};
 use super::error::ExpressionError;
@@ -16,16 +17,27 @@ use super::program::Program;
 /// # Errors
 /// When `source` is no condition on `kind`.
 pub fn compile(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
-    compile_into(source, kind, &mut Derivations::new(kind), DEFAULT_MAX_GAP)
+    compile_into(source, kind, &mut Derivations::new(kind), DEFAULT_MAX_GAP, None)
+}
+
+/// What a schedule does to a condition. It is in force while the value in the slot is 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gate {
+    /// The condition counts only while it is.
+    During(u8),
+    /// The condition counts as true while it is not.
+    OrOutside(u8),
 }
 
 /// Parses, type-checks against `kind` and compiles `source`, which must come out as a bool. What it derives from
-/// points over time joins `derived`; evidence for it counts for `max_gap`.
+/// points over time joins `derived`; evidence for it counts for `max_gap`. A schedule
+/// stands in front of it as `gate`.
 pub(super) fn compile_into(
     source: &str,
     kind: &Kind,
     derived: &mut Derivations,
     max_gap: Millis,
+    gate: Option<Gate>,
 ) -> Result<Program, ExpressionError> {
     let syntax = parse(source)?;
     let mut context = Context {
@@ -33,7 +45,15 @@ pub(super) fn compile_into(
         derived,
         max_gap,
     };
-    let (condition, depends) = check(source, &syntax, &mut context)?;
+    let (condition, reads) = check(source, &syntax, &mut context)?;
+    let (condition, depends) = match gate {
+        None => (condition, reads),
+        Some(Gate::During(slot)) => (Condition::slot(slot).and(condition), reads.with_slot(slot)),
+        Some(Gate::OrOutside(slot)) => (
+            Condition::slot(slot).negated().or(condition),
+            reads.with_slot(slot),
+        ),
+    };
     emit(&condition, depends).map_err(|TooLarge| {
         ExpressionError::new(
             0..source.len(),

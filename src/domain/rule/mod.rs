@@ -23,13 +23,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::compile::compile;
-use self::compile::compile_into;
+use self::compile::{Gate, compile_into};
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
+use super::almanac::Fact;
 use super::kind::{Kind, SlotSet};
 use super::text::Text;
 use super::time::Millis;
@@ -145,6 +146,9 @@ pub struct RuleDef {
     /// The rules whose active alarm on the same device explains this one's: while it stands, this one is not told of.
     #[serde(default)]
     pub suppressed_by: Vec<String>,
+    /// The schedule in which it counts; without it, always. When the schedule ends, so does the alarm.
+    #[serde(default)]
+    pub schedule: Option<String>,
     /// Sort of event.
     pub class: Class,
     /// Urgency.
@@ -175,6 +179,7 @@ impl RuleDef {
             after: None,
             chatter: DEFAULT_CHATTER,
             suppressed_by: Vec::new(),
+            schedule: None,
             class: Class::Alarm,
             priority: Priority::High,
             latch: false,
@@ -213,17 +218,29 @@ pub enum RuleField {
 
 impl Rule {
     /// Checks and compiles `def` against `kind`; every error of both conditions at once. What it derives from
-    /// points over time joins `derived`.
+    /// points over time joins `derived`. `gate` is its schedule.
     pub fn compile(
         def: &RuleDef,
         kind: &Kind,
         derived: &mut Derivations,
+        gate: Option<Fact>,
     ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
-        let when = compile_into(&def.when, kind, derived, def.max_gap);
+        let name = def.schedule.as_deref().unwrap_or_default();
+        let gate = gate.map(|fact| derived.schedule(name, fact)).transpose();
+        let slot = gate.map_err(|_| {
+            let message = format!(
+                "the rules of the kind `{}` use too many different schedules and functions over time",
+                kind.id
+            );
+            let error = ExpressionError::new(0..def.when.len(), message);
+            vec![(RuleField::When, error)]
+        })?;
+        let (during, outside) = (slot.map(Gate::During), slot.map(Gate::OrOutside));
+        let when = compile_into(&def.when, kind, derived, def.max_gap, during);
         let clear = def
             .clear
             .as_deref()
-            .map(|source| compile_into(source, kind, derived, def.max_gap))
+            .map(|source| compile_into(source, kind, derived, def.max_gap, outside))
             .transpose();
         match (when, clear) {
             (Ok(when), Ok(clear)) => {
