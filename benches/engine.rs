@@ -76,6 +76,7 @@ fn definitions() -> Definitions {
     Definitions::compile(DefinitionSource {
         kinds,
         rules: rules.collect(),
+        ..DefinitionSource::default()
     })
     .expect("the rules are right")
 }

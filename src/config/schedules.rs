@@ -170,14 +170,7 @@ fn read_range(value: &Value<'_>) -> Option<Vec<Day>> {
     };
     let (first, last) = (day(first)?, day(last)?);
     let length = (last + Day::ALL.len() - first) % Day::ALL.len() + 1;
-    Some(
-        Day::ALL
-            .into_iter()
-            .cycle()
-            .skip(first)
-            .take(length)
-            .collect(),
-    )
+    Some(Day::ALL.into_iter().cycle().skip(first).take(length).collect())
 }
 
 /// A time of day in minutes, at most `last`.

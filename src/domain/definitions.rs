@@ -211,7 +211,10 @@ impl Definitions {
                 report(RuleProblem::UnknownKind);
                 continue;
             };
-            let gate = def.schedule.as_deref().map(|name| almanac.schedule(name).ok_or(name));
+            let gate = def
+                .schedule
+                .as_deref()
+                .map(|name| almanac.schedule(name).ok_or(name));
             let gate = match gate.transpose() {
                 Ok(gate) => gate,
                 Err(name) => {

@@ -216,7 +216,11 @@ impl Calendar {
         weekly
             .filter(|interval| interval.days.contains(&day))
             .filter_map(|interval| {
-                let next_day = if interval.to > interval.from { 0 } else { DAY_MINUTES };
+                let next_day = if interval.to > interval.from {
+                    0
+                } else {
+                    DAY_MINUTES
+                };
                 span(interval.from, interval.to.saturating_add(next_day))
             })
             .collect()

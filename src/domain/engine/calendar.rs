@@ -19,6 +19,9 @@ use super::{Effects, Engine};
 /// How long the wall clock goes unwatched at most: one that was set shows within this time.
 const UNWATCHED: Millis = Millis(3_600_000);
 
+/// How far the wall clock may move against gateway time before it counts as set, in milliseconds.
+const SET_BY_MS: u64 = 1_000;
+
 /// When the almanac is looked into.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Watch {
@@ -38,6 +41,14 @@ impl Watch {
             now.ticks.after(wait.min(UNWATCHED))
         });
         Watch { next, looked: now }
+    }
+
+    /// Whether to look again at `now`: it is time to, or the wall clock was set meanwhile.
+    fn is_due(self, now: Moment) -> bool {
+        let passed = now.wall.since(self.looked.wall);
+        let ticked = i64::try_from(now.ticks.since(self.looked.ticks).0).unwrap_or(i64::MAX);
+        let was_set = passed.abs_diff(ticked) > SET_BY_MS;
+        self.next.is_some_and(|next| next <= now.ticks || was_set)
     }
 }
 
@@ -60,9 +71,9 @@ pub(super) enum Look {
 }
 
 impl Engine {
-    /// Looks into the almanac if it is time to.
+    /// Looks into the almanac if it is time to. Any timer that comes may see that the wall clock was set.
     pub(super) fn watch_calendar(&mut self, now: Moment, effects: &mut Effects) {
-        if self.watch.next.is_some_and(|next| next <= now.ticks) {
+        if self.watch.is_due(now) {
             self.consult(Look::Boundary, now, effects);
         }
     }

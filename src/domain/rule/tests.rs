@@ -155,7 +155,7 @@ fn each_different_value_over_time_has_slots_of_its_own_inner_ones_first() {
         "held('2h', avg(temperature, '5m') > 60 || wet)",
         "age() >= '5m' || held('2h', avg(temperature, '5m') > 60 || wet)",
     ] {
-        compile_into(source, &kind, &mut derived, Millis(1_000)).expect(source);
+        compile_into(source, &kind, &mut derived, Millis(1_000), None).expect(source);
     }
     let list = derived.into_list();
     let names: Vec<(&str, u8)> = list.iter().map(|one| (one.name.as_str(), one.slot)).collect();
@@ -184,7 +184,7 @@ fn a_kind_has_slots_for_so_many_values_over_time() {
     let mut compiled = 0;
     let error = loop {
         let source = format!("wet || max(lel, '{}s') > 5", compiled + 1);
-        match compile_into(&source, &kind, &mut derived, Millis(1_000)) {
+        match compile_into(&source, &kind, &mut derived, Millis(1_000), None) {
             Ok(_) => compiled += 1,
             Err(error) => break error,
         }
