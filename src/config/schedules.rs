@@ -73,12 +73,15 @@ pub(super) fn check(name: &str, place: &Place, schedules: &[ScheduleDef], report
 
 /// A date: `"2026-10-01"` or the same without quotes.
 pub(super) fn read_date(value: &Value<'_>) -> Option<jiff::civil::Date> {
-    let written = if let DeValue::Datetime(at) = value.tree {
-        at.to_string()
-    } else {
-        value.text()?.into_owned()
-    };
     let form = "write year, month and day: \"2026-10-01\"".to_owned();
+    let written = match value.tree {
+        DeValue::Datetime(at) => at.to_string(),
+        DeValue::String(_) | DeValue::Table(_) => value.text()?.into_owned(),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Array(_) => {
+            value.wrong_type_with("a date", form);
+            return None;
+        }
+    };
     // The parser would also take the date of a longer text.
     if written.len() == "2026-10-01".len()
         && let Ok(date) = written.parse()
