@@ -85,10 +85,10 @@ fn read_venue(mut table: Table<'_>, draft: &mut Draft<'_>) -> Venue {
     let mut device_names = Names::new("device");
     let mut expiries = Vec::new();
     for device in table.tables("device", "[[venue.device]]") {
-        let Some((device, expires)) = read_device(device, &id, draft.kinds, &mut device_names) else {
+        let Some((device, until)) = read_device(device, &id, draft.kinds, &mut device_names) else {
             continue;
         };
-        expiries.extend(expires.map(|on| Expiry {
+        expiries.extend(until.map(|on| Expiry {
             kind: device.key.kind.clone(),
             device: device.key.device.clone(),
             on,

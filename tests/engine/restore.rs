@@ -70,6 +70,28 @@ fn scheduled(name: &str, rule: RuleDef) -> RuleDef {
     }
 }
 
+/// `rules`, and others on schedules that begin at `first`.
+fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
+    for name in ["turns", "venue-open", "venue-closed"] {
+        let at_once = rule("timed", "lel >= 20.0", Some("lel < 10.0"));
+        rules.extend([slow(), often(), at_once].map(|rule| scheduled(name, rule)));
+    }
+    DefinitionSource {
+        kinds: vec![gas_kind()],
+        rules,
+        schedules: vec![ScheduleDef {
+            name: "turns".to_owned(),
+            hours: minutes(first),
+        }],
+        venues: vec![VenueFacts {
+            venue: "v1".to_owned(),
+            time_zone: DEFAULT_TIME_ZONE.to_owned(),
+            hours: Some(minutes(3 * first)),
+            expiries: Vec::new(),
+        }],
+    }
+}
+
 /// An engine under test with everything that a restart needs.
 struct Run {
     engine: Engine,
@@ -117,33 +139,10 @@ impl Run {
             ],
             vec![slow(), silence, lasting, high(), rising, often(), quiet],
         ];
-        let timed = ["turns", "venue-open", "venue-closed"].map(|name| {
-            let at_once = rule("timed", "lel >= 20.0", Some("lel < 10.0"));
-            [
-                scheduled(name, slow()),
-                scheduled(name, often()),
-                scheduled(name, at_once),
-            ]
-        });
         let mut first = 0;
-        let sets = sets.map(|mut rules| {
-            rules.extend(timed.iter().flatten().cloned());
+        let sets = sets.map(|rules| {
             first += 1;
-            let source = DefinitionSource {
-                kinds: vec![gas_kind()],
-                rules,
-                schedules: vec![ScheduleDef {
-                    name: "turns".to_owned(),
-                    hours: minutes(first),
-                }],
-                venues: vec![VenueFacts {
-                    venue: "v1".to_owned(),
-                    time_zone: DEFAULT_TIME_ZONE.to_owned(),
-                    hours: Some(minutes(3 * first)),
-                    expiries: Vec::new(),
-                }],
-            };
-            Arc::new(Definitions::compile(source).unwrap())
+            Arc::new(Definitions::compile(timed(first, rules)).unwrap())
         });
         let engine = Engine::new("test");
         let saved = engine.snapshot().unwrap();

@@ -42,8 +42,8 @@ fn closed(from: u16, to: u16) -> Vec<ScheduleDef> {
     }]
 }
 
-fn venue(id: &str, hours: Option<Hours>, expires: &[(&str, &str)]) -> VenueFacts {
-    let expiries = expires.iter().map(|(device, on)| Expiry {
+fn venue(id: &str, hours: Option<Hours>, dates: &[(&str, &str)]) -> VenueFacts {
+    let expiries = dates.iter().map(|(device, on)| Expiry {
         kind: "gas_detector".to_owned(),
         device: (*device).to_owned(),
         on: on.parse().unwrap(),
