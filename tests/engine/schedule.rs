@@ -162,7 +162,7 @@ fn a_boundary_is_no_occurrence_for_a_rule_that_counts() {
     let mut bench = closed_hours(vec![during("closed-hours", often())]);
     bench.pass(14 * HOUR - 1_000);
     bench.lel(60.0);
-    bench.pass(1_000);
+    bench.pass(2_000);
     bench.lel(60.0);
     bench.pass(1_000);
     bench.lel(60.0);
