@@ -114,6 +114,7 @@ fn definitions(tens: usize, others: usize) -> Definitions {
     Definitions::compile(DefinitionSource {
         kinds: kinds.to_vec(),
         rules: rules.collect(),
+        ..DefinitionSource::default()
     })
     .expect("the rules are right")
 }

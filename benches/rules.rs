@@ -144,6 +144,7 @@ fn rules() -> KindRules {
     let source = DefinitionSource {
         kinds: vec![kind()],
         rules: rules.collect(),
+        ..DefinitionSource::default()
     };
     let definitions = Definitions::compile(source).expect("the bench's rules are valid");
     definitions.kinds().next().expect("one kind").clone()

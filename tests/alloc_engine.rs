@@ -48,6 +48,7 @@ fn engine() -> Engine {
     let definitions = Definitions::compile(DefinitionSource {
         kinds: vec![Kind::new("gas_detector".to_owned(), Text::default(), points)],
         rules,
+        ..DefinitionSource::default()
     });
     let definitions = Arc::new(definitions.unwrap());
     let mut engine = Engine::new("g");

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ninewatch::config::{self, Auth, BrokerUrl};
+use ninewatch::domain::definitions::DefinitionSource;
+use ninewatch::domain::schedule::{Day, OnHolidays};
 
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 /// The configurations in `tests/config/<folder>`; at least `least`, or the loop over them proves nothing.
@@ -184,7 +186,7 @@ fn what_the_file_says_arrives_in_the_settings() {
     assert_eq!(settings.routes[0].targets, ["duty", "second"]);
 
     let rules = &settings.definitions.source().rules;
-    assert_eq!(rules.len(), 4, "a file that two patterns match is read once");
+    assert_eq!(rules.len(), 6, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
     let reason = rules[0].reason.as_ref().unwrap();
     assert_eq!(
@@ -193,6 +195,7 @@ fn what_the_file_says_arrives_in_the_settings() {
     );
     assert_eq!(rules[1].reason, None);
     assert_eq!(rules[2].when, "age() >= '5m'", "`absent` stands for it");
+    assert_eq!(rules[4].schedule.as_deref(), Some("nights"));
     assert_eq!(
         (rules[0].hold.0, rules[0].keep_for.0, rules[0].max_gap.0),
         (2_000, 3_600_000, 86_400_000)
@@ -253,4 +256,54 @@ fn colour_is_only_there_when_asked_for() {
     let findings = config::load(Path::new("tests/config/invalid/missing.toml")).unwrap_err();
     assert!(findings.render(true).contains('\u{1b}'));
     assert!(!findings.to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn schedules_and_hours_arrive_as_written() {
+    let settings = config::load(Path::new("tests/config/valid/everything.toml")).unwrap();
+    let source = settings.definitions.source();
+    let nights = &source.schedules[0];
+    assert_eq!(
+        (nights.name.as_str(), nights.hours.time_zone.as_str()),
+        ("nights", "Europe/Berlin")
+    );
+    let weekly: Vec<(&[Day], u16, u16)> = nights
+        .hours
+        .weekly
+        .iter()
+        .map(|interval| (interval.days.as_slice(), interval.from, interval.to))
+        .collect();
+    assert_eq!(
+        weekly,
+        [
+            (&[Day::Fri, Day::Sat, Day::Sun, Day::Mon][..], 1_320, 360),
+            (&[Day::Tue, Day::Wed, Day::Thu], 1_410, 1_440)
+        ]
+    );
+    assert_eq!(nights.hours.on_holidays, OnHolidays::As(Day::Sun));
+    let dates: Vec<String> = nights.hours.holidays.iter().map(ToString::to_string).collect();
+    assert_eq!(dates, ["2026-12-25", "2026-12-26"]);
+
+    let venue = &source.venues[0];
+    assert_eq!(
+        (venue.venue.as_str(), venue.time_zone.as_str()),
+        ("店-1", "Europe/Berlin")
+    );
+    let hours = venue.hours.as_ref().unwrap();
+    assert_eq!((hours.weekly[1].from, hours.weekly[1].to), (600, 120));
+    assert_eq!(hours.on_holidays, OnHolidays::Always);
+    let expiries = venue
+        .expiries
+        .iter()
+        .map(|expiry| (expiry.device.as_str(), expiry.on.to_string()));
+    let expected = ["d1", "d2"].map(|device| (device, "2027-05-01".to_owned()));
+    assert_eq!(expiries.collect::<Vec<_>>(), expected);
+
+    let (stored, hash) = source.stored().unwrap();
+    let read = DefinitionSource::from_stored(&stored).unwrap();
+    assert_eq!(
+        (&read, read.stored().unwrap().1),
+        (source, hash),
+        "a replay finds the same hours"
+    );
 }

@@ -70,6 +70,17 @@ fn tests_that_fail_show_what_was_expected_and_what_was_seen() {
 }
 
 #[test]
+fn what_the_wall_clock_decides_can_be_rehearsed() {
+    let output = rules_test(&[PathBuf::from("tests/rules/schedule.toml")]);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.ends_with("\n4 passed, 0 failed\n") && !shown.contains("note:"),
+        "{shown}{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn broken_files_give_the_expected_findings() {
     let mut wrong = Vec::new();
     for path in toml_files("tests/rules/invalid", 4) {

@@ -64,8 +64,10 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let routes = targets::read_routes(root.tables("route", "[[route]]"), &mut route_names, &target_names);
 
     let kinds = kinds::read(&files.kinds, report);
+    let venues = venues::read(&files.venues, &kinds, report);
     let around = Surroundings {
         kinds: &kinds,
+        venues: &venues.facts,
         routes: &routes,
         route_names: Some(&route_names),
     };
@@ -75,7 +77,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
         http,
         definitions: rules::read(&files.rules, &around, report),
         profiles: profiles::read(&files.profiles, &kinds, report),
-        registry: venues::read(&files.venues, &kinds, report),
+        registry: venues.registry,
         targets,
         routes: routes.into_iter().map(|draft| draft.route).collect(),
     }

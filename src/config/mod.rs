@@ -12,6 +12,7 @@ mod names;
 mod profiles;
 mod rule_tests;
 mod rules;
+mod schedules;
 mod secrets;
 mod settings;
 mod source;

@@ -1,4 +1,4 @@
-//! Files of rule tests: `kinds`, `rules` and `[[test]]` with its steps and expectations. Reads them, runs nothing.
+//! Files of rule tests: `kinds`, `rules`, `venues` and `[[test]]` with its steps and expectations. Reads them, runs nothing.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::names::Names;
 use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
 use super::value::{Value, parse_duration};
+use super::venues;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceKey;
 use crate::domain::journal::OperatorAction;
@@ -48,7 +49,7 @@ const STEPS: [&str; 7] = [
 /// The tests of one file and the definitions they run under.
 #[derive(Debug)]
 pub struct RuleTests {
-    /// The kinds and rules that the file names.
+    /// The kinds, rules and venues that the file names.
     pub definitions: Arc<Definitions>,
     /// Its tests, in file order.
     pub tests: Vec<RuleTest>,
@@ -89,10 +90,15 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>) -> RuleTests {
     let rule_files = root
         .required("rules")
         .map_or_else(Vec::new, |globs| files::matching(&globs));
+    let venue_files = root
+        .optional("venues")
+        .map_or_else(Vec::new, |globs| files::matching(&globs));
     let before = report.count();
     let kinds = kinds::read(&kind_files, report);
+    let venues = venues::read(&venue_files, &kinds, report);
     let around = Surroundings {
         kinds: &kinds,
+        venues: &venues.facts,
         routes: &[],
         route_names: None,
     };

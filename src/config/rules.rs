@@ -1,4 +1,4 @@
-//! Rules files: `[[rule]]`. Reads them and brings what the compiler says of a condition to its place in the file.
+//! Rules files: `[[rule]]` and `[[schedule]]`. Reads them and brings what the compiler says of a condition to its place in the file.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::document::Table;
 use super::kinds::Kinds;
 use super::names::{Names, own_name};
+use super::schedules;
 use super::source::{Place, Report, Scope, Source};
 use super::targets::{RouteDraft, class};
 use super::value::Value;
+use crate::domain::almanac::{ScheduleDef, VenueFacts};
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem, VENUE};
 use crate::domain::rule::{
     Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, ExpressionError, MAX_REPEAT, Priority, Repeat, RuleDef,
@@ -18,7 +20,7 @@ use crate::domain::rule::{
 use crate::domain::time::Millis;
 
 /// Keys of the rule format that this version does not do yet.
-const LATER: [&str; 3] = ["schedule", "limit", "then"];
+const LATER: [&str; 2] = ["limit", "then"];
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
@@ -32,11 +34,13 @@ struct RuleDraft {
     clear: Option<Place>,
     /// In the order of `suppressed_by`.
     suppressors: Vec<Place>,
+    schedule: Option<Place>,
 }
 
 /// What a rule may refer to.
 pub(super) struct Surroundings<'a> {
     pub(super) kinds: &'a Kinds,
+    pub(super) venues: &'a [VenueFacts],
     pub(super) routes: &'a [RouteDraft],
     /// `None`: where these rules are read there are no routes, and any may be named.
     pub(super) route_names: Option<&'a Names>,
@@ -45,6 +49,8 @@ pub(super) struct Surroundings<'a> {
 /// Reads every rules file and compiles the rules against the kinds.
 pub(super) fn read(sources: &[Arc<Source>], around: &Surroundings<'_>, report: &Report) -> Definitions {
     let mut names = Names::new("rule");
+    let mut schedule_names = Names::new("schedule");
+    let mut schedules = Vec::new();
     let mut drafts = Vec::new();
     for source in sources {
         let scope = Scope {
@@ -56,8 +62,19 @@ pub(super) fn read(sources: &[Arc<Source>], around: &Surroundings<'_>, report: &
         for table in root.tables("rule", "[[rule]]") {
             drafts.push(read_rule(table, &mut names, around));
         }
+        for table in root.tables("schedule", "[[schedule]]") {
+            schedules.push(schedules::read_schedule(table, &mut schedule_names));
+        }
     }
-    compile(&drafts, around.kinds, report)
+    let whole = schedules.iter().all(Option::is_some);
+    let schedules: Vec<ScheduleDef> = schedules.into_iter().flatten().collect();
+    for draft in &drafts {
+        // One that is wrong was reported, and may be the one.
+        if let (true, Some(name), Some(place)) = (whole, &draft.def.schedule, &draft.schedule) {
+            schedules::check(name, place, &schedules, report);
+        }
+    }
+    compile(&drafts, schedules, around, report)
 }
 
 fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>) -> RuleDraft {
@@ -81,6 +98,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     }
     let timing = read_timing(&mut table, absent.is_some());
     let (suppressed_by, suppressors) = names_of(table.optional("suppressed_by"));
+    let schedule = table.optional("schedule");
     let class = table.required("class").and_then(|value| class(&value));
     let priority = table.required("priority").and_then(|value| {
         value.word(
@@ -103,6 +121,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
         when: when.filter(|_| when_text.is_some()).map(|value| value.place()),
         clear: clear.map(|value| value.place()),
         suppressors,
+        schedule: schedule.as_ref().map(Value::place),
         def: RuleDef {
             id,
             on: on.unwrap_or_default(),
@@ -114,6 +133,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             after: timing.after,
             chatter: timing.chatter.unwrap_or(DEFAULT_CHATTER),
             suppressed_by,
+            schedule: text(&schedule),
             class: class.unwrap_or(Class::Alarm),
             priority: priority.unwrap_or(Priority::Critical),
             latch: latch.unwrap_or(false),
@@ -233,7 +253,13 @@ fn route(value: &Value<'_>, class: Option<Class>, around: &Surroundings<'_>) -> 
 }
 
 /// Compiles the rules whose kind is known wholly: of the others nothing sure can be said yet.
-fn compile(drafts: &[RuleDraft], kinds: &Kinds, report: &Report) -> Definitions {
+fn compile(
+    drafts: &[RuleDraft],
+    schedules: Vec<ScheduleDef>,
+    around: &Surroundings<'_>,
+    report: &Report,
+) -> Definitions {
+    let kinds = around.kinds;
     let drafts: Vec<&RuleDraft> = drafts
         .iter()
         .filter(|draft| draft.when.is_some() && known(&draft.def.on, kinds))
@@ -241,6 +267,8 @@ fn compile(drafts: &[RuleDraft], kinds: &Kinds, report: &Report) -> Definitions 
     let source = DefinitionSource {
         kinds: kinds.all_whole().cloned().collect(),
         rules: drafts.iter().map(|draft| draft.def.clone()).collect(),
+        schedules,
+        venues: around.venues.to_vec(),
     };
     match Definitions::compile(source) {
         Ok(definitions) => definitions,
@@ -273,8 +301,14 @@ fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
             let written = draft.def.clear.as_deref().unwrap_or_default();
             explain_condition(draft.clear.as_ref(), written, problem, report);
         }
-        // Both were found while reading, where their exact places are known. Said again only if they were not.
-        RuleProblem::UnknownKind | RuleProblem::DuplicateId if report.count() > 0 => {}
+        // All were found while reading, where their exact places are known. Said again only if they were not.
+        RuleProblem::UnknownKind | RuleProblem::DuplicateId | RuleProblem::UnknownSchedule { .. }
+            if report.count() > 0 => {}
+        RuleProblem::UnknownSchedule { suggestion } => {
+            let place = draft.schedule.as_ref().unwrap_or(&draft.table);
+            let help = suggestion.as_ref().map(|near| format!("did you mean `{near}`?"));
+            report.add(place.problem("the schedule does not exist").help(help));
+        }
         RuleProblem::UnknownKind => report.add(draft.table.problem("the rule's kind does not exist")),
         RuleProblem::Suppressor {
             place,

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
 use super::kind::Kind;
 use super::rule::{
-    Derivations, Derived, ExpressionError, Feed, Grid, Members, Program, Rule, RuleDef, RuleField, nearest,
+    Derivations, Derived, ExpressionError, Feed, Grid, Members, Program, Quantity, Rule, RuleDef, RuleField,
+    nearest,
 };
 use super::text::Text;
 
@@ -20,6 +22,12 @@ pub struct DefinitionSource {
     pub kinds: Vec<Kind>,
     /// Rules, in file order.
     pub rules: Vec<RuleDef>,
+    /// The schedules that rules may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleDef>,
+    /// The venues of which rules may ask something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub venues: Vec<VenueFacts>,
 }
 
 impl DefinitionSource {
@@ -126,6 +134,9 @@ pub struct Definitions {
     source: DefinitionSource,
     kinds: Vec<KindRules>,
     venue: KindRules,
+    almanac: Almanac,
+    /// What the rules ask of the almanac.
+    facts: Vec<Fact>,
 }
 
 /// What is wrong with a rule.
@@ -146,6 +157,11 @@ pub enum RuleProblem {
     DuplicateId,
     /// A condition does not parse or does not fit the kind.
     Expression(RuleField, ExpressionError),
+    /// `schedule` names no schedule.
+    UnknownSchedule {
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
     /// `suppressed_by` names what cannot suppress this rule.
     Suppressor {
         /// Its place in the list.
@@ -217,6 +233,19 @@ fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
     false
 }
 
+/// What the rules of all kinds ask of the almanac.
+fn facts<'a>(kinds: impl Iterator<Item = &'a KindRules>) -> Vec<Fact> {
+    let derived = kinds.flat_map(|kind| &kind.derived);
+    derived
+        .filter_map(|derived| match derived.quantity {
+            Quantity::Fact(fact) => Some(fact),
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Count => {
+                None
+            }
+        })
+        .collect()
+}
+
 impl Definitions {
     /// Checks and compiles `source`; every error at once.
     pub fn compile(source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
@@ -225,6 +254,7 @@ impl Definitions {
         let mut feeds: Vec<Vec<Feed>> = vec![Vec::new(); kinds.len()];
         let mut venue = KindRules::new(venue_kind());
         let mut counts = Derivations::new(&venue.kind);
+        let almanac = Almanac::new(&source.schedules, &source.venues);
         let mut errors = Vec::new();
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
@@ -232,13 +262,25 @@ impl Definitions {
             if earlier.into_iter().any(|earlier| earlier.id == def.id) {
                 report(RuleProblem::DuplicateId);
             }
+            let gate = def
+                .schedule
+                .as_deref()
+                .map(|name| almanac.schedule(name).ok_or(name));
+            let gate = match gate.transpose() {
+                Ok(gate) => gate,
+                Err(name) => {
+                    let suggestion = nearest(name, almanac.schedule_names()).map(str::to_owned);
+                    report(RuleProblem::UnknownSchedule { suggestion });
+                    continue;
+                }
+            };
             let compiled = if def.on == VENUE {
                 let members = Members {
                     kinds: &source.kinds,
                     derived: &mut derived,
                     feeds: &mut feeds,
                 };
-                Rule::compile_on_venue(def, &venue.kind, &mut counts, members)
+                Rule::compile_on_venue(def, &venue.kind, &mut counts, members, gate)
                     .map(|rule| venue.rules.push(rule))
             } else {
                 let mut targets = kinds.iter_mut().zip(&mut derived);
@@ -246,7 +288,7 @@ impl Definitions {
                     report(RuleProblem::UnknownKind);
                     continue;
                 };
-                Rule::compile(def, &target.kind, derived).map(|rule| target.rules.push(rule))
+                Rule::compile(def, &target.kind, derived, gate).map(|rule| target.rules.push(rule))
             };
             for (field, error) in compiled.err().into_iter().flatten() {
                 report(RuleProblem::Expression(field, error));
@@ -258,7 +300,14 @@ impl Definitions {
         }
         venue.finish(counts, &source.rules, &mut errors);
         if errors.is_empty() {
-            Ok(Definitions { source, kinds, venue })
+            let facts = facts(kinds.iter().chain([&venue]));
+            Ok(Definitions {
+                source,
+                kinds,
+                venue,
+                almanac,
+                facts,
+            })
         } else {
             Err(errors)
         }
@@ -272,6 +321,16 @@ impl Definitions {
     /// The rules on venues; a venue has no points, only what is counted of its devices.
     pub const fn venue(&self) -> &KindRules {
         &self.venue
+    }
+
+    /// The schedules, venues and dates that rules may ask of.
+    pub const fn almanac(&self) -> &Almanac {
+        &self.almanac
+    }
+
+    /// What the rules ask of [`Definitions::almanac`]; nothing: the wall clock decides nothing.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
     }
 
     /// The kind with this number and its rules.

@@ -2,6 +2,7 @@
 //! runtime, socket, file, SQL or clock. `(state, input, now) → (state, effects)`.
 
 pub mod alarm;
+pub mod almanac;
 pub mod backtest;
 pub mod definitions;
 pub mod device;
@@ -16,6 +17,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod route;
 pub mod rule;
+pub mod schedule;
 pub mod text;
 pub mod time;
 pub mod window;

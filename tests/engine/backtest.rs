@@ -48,7 +48,11 @@ impl Recorder {
     }
 
     fn define(&mut self, kinds: Vec<Kind>, rules: Vec<RuleDef>) {
-        let source = DefinitionSource { kinds, rules };
+        let source = DefinitionSource {
+            kinds,
+            rules,
+            ..DefinitionSource::default()
+        };
         let (_, hash) = source.stored().unwrap();
         self.kinds.insert(hash, source.kinds.clone());
         let definitions = Arc::new(Definitions::compile(source).unwrap());
@@ -145,7 +149,14 @@ impl Recorder {
         since_ms: i64,
         recorded: Recorded,
     ) -> Tested {
-        let definitions = Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap());
+        let definitions = Arc::new(
+            Definitions::compile(DefinitionSource {
+                kinds,
+                rules,
+                ..DefinitionSource::default()
+            })
+            .unwrap(),
+        );
         let mut backtest = Backtest::new(&definitions, Timestamp(START + since_ms), recorded);
         for (first_input, entries) in &self.rows {
             let kinds = |hash: &DefinitionsHash| self.kinds.get(hash).cloned().ok_or("none".to_owned());

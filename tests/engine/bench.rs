@@ -119,9 +119,17 @@ impl Bench {
     }
 
     pub(crate) fn define(&mut self, rules: Vec<RuleDef>) {
+        self.define_all(DefinitionSource {
+            rules,
+            ..DefinitionSource::default()
+        });
+    }
+
+    /// Puts `source` in force, with the gas detector's kind.
+    pub(crate) fn define_all(&mut self, source: DefinitionSource) {
         let source = DefinitionSource {
             kinds: vec![gas_kind()],
-            rules,
+            ..source
         };
         let (_, hash) = source.stored().unwrap();
         let definitions = Arc::new(Definitions::compile(source).unwrap());
@@ -144,6 +152,15 @@ impl Bench {
                 .handle(&Input::Timeout, self.now, &mut self.effects)
                 .unwrap();
         }
+    }
+
+    /// Lets so much time pass, with every deadline at its own instant.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let end = self.now.ticks.0 + ms;
+        while let Some(at) = self.engine.next_deadline().filter(|at| at.0 <= end) {
+            self.wait(at.0.saturating_sub(self.now.ticks.0));
+        }
+        self.wait(end - self.now.ticks.0);
     }
 
     pub(crate) fn read(&mut self, points: &[(PointIndex, f64)], device_at: Option<i64>, kind: ReadingKind) {

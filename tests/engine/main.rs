@@ -12,6 +12,7 @@ mod bench;
 mod life;
 mod properties;
 mod restore;
+mod schedule;
 mod shipped;
 mod table;
 mod time;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use ninewatch::domain::alarm::{AlarmState, Operator};
+use ninewatch::domain::almanac::{ScheduleDef, VenueFacts};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
+use ninewatch::domain::schedule::{DEFAULT_TIME_ZONE, Day, Hours, Interval, OnHolidays};
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
@@ -27,6 +29,8 @@ enum Action {
     Operate(OperatorAction),
     Define(bool),
     Listen(bool),
+    /// The wall clock is set by so many milliseconds.
+    SetClock(i64),
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -39,7 +43,53 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Operate(OperatorAction::Reset)),
         1 => any::<bool>().prop_map(Action::Define),
         1 => any::<bool>().prop_map(Action::Listen),
+        1 => (-600_000_i64..600_000).prop_map(Action::SetClock),
     ]
+}
+
+/// In force for a minute of every two, from `first` past eight in Shanghai, where the run starts at eight.
+fn minutes(first: u16) -> Hours {
+    let minute = |minute: u16| Interval {
+        days: Day::ALL.to_vec(),
+        from: 480 + minute,
+        to: 481 + minute,
+    };
+    Hours {
+        time_zone: DEFAULT_TIME_ZONE.to_owned(),
+        weekly: (0..30).map(|turn| minute(first + 2 * turn)).collect(),
+        holidays: Vec::new(),
+        on_holidays: OnHolidays::Never,
+    }
+}
+
+fn scheduled(name: &str, rule: RuleDef) -> RuleDef {
+    RuleDef {
+        id: format!("{}-{name}", rule.id),
+        schedule: Some(name.to_owned()),
+        ..rule
+    }
+}
+
+/// `rules`, and others on schedules that begin at `first`.
+fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
+    for name in ["turns", "venue-open", "venue-closed"] {
+        let at_once = rule("timed", "lel >= 20.0", Some("lel < 10.0"));
+        rules.extend([slow(), often(), at_once].map(|rule| scheduled(name, rule)));
+    }
+    DefinitionSource {
+        kinds: vec![gas_kind()],
+        rules,
+        schedules: vec![ScheduleDef {
+            name: "turns".to_owned(),
+            hours: minutes(first),
+        }],
+        venues: vec![VenueFacts {
+            venue: "v1".to_owned(),
+            time_zone: DEFAULT_TIME_ZONE.to_owned(),
+            hours: Some(minutes(3 * first)),
+            expiries: Vec::new(),
+        }],
+    }
 }
 
 /// An engine under test with everything that a restart needs.
@@ -89,9 +139,10 @@ impl Run {
             ],
             vec![slow(), silence, lasting, high(), rising, often(), quiet],
         ];
+        let mut first = 0;
         let sets = sets.map(|rules| {
-            let kinds = vec![gas_kind()];
-            Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap())
+            first += 1;
+            Arc::new(Definitions::compile(timed(first, rules)).unwrap())
         });
         let engine = Engine::new("test");
         let saved = engine.snapshot().unwrap();
@@ -151,6 +202,7 @@ impl Run {
                     operator,
                 }));
             }
+            Action::SetClock(ms) => self.now.wall.0 += ms,
             Action::Listen(up) => self.feed(&Input::Listening(*up)),
             Action::Define(other) => {
                 let set = Arc::clone(&self.sets[usize::from(*other)]);

@@ -74,6 +74,7 @@ impl Town {
         let source = DefinitionSource {
             kinds: vec![gas_kind(), valve_kind()],
             rules,
+            ..DefinitionSource::default()
         };
         let (_, hash) = source.stored().unwrap();
         self.definitions = Arc::new(Definitions::compile(source).unwrap());

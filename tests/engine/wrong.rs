@@ -8,10 +8,25 @@ use ninewatch::domain::rule::{Class, Repeat, RuleDef};
 use ninewatch::domain::time::Millis;
 
 use crate::bench::{Bench, LEL, START, high, low, rule, slow};
+use crate::schedule::{HOUR, closed_hours, during};
 
 /// A reading with the device's own time, so many milliseconds after the start.
 fn at(bench: &mut Bench, lel: f64, device_ms: i64) {
     bench.read(&[(LEL, lel)], Some(START + device_ms), ReadingKind::Live);
+}
+
+#[test]
+fn a_schedules_edge_does_not_wait_for_the_next_reading() {
+    let mut bench = closed_hours(vec![during("closed-hours", low())]);
+    bench.lel(60.0);
+    bench.pass(14 * HOUR - 1);
+    assert!(bench.seen().is_empty(), "it is not yet ten in the evening");
+    bench.pass(1);
+    assert_eq!(bench.seen(), ["gas-low raised"]);
+    bench.pass(8 * HOUR - 1);
+    assert!(bench.seen().is_empty(), "nor six in the morning");
+    bench.pass(1);
+    assert_eq!(bench.seen(), ["gas-low recovered", "gas-low cleared"]);
 }
 
 #[test]

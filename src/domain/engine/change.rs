@@ -7,6 +7,7 @@ use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
 use super::super::kind::SlotSet;
 use super::super::time::Moment;
+use super::calendar::Look;
 use super::derive::{DerivedRow, DerivedState};
 use super::device::{Device, Flap, Slots, initial_slots};
 use super::step::Step;
@@ -67,6 +68,7 @@ impl Engine {
         }
         self.count_anew();
         self.adopt_all();
+        self.consult(Look::Renewed, now, effects);
     }
 
     /// Enters every life into the ledger anew.

@@ -22,6 +22,8 @@ pub(super) enum DerivedState {
     Held(Held),
     /// Nothing: the device knows when it last spoke, and a count is all there is.
     Silent,
+    /// Nothing: the almanac knows it.
+    Fact,
 }
 
 impl DerivedState {
@@ -32,6 +34,7 @@ impl DerivedState {
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
             Quantity::Silent { .. } | Quantity::Count => DerivedState::Silent,
+            Quantity::Fact(_) => DerivedState::Fact,
         }
     }
 }
@@ -107,20 +110,21 @@ impl Device {
                     let lasted = held.lasted(*length, *max_gap, now.ticks);
                     self.put(derived.slot, number(lasted), rules, &mut news);
                 }
-                // States and values stand in the same order; silence and counts are made from no slot.
+                // States and values stand in the same order, and the last two are made from no slot.
                 (
                     DerivedState::Window(_),
-                    Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Count,
+                    Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::Count,
                 )
                 | (
                     DerivedState::Held(_),
-                    Quantity::Window { .. } | Quantity::Silent { .. } | Quantity::Count,
+                    Quantity::Window { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::Count,
                 )
                 | (
-                    DerivedState::Silent,
+                    DerivedState::Silent | DerivedState::Fact,
                     Quantity::Window { .. }
                     | Quantity::Held { .. }
                     | Quantity::Silent { .. }
+                    | Quantity::Fact(_)
                     | Quantity::Count,
                 ) => {}
             }
@@ -158,7 +162,7 @@ impl Device {
         for derived in &turn.rules.derived {
             match derived.quantity {
                 Quantity::Silent { .. } => changed = changed.union(self.change(derived.slot, 0.0)),
-                Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Count => {}
+                Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) | Quantity::Count => {}
             }
         }
         if !changed.is_empty() {
@@ -215,7 +219,7 @@ impl Device {
                     .filter(|_| !silent)
                     .map(|since| since.max(self.heard).after(length))
             }
-            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Count => None,
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) | Quantity::Count => None,
         }
     }
 
@@ -255,7 +259,7 @@ impl Device {
         }
     }
 
-    fn change(&mut self, slot: u8, value: f64) -> SlotSet {
+    pub(super) fn change(&mut self, slot: u8, value: f64) -> SlotSet {
         let before = get(&self.slots, slot);
         set(&mut self.slots, slot, value);
         #[expect(clippy::float_cmp, reason = "a derived truth is 0, 1 or missing")]
@@ -268,7 +272,7 @@ impl Device {
     }
 }
 
-const fn number(truth: Truth) -> f64 {
+pub(super) const fn number(truth: Truth) -> f64 {
     match truth {
         Truth::True => 1.0,
         Truth::False => 0.0,

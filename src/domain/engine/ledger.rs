@@ -419,7 +419,11 @@ fn values(subject: &Subject<'_>) -> Vec<(String, serde_json::Value)> {
             let value = subject.slots.get(usize::from(derived.slot))?;
             Some((derived.shown().to_owned(), serde_json::json!(value)))
         }
-        Quantity::Count | Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } => None,
+        Quantity::Count
+        | Quantity::Window { .. }
+        | Quantity::Held { .. }
+        | Quantity::Silent { .. }
+        | Quantity::Fact(_) => None,
     });
     points.chain(counts).collect()
 }

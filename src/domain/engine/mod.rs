@@ -1,6 +1,7 @@
 //! The core as one state machine: `(state, input, now) → (state, effects)`. Holds no socket, file, clock or
 //! task; makes the alarm events that the gateway then stores, and nothing else makes any.
 
+mod calendar;
 mod change;
 mod derive;
 mod device;
@@ -12,6 +13,7 @@ mod venue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
@@ -73,6 +75,8 @@ pub struct Engine {
     awaited: Vec<SlotSet>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
     listening: Option<Ticks>,
+    /// When the wall clock next decides something.
+    watch: Watch,
     ledger: Ledger,
 }
 
@@ -87,6 +91,7 @@ impl Engine {
             venues: Vec::new(),
             awaited: Vec::new(),
             listening: None,
+            watch: Watch::default(),
             ledger: Ledger::new(GatewayHash::of(gateway)),
         }
     }
@@ -125,7 +130,8 @@ impl Engine {
 
     /// The earliest instant at which [`Input::Timeout`] can change anything. It may turn out to change nothing.
     pub fn next_deadline(&self) -> Option<Ticks> {
-        self.ledger.next_deadline()
+        let watch = self.watch.next;
+        self.ledger.next_deadline().into_iter().chain(watch).min()
     }
 
     /// The sequence number that the next input will have.
@@ -207,9 +213,11 @@ impl Engine {
             self.venues
                 .push(venue::entity(&key.venue, venue, rules, now.ticks));
             self.awaited.push(SlotSet::ALL);
+            self.consult_first(venue::index_of(venue), now, effects);
         }
         self.devices.push(device);
         self.by_key.insert(key, index);
+        self.consult_first(index, now, effects);
         self.join(index, now, effects);
     }
 
@@ -269,6 +277,7 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
+        self.watch_calendar(now, effects);
         while let Some((at, index, due)) = self.ledger.take_due(now.ticks) {
             let listening = self.listening;
             let Some((device, rules, ledger)) = self.subject(index) else {

@@ -9,6 +9,7 @@ use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::id::GatewayHash;
 use super::super::time::Ticks;
 use super::Engine;
+use super::calendar::Watch;
 use super::device::Device;
 use super::ledger::Ledger;
 
@@ -21,6 +22,7 @@ struct Saved<'a> {
     sequence: u64,
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
+    watch: Watch,
     devices: &'a [Device],
     venues: &'a [Device],
 }
@@ -30,6 +32,7 @@ struct Loaded {
     sequence: u64,
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
+    watch: Watch,
     devices: Vec<Device>,
     venues: Vec<Device>,
 }
@@ -95,6 +98,7 @@ impl Engine {
             sequence: self.next_input(),
             definitions: self.definitions_hash,
             listening: self.listening,
+            watch: self.watch,
             devices: &self.devices,
             venues: &self.venues,
         };
@@ -119,6 +123,7 @@ impl Engine {
         engine.ledger = Ledger::new(GatewayHash::of(gateway));
         engine.ledger.set_sequence(loaded.sequence);
         engine.listening = loaded.listening;
+        engine.watch = loaded.watch;
         engine.devices = loaded.devices;
         engine.venues = loaded.venues;
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {

@@ -3,6 +3,7 @@
 use super::super::kind::Kind;
 use super::DEFAULT_MAX_GAP;
 use super::check::{Context, Scope, check};
+use super::condition::Condition;
 use super::derived::Derivations;
 use super::emit::{TooLarge, emit};
 use super::error::ExpressionError;
@@ -21,13 +22,34 @@ pub fn compile(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
         max_gap: DEFAULT_MAX_GAP,
         scope: Scope::Device,
     };
-    compile_into(source, &mut context)
+    compile_into(source, &mut context, None)
 }
 
-/// Parses, type-checks and compiles `source`, which must come out as a bool.
-pub(super) fn compile_into(source: &str, context: &mut Context<'_>) -> Result<Program, ExpressionError> {
+/// What a schedule does to a condition. It is in force while the value in the slot is 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gate {
+    /// The condition counts only while it is.
+    During(u8),
+    /// The condition counts as true while it is not.
+    OrOutside(u8),
+}
+
+/// Parses, type-checks and compiles `source`, which must come out as a bool. A schedule stands in front of it as `gate`.
+pub(super) fn compile_into(
+    source: &str,
+    context: &mut Context<'_>,
+    gate: Option<Gate>,
+) -> Result<Program, ExpressionError> {
     let syntax = parse(source, matches!(context.scope, Scope::Venue(_)))?;
-    let (condition, depends) = check(source, &syntax, context)?;
+    let (condition, reads) = check(source, &syntax, context)?;
+    let (condition, depends) = match gate {
+        None => (condition, reads),
+        Some(Gate::During(slot)) => (Condition::slot(slot).and(condition), reads.with_slot(slot)),
+        Some(Gate::OrOutside(slot)) => (
+            Condition::slot(slot).negated().or(condition),
+            reads.with_slot(slot),
+        ),
+    };
     emit(&condition, depends).map_err(|TooLarge| {
         ExpressionError::new(
             0..source.len(),

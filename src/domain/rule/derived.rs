@@ -1,6 +1,7 @@
 //! Values that rules derive from points over time. Each different use has slots of its own behind the kind's points;
 //! a program only loads them. Says what is derived, never keeps it: the engine does.
 
+use super::super::almanac::Fact;
 use super::super::kind::{Kind, MAX_SLOTS, PointDef, PointIndex, SlotSet};
 use super::super::time::Millis;
 use super::super::window::WindowFunction;
@@ -49,6 +50,8 @@ pub enum Quantity {
     /// How many devices of a venue fulfil a condition. Two slots: how many do, and how many may, those included of
     /// whom it is unknown.
     Count,
+    /// What the wall clock decides: 0 or 1, missing when unknown.
+    Fact(Fact),
 }
 
 impl Quantity {
@@ -56,7 +59,9 @@ impl Quantity {
     pub const fn initial(&self) -> f64 {
         match self {
             Quantity::Count => 0.0,
-            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } => f64::NAN,
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) => {
+                f64::NAN
+            }
         }
     }
 
@@ -64,7 +69,7 @@ impl Quantity {
     pub const fn width(&self) -> u8 {
         match self {
             Quantity::Window { .. } | Quantity::Count => 2,
-            Quantity::Held { .. } | Quantity::Silent { .. } => 1,
+            Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) => 1,
         }
     }
 }
@@ -124,6 +129,15 @@ impl Derivations {
     pub(super) fn find(&self, name: &str) -> Option<(u8, SlotSet)> {
         let derived = self.list.iter().find(|derived| derived.name == name)?;
         Some((derived.slot, derived.reads.union(derived.own())))
+    }
+
+    /// The slot of whether the schedule called `name` is in force, which is `fact`.
+    pub(super) fn schedule(&mut self, name: &str, fact: Fact) -> Result<u8, NoSlotLeft> {
+        let name = format!("schedule({name})");
+        let known = self.find(&name);
+        known
+            .map_or_else(|| self.add(name, SlotSet::EMPTY, Quantity::Fact(fact)), Ok)
+            .map(|(slot, _)| slot)
     }
 
     /// Adds a value that is not there yet.

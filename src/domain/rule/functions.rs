@@ -2,6 +2,7 @@
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
+use super::super::almanac::Fact;
 use super::super::kind::{SlotSet, ValueType};
 use super::super::time::Millis;
 use super::super::window::WindowFunction;
@@ -14,7 +15,16 @@ use super::error::ExpressionError;
 use super::scan::SUPPORTED;
 
 /// Every function's name.
-pub(super) const FUNCTIONS: [&str; 7] = ["rate", "avg", "min", "max", "changes", "held", "age"];
+pub(super) const FUNCTIONS: [&str; 8] = [
+    "rate",
+    "avg",
+    "min",
+    "max",
+    "changes",
+    "held",
+    "age",
+    "expires_within",
+];
 
 impl<'a> Checker<'a, '_> {
     /// A call of the function `name`.
@@ -28,6 +38,7 @@ impl<'a> Checker<'a, '_> {
             "changes" => WindowFunction::Changes,
             "held" => return self.held(expr, &call.args),
             "age" => return self.age(expr, call),
+            "expires_within" => return self.expires(expr, &call.args),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
                 return Err(self.error(expr, message));
@@ -121,6 +132,27 @@ impl<'a> Checker<'a, '_> {
                 length,
                 max_gap,
             },
+        )?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
+    fn expires(&mut self, expr: &'a IdedExpr, args: &'a [IdedExpr]) -> Checked<Typed<'a>> {
+        if !matches!(self.context.scope, Scope::Device) {
+            let message = "`expires_within` is for rules on devices: each has a date of its own";
+            return Err(self.error(expr, message));
+        }
+        let [length] = args else {
+            return Err(self.error(
+                expr,
+                "`expires_within` takes a length of time: expires_within('30d')",
+            ));
+        };
+        let length = self.length(length)?;
+        let slot = self.derive(
+            expr,
+            format!("expires_within({})", length.0),
+            SlotSet::EMPTY,
+            Quantity::Fact(Fact::ExpiresWithin(length)),
         )?;
         Ok(Typed::Truth(Condition::slot(slot)))
     }

@@ -259,6 +259,7 @@ mod tests {
         let source = DefinitionSource {
             kinds,
             rules: rules.collect(),
+            ..DefinitionSource::default()
         };
         let definitions = Definitions::compile(source).expect("the rules are right");
         definitions.kinds().next().expect("a kind").grid.clone()

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::check::{Context, Scope};
 pub use self::compile::compile;
-use self::compile::compile_into;
+use self::compile::{Gate, compile_into};
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
@@ -35,6 +35,7 @@ pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 pub use self::venue::{Feed, Members};
 
+use super::almanac::Fact;
 use super::kind::{Kind, SlotSet};
 use super::text::Text;
 use super::time::Millis;
@@ -150,6 +151,9 @@ pub struct RuleDef {
     /// The rules whose active alarm on the same device explains this one's: while it stands, this one is not told of.
     #[serde(default)]
     pub suppressed_by: Vec<String>,
+    /// The schedule in which it counts; without it, always. When the schedule ends, so does the alarm.
+    #[serde(default)]
+    pub schedule: Option<String>,
     /// Sort of event.
     pub class: Class,
     /// Urgency.
@@ -183,6 +187,7 @@ impl RuleDef {
             after: None,
             chatter: DEFAULT_CHATTER,
             suppressed_by: Vec::new(),
+            schedule: None,
             class: Class::Alarm,
             priority: Priority::High,
             latch: false,
@@ -227,42 +232,56 @@ impl Rule {
     }
 
     /// Checks and compiles `def` against `kind`; every error of both conditions at once. What it derives from
-    /// points over time joins `derived`.
+    /// points over time joins `derived`. `gate` is its schedule.
     pub fn compile(
         def: &RuleDef,
         kind: &Kind,
         derived: &mut Derivations,
+        gate: Option<Fact>,
     ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
-        Rule::compile_in(def, kind, derived, Scope::Device)
+        Rule::compile_in(def, kind, derived, (gate, Scope::Device))
     }
 
-    /// Checks and compiles `def`, which is on a venue. What it asks of the devices joins `members`.
+    /// Checks and compiles `def`, which is on a venue. What it asks of the devices joins `members`. `gate` is its
+    /// schedule.
     pub fn compile_on_venue(
         def: &RuleDef,
         venue: &Kind,
         derived: &mut Derivations,
         members: Members<'_>,
+        gate: Option<Fact>,
     ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
-        Rule::compile_in(def, venue, derived, Scope::Venue(members))
+        Rule::compile_in(def, venue, derived, (gate, Scope::Venue(members)))
     }
 
     fn compile_in(
         def: &RuleDef,
         kind: &Kind,
         derived: &mut Derivations,
-        scope: Scope<'_>,
+        (gate, scope): (Option<Fact>, Scope<'_>),
     ) -> Result<Rule, Vec<(RuleField, ExpressionError)>> {
+        let name = def.schedule.as_deref().unwrap_or_default();
+        let gate = gate.map(|fact| derived.schedule(name, fact)).transpose();
+        let slot = gate.map_err(|_| {
+            let message = format!(
+                "the rules of the kind `{}` use too many different schedules and functions over time",
+                kind.id
+            );
+            let error = ExpressionError::new(0..def.when.len(), message);
+            vec![(RuleField::When, error)]
+        })?;
+        let (during, outside) = (slot.map(Gate::During), slot.map(Gate::OrOutside));
         let mut context = Context {
             kind,
             derived,
             max_gap: def.max_gap,
             scope,
         };
-        let when = compile_into(&def.when, &mut context);
+        let when = compile_into(&def.when, &mut context, during);
         let clear = def
             .clear
             .as_deref()
-            .map(|source| compile_into(source, &mut context))
+            .map(|source| compile_into(source, &mut context, outside))
             .transpose();
         match (when, clear) {
             (Ok(when), Ok(clear)) => {

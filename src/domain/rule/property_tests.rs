@@ -260,7 +260,7 @@ proptest! {
     ) {
         let source = condition.to_string();
         let def = RuleDef::new("rule", "kind", &source);
-        let Ok(rule) = Rule::compile(&def, &kind(), &mut Derivations::new(&kind())) else {
+        let Ok(rule) = Rule::compile(&def, &kind(), &mut Derivations::new(&kind()), None) else {
             return Err(TestCaseError::reject("bounded"));
         };
         let grid = Grid::of(std::slice::from_ref(&rule), &[], kind().points.len());

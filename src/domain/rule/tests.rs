@@ -34,7 +34,7 @@ fn compile_with(source: &str, kind: &Kind, derived: &mut Derivations) -> Result<
         max_gap: Millis(1_000),
         scope: Scope::Device,
     };
-    compile_into(source, &mut context)
+    compile_into(source, &mut context, None)
 }
 
 /// Slots: online, lel, temperature, wet, state, mode.

@@ -1,0 +1,213 @@
+//! What the wall clock says of devices: schedules, the hours of venues, and dates of expiry. Answers for an instant
+//! that it is given; never knows which instant is now.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::device::DeviceKey;
+use super::schedule::{Calendar, Hours, start_of_day, time_zone};
+use super::time::{Millis, Timestamp};
+
+/// The schedule of the hours at which a device's venue is open.
+pub const VENUE_OPEN: &str = "venue-open";
+
+/// The schedule of all other hours.
+pub const VENUE_CLOSED: &str = "venue-closed";
+
+/// A schedule as written in a rules file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleDef {
+    /// Its name in rules.
+    pub name: String,
+    /// When it is in force.
+    pub hours: Hours,
+}
+
+/// What rules may ask of a venue and its devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueFacts {
+    /// The venue's id.
+    pub venue: String,
+    /// The IANA name of its time zone.
+    pub time_zone: String,
+    /// When it is open; `None`: nobody has said.
+    pub hours: Option<Hours>,
+    /// The devices with a date of expiry.
+    pub expiries: Vec<Expiry>,
+}
+
+/// The date on which a device's life or inspection ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// The device's kind.
+    pub kind: String,
+    /// Its id.
+    pub device: String,
+    /// The first day on which it has expired.
+    pub on: Date,
+}
+
+/// Something that the wall clock decides of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// A schedule is in force: its place among the calendars.
+    Schedule(usize),
+    /// Its venue is open.
+    VenueOpen,
+    /// Its venue is closed.
+    VenueClosed,
+    /// It expires within so long, or has expired.
+    ExpiresWithin(Millis),
+}
+
+/// All schedules, venues and dates, ready to be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Almanac {
+    /// Each different one once.
+    calendars: Vec<Calendar>,
+    /// The calendar of each schedule.
+    schedules: Vec<(String, usize)>,
+    /// The calendar of each venue whose hours are known.
+    venues: HashMap<String, usize>,
+    expiries: HashMap<DeviceKey, Timestamp>,
+}
+
+impl Almanac {
+    /// The almanac of `schedules` and `venues`. What names an unknown time zone is left out; the configuration
+    /// loader refuses it.
+    pub fn new(schedules: &[ScheduleDef], venues: &[VenueFacts]) -> Almanac {
+        let mut almanac = Almanac::default();
+        for schedule in schedules {
+            if let Some(place) = almanac.calendar(&schedule.hours) {
+                almanac.schedules.push((schedule.name.clone(), place));
+            }
+        }
+        for facts in venues {
+            let place = facts.hours.as_ref().and_then(|hours| almanac.calendar(hours));
+            if let Some(place) = place {
+                almanac.venues.insert(facts.venue.clone(), place);
+            }
+            let Some(zone) = time_zone(&facts.time_zone) else {
+                continue;
+            };
+            for expiry in &facts.expiries {
+                let key = DeviceKey {
+                    venue: facts.venue.clone(),
+                    kind: expiry.kind.clone(),
+                    device: expiry.device.clone(),
+                };
+                if let Some(at) = start_of_day(&zone, expiry.on) {
+                    almanac.expiries.insert(key, at);
+                }
+            }
+        }
+        almanac
+    }
+
+    /// The place of the calendar of `hours`. Most venues of a town keep the same few hours.
+    fn calendar(&mut self, hours: &Hours) -> Option<usize> {
+        let calendar = Calendar::new(hours.clone())?;
+        let known = self
+            .calendars
+            .iter()
+            .position(|known| known.hours() == calendar.hours());
+        Some(known.unwrap_or_else(|| {
+            self.calendars.push(calendar);
+            self.calendars.len() - 1
+        }))
+    }
+
+    /// What the schedule called `name` is of a device; `None` when there is no such schedule.
+    pub fn schedule(&self, name: &str) -> Option<Fact> {
+        match name {
+            VENUE_OPEN => Some(Fact::VenueOpen),
+            VENUE_CLOSED => Some(Fact::VenueClosed),
+            _ => {
+                let found = self.schedules.iter().find(|(known, _)| known == name);
+                found.map(|(_, place)| Fact::Schedule(*place))
+            }
+        }
+    }
+
+    /// Every name that [`Almanac::schedule`] knows.
+    pub fn schedule_names(&self) -> impl Iterator<Item = &str> {
+        let named = self.schedules.iter().map(|(name, _)| name.as_str());
+        named.chain([VENUE_OPEN, VENUE_CLOSED])
+    }
+
+    /// The almanac opened at `at`.
+    pub fn open(&self, at: Timestamp) -> Page<'_> {
+        Page {
+            almanac: self,
+            at,
+            in_force: self.calendars.iter().map(|_| Cell::new(None)).collect(),
+        }
+    }
+
+    /// The first instant after `at` at which one of `facts` changes for some device; `None` when none ever does.
+    pub fn next_change(&self, facts: &[Fact], at: Timestamp) -> Option<Timestamp> {
+        let mut asked = vec![false; self.calendars.len()];
+        let mut ask = |place: usize| {
+            if let Some(asked) = asked.get_mut(place) {
+                *asked = true;
+            }
+        };
+        let mut next: Option<Timestamp> = None;
+        for fact in facts {
+            match fact {
+                Fact::Schedule(place) => ask(*place),
+                Fact::VenueOpen | Fact::VenueClosed => self.venues.values().copied().for_each(&mut ask),
+                Fact::ExpiresWithin(length) => {
+                    let dates = self.expiries.values().map(|expiry| before(*expiry, *length));
+                    next = next.into_iter().chain(dates.filter(|date| *date > at)).min();
+                }
+            }
+        }
+        let calendars = self.calendars.iter().zip(asked).filter(|(_, asked)| *asked);
+        let changes = calendars.filter_map(|(calendar, _)| calendar.next_change(at));
+        next.into_iter().chain(changes).min()
+    }
+}
+
+/// The almanac at one instant. Each calendar is looked up at most once.
+#[derive(Debug)]
+pub struct Page<'a> {
+    almanac: &'a Almanac,
+    at: Timestamp,
+    in_force: Vec<Cell<Option<bool>>>,
+}
+
+impl Page<'_> {
+    /// Whether `fact` is so for the device `key`; `None` when that is not known.
+    pub fn says(&self, fact: Fact, key: &DeviceKey) -> Option<bool> {
+        let open = || {
+            let place = self.almanac.venues.get(&key.venue)?;
+            self.in_force(*place)
+        };
+        match fact {
+            Fact::Schedule(place) => self.in_force(place),
+            Fact::VenueOpen => open(),
+            Fact::VenueClosed => open().map(|open| !open),
+            Fact::ExpiresWithin(length) => {
+                let expiry = self.almanac.expiries.get(key)?;
+                Some(self.at >= before(*expiry, length))
+            }
+        }
+    }
+
+    fn in_force(&self, place: usize) -> Option<bool> {
+        let (calendar, known) = (self.almanac.calendars.get(place)?, self.in_force.get(place)?);
+        if known.get().is_none() {
+            known.set(Some(calendar.in_force(self.at)));
+        }
+        known.get()
+    }
+}
+
+/// So long before `at`.
+fn before(at: Timestamp, length: Millis) -> Timestamp {
+    Timestamp(at.0.saturating_sub(i64::try_from(length.0).unwrap_or(i64::MAX)))
+}
