@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod change;
 mod life;
 mod properties;
 mod restore;

@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
-use super::super::alarm::{Life, Stimulus};
+use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
+use super::super::rule::Rule;
 use super::super::time::Moment;
-use super::derive::{DerivedRow, DerivedState};
-use super::device::{Device, Flap, initial_slots};
+use super::derive::{DerivedRow, DerivedState, Turn};
+use super::device::{Device, Flap, initial_slots, observe};
 use super::step::Step;
 use super::{DeviceIndex, Effects, Engine, Ledger};
 
 impl Engine {
-    /// Puts `definitions` in force. A rule is the same rule by id: its alarms stand on until the new condition
-    /// proves normal. The alarms of a rule that is gone, or watches another kind now, are closed.
+    /// Puts `definitions` in force. The alarms of a rule that is gone, or watches another kind now, are closed, and
+    /// those events come first. A rule is the same rule by id: its alarms stand on until a reading proves the new
+    /// condition normal. New and changed conditions judge the present values at once.
     pub(super) fn redefine(
         &mut self,
         hash: DefinitionsHash,
@@ -28,29 +30,23 @@ impl Engine {
             let kind = definitions.kind_index(&device.key.kind);
             let after = kind.and_then(|kind| definitions.kind(kind));
             if let Some(before) = before {
-                let step = Step {
-                    device: index,
-                    rules: before,
-                    now,
-                    late: None,
-                    operator: None,
-                };
+                let step = Step::of(&Turn::new(index, before, self.listening, now));
                 close_removed(&mut self.ledger, device, &step, after, effects);
             }
             carry_over(device, kind, before, after);
-            if let Some(after) = after {
-                let step = Step {
-                    device: index,
-                    rules: after,
-                    now,
-                    late: None,
-                    operator: None,
-                };
-                device.explain(&step, &mut self.ledger, effects);
-            }
             device.silence_at = after.and_then(|after| device.next_silence(after, self.listening));
         }
         self.adopt_all();
+        let unproven = unproven(&old, definitions);
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
+            let Some(kind) = device.kind else { continue };
+            let Some(rules) = definitions.kind(kind) else { continue };
+            let turn = Turn::new(index, rules, self.listening, now);
+            for place in unproven.get(usize::from(kind.0)).into_iter().flatten() {
+                confront(&mut self.ledger, device, &turn, *place, effects);
+            }
+            device.explain(&Step::of(&turn), &mut self.ledger, effects);
+        }
     }
 
     /// Enters every life into the ledger anew.
@@ -65,6 +61,64 @@ impl Engine {
             }
             device.adopt_deadlines(index, rules, &mut self.ledger);
         }
+    }
+}
+
+/// For each kind of `new`, the places of the rules whose condition is not the one that the devices' readings have
+/// been judged by. A kind that was not known before has none: its devices have no values yet.
+fn unproven(old: &Definitions, new: &Definitions) -> Vec<Vec<usize>> {
+    new.kinds()
+        .map(|after| {
+            let before = old
+                .kind_index(&after.kind.id)
+                .and_then(|kind| old.kind(kind));
+            let Some(before) = before else { return Vec::new() };
+            let same = |rule: &Rule| {
+                let mut known = before.rules.iter();
+                known.any(|known| {
+                    known.def.id == rule.def.id
+                        && known.def.when == rule.def.when
+                        && known.def.clear == rule.def.clear
+                })
+            };
+            let rules = after.rules.iter().enumerate();
+            rules
+                .filter(|(_, rule)| !same(rule))
+                .map(|(place, _)| place)
+                .collect()
+        })
+        .collect()
+}
+
+/// Judges the device's present values by a condition that is new to them: a danger that stands is raised without
+/// waiting for the next reading. Nothing that stands is ended by it.
+fn confront(
+    ledger: &mut Ledger,
+    device: &mut Device,
+    turn: &Turn<'_>,
+    place: usize,
+    effects: &mut Effects,
+) {
+    let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
+        return;
+    };
+    effects.evaluations += 1;
+    let stimulus = observe(rule, &device.slots, life);
+    let transition = match (life, stimulus) {
+        // Where a running delay's condition still holds, the delay decides, on the evidence that it has. Where it does
+        // not, the delay would make an alarm of what the rule no longer speaks of.
+        (Life::Normal | Life::Recovered { .. }, Stimulus::Holds)
+        | (Life::Pending { .. }, Stimulus::Clears) => life.transition(stimulus, turn.now.ticks, &rule.def),
+        // What was about to end by the old condition is not proven normal by the new one.
+        (Life::Recovering { .. }, _) => Transition::Resume,
+        (Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovered { .. }, _) => return,
+    };
+    device.carry_out((place, transition), &Step::of(turn), ledger, effects);
+    if let Some(Life::Pending { confirmed, .. }) = device.lives.get_mut(place)
+        && rule.def.after.is_none()
+    {
+        // The evidence is no younger than the device's last word.
+        *confirmed = (*confirmed).min(device.heard);
     }
 }
 
