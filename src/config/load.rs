@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::document::Table;
 use super::finding::{Finding, Findings};
+use super::fixed::Fixed;
 use super::names::Names;
 use super::rules::Surroundings;
 use super::settings::Settings;
@@ -12,9 +13,18 @@ use super::{files, gateway, http, kinds, mqtt, profiles, rules, targets, venues}
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
+    load_file(path, None)
+}
+
+/// As [`load`], for a gateway that runs: what differs from `fixed` is a finding too.
+pub fn reload(path: &Path, fixed: &Fixed) -> Result<Settings, Findings> {
+    load_file(path, Some(fixed))
+}
+
+fn load_file(path: &Path, fixed: Option<&Fixed>) -> Result<Settings, Findings> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => load_str(&name, &text, path.parent().unwrap_or(Path::new(""))),
+        Ok(text) => load_text(&name, &text, path.parent().unwrap_or(Path::new("")), fixed),
         Err(error) => Err(Findings::new(vec![
             Finding::of_file(&name, format!("cannot read the configuration: {error}"))
                 .help("name a file with --config; config/ninewatch.toml is an example".to_owned()),
@@ -24,6 +34,10 @@ pub fn load(path: &Path) -> Result<Settings, Findings> {
 
 /// The settings in `text`, called `name` in findings; relative paths start from the folder `base`.
 pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Settings, Findings> {
+    load_text(name, text, base, None)
+}
+
+fn load_text(name: &str, text: &str, base: &Path, fixed: Option<&Fixed>) -> Result<Settings, Findings> {
     let report = Report::default();
     let source = report.open(name.to_owned(), base.to_owned(), text.to_owned());
     let tree = source.tree();
@@ -32,6 +46,10 @@ pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Settings, Finding
         report: &report,
     };
     let settings = read(&scope, Table::root(&scope, tree.get_ref()));
+    // Where something is wrong a placeholder stands, which is no change that anybody asked for.
+    if let Some(fixed) = fixed.filter(|_| report.count() == 0) {
+        fixed.compare(&settings, &scope, tree.get_ref());
+    }
     report.finish()?;
     Ok(settings)
 }

@@ -3,6 +3,7 @@
 mod document;
 mod files;
 mod finding;
+mod fixed;
 mod gateway;
 mod http;
 mod kinds;
@@ -20,8 +21,10 @@ mod value;
 mod venues;
 
 pub use self::finding::{Finding, Findings};
-pub use self::load::{load, load_str};
+pub use self::fixed::Fixed;
+pub use self::load::{load, load_str, reload};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::settings::{
     Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, TargetSettings,
+    counted,
 };

@@ -200,7 +200,11 @@ fn a_new_delay_begins_with_the_change_and_needs_fresh_evidence() {
         bench.wait(9_999);
         assert!(bench.seen().is_empty());
         bench.wait(1);
-        assert_eq!(bench.seen(), expected, "silent for {silence} ms before the change");
+        assert_eq!(
+            bench.seen(),
+            expected,
+            "silent for {silence} ms before the change"
+        );
         bench.lel(12.0);
         bench.seen();
         assert_eq!(bench.engine.standing_count(), 1, "the next reading decides");

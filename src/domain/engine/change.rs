@@ -40,7 +40,9 @@ impl Engine {
         let unproven = unproven(&old, definitions);
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
             let Some(kind) = device.kind else { continue };
-            let Some(rules) = definitions.kind(kind) else { continue };
+            let Some(rules) = definitions.kind(kind) else {
+                continue;
+            };
             let turn = Turn::new(index, rules, self.listening, now);
             for place in unproven.get(usize::from(kind.0)).into_iter().flatten() {
                 confront(&mut self.ledger, device, &turn, *place, effects);
@@ -69,9 +71,7 @@ impl Engine {
 fn unproven(old: &Definitions, new: &Definitions) -> Vec<Vec<usize>> {
     new.kinds()
         .map(|after| {
-            let before = old
-                .kind_index(&after.kind.id)
-                .and_then(|kind| old.kind(kind));
+            let before = old.kind_index(&after.kind.id).and_then(|kind| old.kind(kind));
             let Some(before) = before else { return Vec::new() };
             let same = |rule: &Rule| {
                 let mut known = before.rules.iter();
@@ -92,13 +92,7 @@ fn unproven(old: &Definitions, new: &Definitions) -> Vec<Vec<usize>> {
 
 /// Judges the device's present values by a condition that is new to them: a danger that stands is raised without
 /// waiting for the next reading. Nothing that stands is ended by it.
-fn confront(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    turn: &Turn<'_>,
-    place: usize,
-    effects: &mut Effects,
-) {
+fn confront(ledger: &mut Ledger, device: &mut Device, turn: &Turn<'_>, place: usize, effects: &mut Effects) {
     let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
         return;
     };
