@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::{HttpSettings, MqttSettings, Settings, TargetSettings};
@@ -127,7 +128,7 @@ fn target_place(root: &DeTable<'_>, name: &str) -> Range<usize> {
         .flatten()
         .filter_map(|target| target.get_ref().as_table()?.get("name"))
         .find(|value| value.get_ref().as_str() == Some(name))
-        .map_or(0..0, |value| value.span())
+        .map_or(0..0, Spanned::span)
 }
 
 #[cfg(test)]
