@@ -298,9 +298,11 @@ impl Session for MqttSession {
             these.cloned().collect()
         };
         let (new, gone) = (without(filters, &before), without(&before, filters));
+        let refused = self.subscription.refused.len();
         self.subscription
             .refused
             .retain(|filter| filters.contains(filter));
+        self.subscription.news |= self.subscription.refused.len() < refused;
         // New ones first: of two that overlap, a message may come twice, and none is missed.
         self.subscribe(new)?;
         self.unsubscribe(gone)
