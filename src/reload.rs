@@ -206,3 +206,127 @@ pub fn configured(settings: &Settings) -> Result<(Decoder, Surroundings), String
     };
     Ok((decoder, surroundings))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+    const SOUND: &str = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n";
+
+    /// A reload task on a file in `folder`; the test plays the gateway and ingest.
+    struct Running {
+        reloading: Reloading,
+        metrics: Metrics,
+        _task: JoinSet<()>,
+    }
+
+    impl Running {
+        fn start(folder: &Path, has_file: bool) -> Running {
+            let file = folder.join("ninewatch.toml");
+            std::fs::write(&file, SOUND).unwrap();
+            let fixed = Fixed::of(&config::load(&file).unwrap());
+            // Not SIGHUP: the tests of a process share their signals.
+            let hangup = signal(SignalKind::user_defined2()).unwrap();
+            let origin = has_file.then_some(Origin { file, hangup });
+            let metrics = Metrics::new();
+            let (reload, reloading) = Reload::new(origin, fixed, Vec::new(), metrics.clone());
+            let mut task = JoinSet::new();
+            task.spawn(reload.run(CancellationToken::new()));
+            Running {
+                reloading,
+                metrics,
+                _task: task,
+            }
+        }
+
+        async fn ask(&self) -> oneshot::Receiver<Result<String, ReloadError>> {
+            let (answer, answered) = oneshot::channel();
+            let request = ReloadRequest { answer };
+            self.reloading.requests.send(request).await.unwrap();
+            answered
+        }
+
+        async fn reconfiguration(&mut self) -> Reconfiguration {
+            let wanted = timeout(DEADLINE, self.reloading.reconfigurations.recv()).await;
+            wanted.expect("a reconfiguration").expect("the task runs")
+        }
+
+        fn succeeded(&self) -> i64 {
+            self.metrics.config_last_reload_successful.get()
+        }
+    }
+
+    #[tokio::test]
+    async fn one_reload_is_over_before_the_next_begins_whoever_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = Running::start(folder.path(), true);
+        let impatient = running.ask().await;
+        let first = running.reconfiguration().await;
+        drop(impatient);
+        let mut patient = running.ask().await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!(running.reloading.reconfigurations.try_recv().is_err());
+        }
+        assert!(!*running.reloading.subscriptions.has_changed().as_ref().unwrap());
+        first.done.send(Ok(())).unwrap();
+        let second = running.reconfiguration().await;
+        assert!(patient.try_recv().is_err(), "it is not in force yet");
+        second.done.send(Ok(())).unwrap();
+        let answer = timeout(DEADLINE, patient).await.unwrap().unwrap();
+        assert_eq!(
+            answer.unwrap(),
+            "7 kinds, 52 rules, 1 profile, 0 venues, 0 devices, 0 targets"
+        );
+        let filters = running.reloading.subscriptions.borrow().clone();
+        assert!(
+            filters.iter().all(|filter| filter.starts_with("ninewatch/")),
+            "{filters:?}"
+        );
+        assert_eq!((filters.is_empty(), running.succeeded()), (false, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_reaches_no_gateway() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = Running::start(folder.path(), true);
+        let file = folder.path().join("ninewatch.toml");
+        std::fs::write(&file, SOUND.replace("id = 'g'", "id = 'h'")).unwrap();
+        let answer = timeout(DEADLINE, running.ask().await).await.unwrap().unwrap();
+        let Err(ReloadError::Findings(findings)) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(
+            findings.to_string().contains("restart to change `gateway.id`"),
+            "{findings}"
+        );
+        assert_eq!(running.succeeded(), 0);
+        assert!(running.reloading.reconfigurations.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn settings_that_came_from_no_file_are_not_reloaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Running::start(folder.path(), false);
+        let answer = timeout(DEADLINE, running.ask().await).await.unwrap().unwrap();
+        assert!(matches!(answer, Err(ReloadError::NoFile)), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_gone_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = Running::start(folder.path(), true);
+        let asked = running.ask().await;
+        drop(running.reconfiguration().await);
+        let answer = timeout(DEADLINE, asked).await.unwrap().unwrap();
+        assert!(matches!(answer, Err(ReloadError::Stopping)), "{answer:?}");
+    }
+}
