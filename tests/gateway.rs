@@ -1,7 +1,6 @@
 //! The gateway's task, with a test that plays ingest, the configuration and the store.
 
 #![cfg(test)]
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::Arc;
