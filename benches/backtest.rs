@@ -119,7 +119,7 @@ fn record(folder: &Path, definitions: &Arc<Definitions>, readings: u32) -> anyho
     let (works, writer) = store.start(outlets)?;
     let (source, hash) = definitions.source().stored()?;
     let mut batch = Batch {
-        definitions: Some(StoredDefinitions { hash, source }),
+        definitions: vec![StoredDefinitions { hash, source }],
         ..Batch::default()
     };
     let mut journal = Journal::default();

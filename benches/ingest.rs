@@ -18,7 +18,7 @@ use ninewatch::ingest::Ingest;
 use ninewatch::lifecycle::{Health, Tasks};
 use ninewatch::metrics::Metrics;
 use rumqttc::{Connect, Packet, PubAck, QoS, Subscribe};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use direct_source::{DirectSource, Load, Report};
 
@@ -83,7 +83,7 @@ fn ingest(port: u16, total: u64) -> anyhow::Result<()> {
         let mut tasks = Tasks::new();
         let ingest = Ingest {
             settings: settings(port),
-            subscriptions: vec!["ninewatch/#".to_owned()],
+            subscriptions: watch::channel(vec!["ninewatch/#".to_owned()]).1,
             clock: Clock::new(),
             metrics: Metrics::new(),
             health: Health::new(),

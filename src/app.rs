@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::broker::EmbeddedBroker;
 use crate::clock::Clock;
-use crate::config::{BrokerUrl, Settings};
+use crate::config::{BrokerUrl, Fixed, Settings};
 use crate::domain::definitions::{DefinitionSource, Definitions, DefinitionsHash};
 use crate::domain::engine::Engine;
 use crate::domain::journal;
@@ -21,8 +21,9 @@ use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::Notify;
+use crate::reload::{Origin, Reload, configured};
 use crate::store::{Outlets, Recovered, Store, Writer};
-use crate::web::{Limits, Web};
+use crate::web::{BoundWeb, Limits, Web};
 
 /// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
 const EMBEDDED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -41,6 +42,43 @@ const RUN: usize = 512;
 /// unacknowledged.
 const RECEIPT_RUNS: usize = 65_536;
 
+/// Everything that becomes a task.
+struct Parts {
+    ingest: Ingest,
+    gateway: Gateway,
+    lines: Lines,
+    notify: Notify,
+    reload: Reload,
+    web: BoundWeb,
+}
+
+impl Parts {
+    fn start(self, envelopes: mpsc::Sender<Vec<Envelope>>, receipts: mpsc::Receiver<Vec<Receipt>>) -> Tasks {
+        let Parts {
+            ingest,
+            gateway,
+            lines,
+            notify,
+            reload,
+            web,
+        } = self;
+        let mut tasks = Tasks::new();
+        let stop = tasks.stopping();
+        let (of_ingest, of_notify, of_reload) = (stop.clone(), stop.clone(), stop.clone());
+        tasks.spawn("ingest", async move {
+            Ok(ingest.run(envelopes, receipts, of_ingest).await?)
+        });
+        tasks.spawn("gateway", async move { Ok(gateway.run(lines).await?) });
+        tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
+        tasks.spawn("reload", async move {
+            reload.run(of_reload).await;
+            Ok(())
+        });
+        tasks.spawn("web", async move { Ok(web.run(stop).await?) });
+        tasks
+    }
+}
+
 /// A gateway at work.
 #[derive(Debug)]
 pub struct Running {
@@ -54,82 +92,79 @@ pub struct Running {
 }
 
 impl Running {
-    /// Opens the store, restores the engine, binds the HTTP address and starts every task.
+    /// Opens the store, restores the engine, binds the HTTP address and starts every task. `origin`: where `settings`
+    /// were read, to read them anew; without it a reload is refused.
     ///
     /// # Errors
     /// When the data folder, its database or the HTTP address cannot be used. A broker that is away is no error:
     /// the gateway keeps trying, and is not ready.
-    pub async fn start(mut settings: Settings) -> anyhow::Result<Running> {
+    pub async fn start(mut settings: Settings, origin: Option<Origin>) -> anyhow::Result<Running> {
         let metrics = Metrics::new();
         let health = Health::new();
+        let fixed = Fixed::of(&settings);
         let broker = start_broker(&mut settings).await?;
 
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
         let clock = Clock::resuming(recovered.last);
-        let gateway = gateway(&settings, &store, &recovered, clock, &metrics)?;
-        let subscriptions = gateway.subscriptions();
-
-        let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
+        let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
+        let (gateway, filters) = gateway(configured, &store, &recovered, clock, &metrics)?;
+        let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
-        let (notice_tx, committed) = watch::channel(0_u64);
-        let reader = store.reader()?;
         let web = Web {
             settings: settings.http,
-            reader,
+            reader: store.reader()?,
             operators: operator_tx,
+            reloads: reloading.requests,
             metrics: metrics.clone(),
             health: health.clone(),
             limits: Limits::default(),
         };
         let web = web.bind().await?;
         let http = web.local_addr();
-        let ingest = Ingest {
-            settings: settings.mqtt,
-            subscriptions,
-            clock,
-            metrics: metrics.clone(),
-            health: health.clone(),
-        };
 
-        let outlets = Outlets {
+        let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
+        let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
+        let (notice_tx, committed) = watch::channel(0_u64);
+        // A reader of its own: a page of the API must not hold up a message to an officer.
+        let notices = store.reader()?;
+        let (work, writer) = store.start(Outlets {
             receipts: receipt_tx,
             notices: notice_tx,
             metrics: metrics.clone(),
             health: health.clone(),
+        })?;
+        let parts = Parts {
+            ingest: Ingest {
+                settings: settings.mqtt,
+                subscriptions: reloading.subscriptions,
+                clock,
+                metrics: metrics.clone(),
+                health: health.clone(),
+            },
+            notify: Notify {
+                targets: settings.targets,
+                reader: notices,
+                work: work.clone(),
+                committed,
+                metrics: metrics.clone(),
+                clock,
+            },
+            lines: Lines {
+                envelopes,
+                operators,
+                reconfigurations: reloading.reconfigurations,
+                listening: health.follow_broker(),
+                work,
+            },
+            gateway,
+            reload,
+            web,
         };
-        // A reader of its own: a page of the API must not hold up a message to an officer.
-        let notices = store.reader()?;
-        let (work, writer) = store.start(outlets)?;
-        let notify = Notify {
-            targets: settings.targets,
-            reader: notices,
-            work: work.clone(),
-            committed,
-            metrics: metrics.clone(),
-            clock,
-        };
-        let lines = Lines {
-            envelopes,
-            operators,
-            listening: health.follow_broker(),
-            work,
-        };
-        let mut tasks = Tasks::new();
-        let stop = tasks.stopping();
-        let (of_ingest, of_notify) = (stop.clone(), stop.clone());
-        tasks.spawn("ingest", async move {
-            Ok(ingest.run(envelope_tx, receipts, of_ingest).await?)
-        });
-        tasks.spawn("gateway", async move { Ok(gateway.run(lines).await?) });
-        tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
-        tasks.spawn("web", async move { Ok(web.run(stop).await?) });
-        metrics.config_last_reload_successful.set(1);
         Ok(Running {
             http,
             broker,
             metrics,
-            tasks,
+            tasks: parts.start(envelope_tx, receipts),
             writer,
         })
     }
@@ -215,42 +250,24 @@ async fn start_broker(settings: &mut Settings) -> anyhow::Result<Option<Embedded
     }
 }
 
-/// The gateway with its state restored.
+/// The gateway with its state restored, and the filters that it wants subscribed.
 fn gateway(
-    settings: &Settings,
+    (decoder, surroundings): (Decoder, Surroundings),
     store: &Store,
     recovered: &Recovered,
     clock: Clock,
     metrics: &Metrics,
-) -> anyhow::Result<Gateway> {
-    let definitions = Arc::new(settings.definitions.clone());
-    let engine = restore(&settings.gateway.id, store, recovered, &definitions)?;
+) -> anyhow::Result<(Gateway, Vec<String>)> {
+    let engine = restore(&surroundings.id, store, recovered, &surroundings.definitions)?;
     tracing::info!(
         devices = engine.device_count(),
         standing_alarms = engine.standing_count(),
         replayed_batches = recovered.journal.len(),
         "state restored"
     );
-    let kinds = &definitions.source().kinds;
-    let decoder = Decoder::new(&settings.profiles, kinds, &settings.registry).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow!("the profiles do not fit the kinds: {}", lines.join("; "))
-    })?;
-    let surroundings = Surroundings {
-        id: settings.gateway.id.clone(),
-        public_url: settings.gateway.public_url.clone(),
-        max_devices: usize::try_from(settings.gateway.max_devices).unwrap_or(usize::MAX),
-        registry: settings.registry.clone(),
-        routes: settings.routes.clone(),
-        definitions,
-    };
-    Ok(Gateway::new(
-        engine,
-        decoder,
-        surroundings,
-        clock,
-        metrics.clone(),
-    ))
+    let subscriptions = decoder.subscriptions();
+    let gateway = Gateway::new(engine, decoder, surroundings, clock, metrics.clone());
+    Ok((gateway, subscriptions))
 }
 
 /// The engine as the last run left it: checkpoint, then the journal after it, under the rules of their time.

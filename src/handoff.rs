@@ -89,8 +89,8 @@ pub struct Batch {
     pub alarms: Vec<AlarmCommit>,
     /// What could not be used.
     pub dead_letters: Vec<DeadLetter>,
-    /// A source of definitions that a journal entry names by hash.
-    pub definitions: Option<StoredDefinitions>,
+    /// The sources of the definitions that journal entries name by hash.
+    pub definitions: Vec<StoredDefinitions>,
     /// The engine's whole state after this batch, when it is time for a checkpoint.
     pub checkpoint: Option<Vec<u8>>,
     /// What to release to the broker after the commit, in receive order (MQTT-4.6.0-2).

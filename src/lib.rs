@@ -11,6 +11,7 @@
 //! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
 //! | [`notify`] | drains the outbox to webhooks |
 //! | [`web`] | `/metrics`, health, the API |
+//! | [`reload`] | the configuration at run time: read anew, checked, put in force |
 //! | [`app`] | wiring: the only file that names all concrete types |
 
 pub mod app;
@@ -26,6 +27,7 @@ pub mod ingest;
 pub mod lifecycle;
 pub mod metrics;
 pub mod notify;
+pub mod reload;
 pub mod store;
 pub mod web;
 

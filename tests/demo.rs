@@ -77,6 +77,9 @@ async fn an_alarm_comes_is_acknowledged_over_http_and_the_end_is_clean() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
+    let reload = list.replace("/api/v1/alarms?state=active", "/-/reload");
+    let refused = http::post(&reload, &serde_json::json!({})).await;
+    assert_eq!(refused.status, 409, "there is no file to read: {}", refused.text);
     let acknowledged = demo.line_with("ACKNOWLEDGED");
     assert!(acknowledged.ends_with("by the viewer"), "{acknowledged}");
 

@@ -8,6 +8,8 @@
 
 #[path = "../benches/support/direct_source.rs"]
 mod direct_source;
+#[path = "ingest/filters.rs"]
+mod filters;
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "ingest/running.rs"]

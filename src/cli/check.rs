@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{self, Findings, Settings};
+use crate::config::{self, Findings, counted};
 
 /// Checks the configuration in `path`: one line on stdout and 0 when it is fine, every finding on stderr and 1
 /// when it is not.
@@ -16,7 +16,7 @@ pub(super) fn check(path: &Path) -> ExitCode {
                 io::stdout(),
                 "{}: fine: {}",
                 path.display(),
-                summary(&settings)
+                settings.summary()
             ));
             ExitCode::SUCCESS
         }
@@ -41,37 +41,18 @@ pub(super) fn report(path: &Path, findings: &Findings) {
     ));
 }
 
-fn summary(settings: &Settings) -> String {
-    let definitions = settings.definitions.source();
-    [
-        counted(definitions.kinds.len(), "kind"),
-        counted(definitions.rules.len(), "rule"),
-        counted(settings.profiles.len(), "profile"),
-        counted(settings.registry.venues().count(), "venue"),
-        counted(settings.registry.devices().count(), "device"),
-        counted(settings.targets.len(), "target"),
-    ]
-    .join(", ")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{counted, summary};
-    use crate::config;
+    use crate::config::{self, counted};
 
     #[test]
     fn the_summary_counts_what_the_configuration_has() {
         let text = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n[files]\nvenues = ['venues.toml']\n";
         let settings = config::load_str("t", text, Path::new("config")).unwrap();
         assert_eq!(
-            summary(&settings),
+            settings.summary(),
             "7 kinds, 52 rules, 1 profile, 3 venues, 5 devices, 0 targets"
         );
         assert_eq!(counted(1, "finding"), "1 finding");

@@ -145,7 +145,7 @@ async fn play(
         broker: broker.address(),
         screen,
     };
-    let running = Running::start(settings).await?;
+    let running = Running::start(settings, None).await?;
     let addresses = Addresses {
         http,
         mqtt: broker.address(),

@@ -1,4 +1,4 @@
-//! `ninewatch run`: the gateway as a daemon, until SIGTERM or SIGINT.
+//! `ninewatch run`: the gateway as a daemon, until SIGTERM or SIGINT. SIGHUP reads the file anew.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::check;
 use crate::app::Running;
 use crate::config;
+use crate::reload::Origin;
 
 /// Runs the gateway that `path` configures. A wrong configuration starts nothing.
 pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
@@ -22,20 +23,14 @@ pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(async {
         let stop = stop_signal()?;
-        ignore_hangup()?;
-        let running = Running::start(settings).await?;
+        // From the beginning: a SIGHUP must not end a gateway that is on its way up.
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        let file = path.to_owned();
+        let running = Running::start(settings, Some(Origin { file, hangup })).await?;
         tracing::info!(http = %running.http(), version = env!("CARGO_PKG_VERSION"), "ninewatch is up");
         running.run_until(stop).await
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reloading at run time is not there yet; SIGHUP must not end a gateway all the same.
-fn ignore_hangup() -> anyhow::Result<()> {
-    // Once a handler is there it stays for the process's life, also when the stream is dropped.
-    signal(SignalKind::hangup())
-        .map(drop)
-        .context("cannot listen for SIGHUP")
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::document::Table;
 use super::finding::{Finding, Findings};
+use super::fixed::Fixed;
 use super::names::Names;
 use super::rules::Surroundings;
 use super::settings::Settings;
@@ -12,15 +13,32 @@ use super::{files, gateway, http, kinds, mqtt, profiles, rules, targets, venues}
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
-    load_with_rules(path, &[])
+    load_file(path, &Wanted::default())
 }
 
 /// As [`load`], with the rules of the files that `rules` names (globs, relative to the working directory) in the
 /// place of the configured ones; with those where it names none.
 pub fn load_with_rules(path: &Path, rules: &[String]) -> Result<Settings, Findings> {
+    load_file(path, &Wanted { rules, fixed: None })
+}
+
+/// As [`load`], for a gateway that runs: what differs from `fixed` is a finding too.
+pub fn reload(path: &Path, fixed: &Fixed) -> Result<Settings, Findings> {
+    let fixed = Some(fixed);
+    load_file(path, &Wanted { rules: &[], fixed })
+}
+
+/// What a caller wants beside what the files say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wanted<'a> {
+    rules: &'a [String],
+    fixed: Option<&'a Fixed>,
+}
+
+fn load_file(path: &Path, wanted: &Wanted<'_>) -> Result<Settings, Findings> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => build((&name, &text), path.parent().unwrap_or(Path::new("")), rules),
+        Ok(text) => build((&name, &text), path.parent().unwrap_or(Path::new("")), wanted),
         Err(error) => Err(Findings::new(vec![
             Finding::of_file(&name, format!("cannot read the configuration: {error}"))
                 .help("name a file with --config; config/ninewatch.toml is an example".to_owned()),
@@ -30,10 +48,10 @@ pub fn load_with_rules(path: &Path, rules: &[String]) -> Result<Settings, Findin
 
 /// The settings in `text`, called `name` in findings; relative paths start from the folder `base`.
 pub fn load_str(name: &str, text: &str, base: &Path) -> Result<Settings, Findings> {
-    build((name, text), base, &[])
+    build((name, text), base, &Wanted::default())
 }
 
-fn build((name, text): (&str, &str), base: &Path, rules: &[String]) -> Result<Settings, Findings> {
+fn build((name, text): (&str, &str), base: &Path, wanted: &Wanted<'_>) -> Result<Settings, Findings> {
     let report = Report::default();
     let source = report.open(name.to_owned(), base.to_owned(), text.to_owned());
     let tree = source.tree();
@@ -41,7 +59,11 @@ fn build((name, text): (&str, &str), base: &Path, rules: &[String]) -> Result<Se
         source: std::sync::Arc::clone(&source),
         report: &report,
     };
-    let settings = read(&scope, Table::root(&scope, tree.get_ref()), rules);
+    let settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted.rules);
+    // Where something is wrong a placeholder stands, which is no change that anybody asked for.
+    if let Some(fixed) = wanted.fixed.filter(|_| report.count() == 0) {
+        fixed.compare(&settings, &scope, tree.get_ref());
+    }
     report.finish()?;
     Ok(settings)
 }

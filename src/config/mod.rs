@@ -3,6 +3,7 @@
 mod document;
 mod files;
 mod finding;
+mod fixed;
 mod gateway;
 mod http;
 mod kinds;
@@ -21,8 +22,10 @@ mod value;
 mod venues;
 
 pub use self::finding::{Finding, Findings};
-pub use self::load::{load, load_str, load_with_rules};
+pub use self::fixed::Fixed;
+pub use self::load::{load, load_str, load_with_rules, reload};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::settings::{
     Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, TargetSettings,
+    counted,
 };

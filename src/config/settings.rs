@@ -61,7 +61,7 @@ pub enum BrokerUrl {
 }
 
 /// `[mqtt]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MqttSettings {
     /// Where the broker is.
     pub url: BrokerUrl,
@@ -82,7 +82,7 @@ pub struct MqttSettings {
 }
 
 /// TLS towards the broker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MqttTls {
     /// PEM of the authorities to trust; without it the system's.
     pub ca_file: Option<PathBuf>,
@@ -93,7 +93,7 @@ pub struct MqttTls {
 }
 
 /// `[http]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
     /// The address to listen on.
     pub listen: SocketAddr,
@@ -102,7 +102,7 @@ pub struct HttpSettings {
 }
 
 /// Who may use the API.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// Anybody who reaches the (loopback) address.
     None,
@@ -111,7 +111,7 @@ pub enum Auth {
 }
 
 /// `[[target]]`: where notices go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSettings {
     /// Its name in routes, metrics and the API.
     pub name: String,
@@ -137,6 +137,28 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+impl Settings {
+    /// What is in it, counted: `7 kinds, 52 rules, …`.
+    pub fn summary(&self) -> String {
+        let definitions = self.definitions.source();
+        [
+            counted(definitions.kinds.len(), "kind"),
+            counted(definitions.rules.len(), "rule"),
+            counted(self.profiles.len(), "profile"),
+            counted(self.registry.venues().count(), "venue"),
+            counted(self.registry.devices().count(), "device"),
+            counted(self.targets.len(), "target"),
+        ]
+        .join(", ")
+    }
+}
+
+/// `1 finding`, `2 findings`.
+pub fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 impl fmt::Debug for Secret {

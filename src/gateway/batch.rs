@@ -21,7 +21,7 @@ pub(super) struct OpenBatch {
     first_input: u64,
     alarms: Vec<AlarmCommit>,
     dead_letters: Vec<DeadLetter>,
-    definitions: Option<StoredDefinitions>,
+    definitions: Vec<StoredDefinitions>,
     checkpoint: Option<Vec<u8>>,
     receipts: Vec<Receipt>,
     answers: Vec<OperatorAnswer>,
@@ -69,7 +69,7 @@ impl OpenBatch {
 
     /// Definitions that the journal names.
     pub(super) fn definitions(&mut self, definitions: StoredDefinitions) {
-        self.definitions = Some(definitions);
+        self.definitions.push(definitions);
         self.urgent = true;
     }
 

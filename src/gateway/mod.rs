@@ -2,6 +2,7 @@
 //! the decoder and the engine do. Waits for no disk: the writer is another thread.
 
 mod batch;
+mod reconfigure;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::batch::OpenBatch;
+pub use self::reconfigure::Reconfiguration;
 use crate::clock::{self, Clock};
 use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceIndex;
-use crate::domain::engine::{Effects, Engine, SnapshotError};
-use crate::domain::journal::{DefinitionsInput, Input, JournalError};
+use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
+use crate::domain::journal::{Input, JournalError};
 use crate::domain::notice::{AlarmBody, EventBody};
 use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
@@ -24,9 +26,7 @@ use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
-use crate::handoff::{
-    AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorRequest, StoredDefinitions, Work,
-};
+use crate::handoff::{AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorRequest, Work};
 use crate::metrics::Metrics;
 
 /// Inputs between two checkpoints: bounds the replay at the next start.
@@ -76,6 +76,8 @@ pub struct Lines {
     pub envelopes: mpsc::Receiver<Vec<Envelope>>,
     /// What operators ask for.
     pub operators: mpsc::Receiver<OperatorRequest>,
+    /// Configurations to put in force.
+    pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// Whether the devices can be heard.
     pub listening: watch::Receiver<bool>,
     /// The writer.
@@ -106,8 +108,7 @@ impl Gateway {
         clock: Clock,
         metrics: Metrics,
     ) -> Gateway {
-        let kinds = &surroundings.definitions.source().kinds;
-        let readings = kinds.iter().map(|kind| metrics.readings(&kind.id)).collect();
+        let readings = reading_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
         let checkpoint_due = engine.next_input() + CHECKPOINT_INPUTS;
         Gateway {
@@ -123,11 +124,6 @@ impl Gateway {
         }
     }
 
-    /// The MQTT filters to subscribe to.
-    pub fn subscriptions(&self) -> Vec<String> {
-        self.decoder.subscriptions()
-    }
-
     /// Runs until the envelopes' senders are gone, then hands over the rest with a checkpoint.
     ///
     /// # Errors
@@ -138,7 +134,8 @@ impl Gateway {
             // What the last run heard last: since then nobody listened.
             self.listen(false)?;
         }
-        self.adopt_definitions()?;
+        self.adopt_definitions(&Arc::clone(&self.surroundings.definitions))?;
+        self.collect()?;
         lines.listening.mark_changed();
         let mut census = Instant::from_std(clock::monotonic());
         loop {
@@ -152,6 +149,7 @@ impl Gateway {
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
                 Some(request) = lines.operators.recv(), if room => self.operate(request)?,
+                Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted)?,
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
                     self.listen(up)?;
@@ -173,23 +171,6 @@ impl Gateway {
         self.checkpoint_due = 0;
         let last = self.close_batch()?;
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
-    }
-
-    /// Puts the configured definitions in force when others were, as the first input of this run.
-    fn adopt_definitions(&mut self) -> Result<(), GatewayError> {
-        let definitions = Arc::clone(&self.surroundings.definitions);
-        let (source, hash) = definitions.source().stored()?;
-        if self.engine.definitions_hash() == Some(hash) {
-            return Ok(());
-        }
-        self.open.definitions(StoredDefinitions { hash, source });
-        let input = Input::Definitions(DefinitionsInput {
-            hash,
-            definitions: &definitions,
-        });
-        let now = self.clock.now();
-        self.step(now, &input)?;
-        self.collect()
     }
 
     /// Silence counts only while the devices can be heard.
@@ -383,17 +364,25 @@ impl Gateway {
 
     fn count_devices(&self) {
         for (kind, presence) in self.engine.presence() {
-            self.metrics
-                .devices(kind, "online")
-                .set(i64::from(presence.online));
-            self.metrics
-                .devices(kind, "offline")
-                .set(i64::from(presence.offline));
-            self.metrics
-                .devices(kind, "unknown")
-                .set(i64::from(presence.unknown));
+            self.show_presence(kind, presence);
         }
     }
+
+    fn show_presence(&self, kind: &str, presence: Presence) {
+        for (name, count) in [
+            ("online", presence.online),
+            ("offline", presence.offline),
+            ("unknown", presence.unknown),
+        ] {
+            self.metrics.devices(kind, name).set(i64::from(count));
+        }
+    }
+}
+
+/// A counter for each kind, in the decoder's order.
+fn reading_counters(definitions: &Definitions, metrics: &Metrics) -> Vec<IntCounter> {
+    let kinds = definitions.source().kinds.iter();
+    kinds.map(|kind| metrics.readings(&kind.id)).collect()
 }
 
 /// A place in the writer's queue, once the batch is due.

@@ -2,7 +2,7 @@
 //! those bytes run through and hands on what is owed for them. Never panics on input, never looks into a payload.
 
 use bytes::{Buf, Bytes, BytesMut};
-use rumqttc::{ConnAck, Packet, SubAck};
+use rumqttc::{ConnAck, Packet, SubAck, UnsubAck};
 
 /// How many bytes a read may bring.
 const CHUNK: usize = 64 * 1024;
@@ -22,6 +22,8 @@ pub(super) enum Frame {
     ConnAck(ConnAck),
     /// The answer to SUBSCRIBE.
     SubAck(SubAck),
+    /// The answer to UNSUBSCRIBE.
+    UnsubAck(UnsubAck),
     /// The answer to PINGREQ.
     PingResp,
 }
@@ -110,7 +112,7 @@ impl Frames {
             return Ok(None);
         };
         match header.kind() {
-            2 | 9 | 13 => self.answer(header),
+            2 | 9 | 11 | 13 => self.answer(header),
             3 => self.publish(header),
             kind => Err(FrameError::Unexpected(kind)),
         }
@@ -131,6 +133,8 @@ impl Frames {
             Ok(Some(Frame::ConnAck(ack)))
         } else if let Packet::SubAck(ack) = packet {
             Ok(Some(Frame::SubAck(ack)))
+        } else if let Packet::UnsubAck(ack) = packet {
+            Ok(Some(Frame::UnsubAck(ack)))
         } else if packet == Packet::PingResp {
             Ok(Some(Frame::PingResp))
         } else {
@@ -398,7 +402,14 @@ mod tests {
         conn_ack.write(&mut wire).expect("fits");
         PingResp.write(&mut wire).expect("fits");
         sub_ack.write(&mut wire).expect("fits");
-        let expected = [Frame::ConnAck(conn_ack), Frame::PingResp, Frame::SubAck(sub_ack)];
+        let unsub_ack = UnsubAck::new(4);
+        unsub_ack.write(&mut wire).expect("fits");
+        let expected = [
+            Frame::ConnAck(conn_ack),
+            Frame::PingResp,
+            Frame::SubAck(sub_ack),
+            Frame::UnsubAck(unsub_ack),
+        ];
         assert_eq!(parse(&wire, &[1]), expected);
     }
 

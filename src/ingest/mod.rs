@@ -13,8 +13,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tokio::select;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -48,8 +48,8 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Ingest {
     /// The broker and how to speak to it. `settings.url` must be a remote one.
     pub settings: MqttSettings,
-    /// The topic filters, each asked for at QoS 1 on every connection.
-    pub subscriptions: Vec<String>,
+    /// The topic filters, each asked for at QoS 1 on every connection. When they change, the session is kept.
+    pub subscriptions: watch::Receiver<Vec<String>>,
     /// Stamps the envelopes.
     pub clock: Clock,
     /// Counts messages and shows whether the session is up.
@@ -104,7 +104,11 @@ impl Ingest {
         receipts: mpsc::Receiver<Vec<Receipt>>,
         stop: CancellationToken,
     ) -> Result<(), IngestError> {
-        if self.subscriptions.is_empty() {
+        let mut filters = Filters {
+            wanted: self.subscriptions.clone(),
+            ever: Vec::new(),
+        };
+        if filters.now().is_empty() {
             return Err(IngestError::NothingToSubscribe);
         }
         connect::check(&self.settings.url, &self.settings.tls).await?;
@@ -118,14 +122,16 @@ impl Ingest {
         let mut connection = 0_u32;
         loop {
             connection = connection.wrapping_add(1);
-            let Some(opened) = ends.meanwhile(self.open(connection)).await? else {
+            let Some(opened) = ends.meanwhile(self.open(connection, &mut filters)).await? else {
                 return Ok(());
             };
             match opened {
                 Err(failure) => complaints.outage(&failure),
                 Ok(mut session) => {
                     let since = self.clock.ticks();
-                    let ended = self.serve(&mut session, &mut ends, &mut complaints).await;
+                    let ended = self
+                        .serve(&mut session, &mut ends, &mut filters, &mut complaints)
+                        .await;
                     self.set_up(false);
                     match ended {
                         Ended::Stopped => {
@@ -148,10 +154,12 @@ impl Ingest {
         }
     }
 
-    async fn open(&self, connection: u32) -> Result<MqttSession, SessionError> {
+    async fn open(&self, connection: u32, filters: &mut Filters) -> Result<MqttSession, SessionError> {
+        let wanted = filters.now();
         let opening = Opening {
             settings: &self.settings,
-            filters: &self.subscriptions,
+            filters: &wanted,
+            gone: filters.all_but(&wanted),
             connection,
             clock: self.clock,
             acknowledged: self.metrics.messages_acknowledged.clone(),
@@ -172,6 +180,7 @@ impl Ingest {
         &self,
         session: &mut S,
         ends: &mut Ends,
+        filters: &mut Filters,
         complaints: &mut Complaints,
     ) -> Ended {
         let mut ticks = half_interval(self.settings.keep_alive);
@@ -186,6 +195,7 @@ impl Ingest {
                 biased;
                 () = ends.stop.cancelled() => return Ended::Stopped,
                 _ = ticks.tick() => session.tick(intake),
+                Ok(()) = filters.wanted.changed() => session.want(&filters.now()),
                 receipts = ends.receipts.recv() => match receipts {
                     Some(receipts) => acknowledge(session, &receipts, &mut ends.receipts),
                     None => return Ended::Alone(IngestError::ReceiptsClosed),
@@ -235,6 +245,31 @@ impl Ingest {
     fn set_up(&self, up: bool) {
         self.health.set_broker(up);
         self.metrics.mqtt_connected.set(i64::from(up));
+    }
+}
+
+/// The filters that are wanted, and all that were wanted in this process: a session that the broker keeps may not have
+/// heard that some are gone.
+struct Filters {
+    wanted: watch::Receiver<Vec<String>>,
+    ever: Vec<String>,
+}
+
+impl Filters {
+    fn now(&mut self) -> Vec<String> {
+        let wanted = self.wanted.borrow_and_update().clone();
+        let new = wanted
+            .iter()
+            .filter(|filter| !self.ever.contains(filter))
+            .cloned();
+        let new: Vec<String> = new.collect();
+        self.ever.extend(new);
+        wanted
+    }
+
+    fn all_but(&self, wanted: &[String]) -> Vec<String> {
+        let gone = self.ever.iter().filter(|filter| !wanted.contains(filter));
+        gone.cloned().collect()
     }
 }
 

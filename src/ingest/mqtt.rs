@@ -7,7 +7,7 @@ use std::io;
 use bytes::BytesMut;
 use prometheus::IntCounter;
 use rumqttc::{ConnAck, SubAck, Subscribe, SubscribeFilter, SubscribeReasonCode};
-use rumqttc::{Connect, ConnectReturnCode, Disconnect, Login, PingReq, PubAck, QoS};
+use rumqttc::{Connect, ConnectReturnCode, Disconnect, Login, PingReq, PubAck, QoS, Unsubscribe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::select;
 
@@ -46,8 +46,9 @@ pub(super) struct MqttSession {
 #[derive(Debug, Default)]
 struct Subscription {
     last_packet_id: u16,
-    asked: Option<Asked>,
-    /// Refused when last asked for.
+    wanted: Vec<String>,
+    asked: Vec<Asked>,
+    /// Wanted, and refused when last asked for.
     refused: Vec<String>,
     /// The broker's answer is not reported yet.
     news: bool,
@@ -75,6 +76,8 @@ pub(super) struct Opening<'a> {
     pub(super) settings: &'a MqttSettings,
     /// The filters to subscribe to.
     pub(super) filters: &'a [String],
+    /// Filters that a session which the broker kept may still have, and that are not wanted any more.
+    pub(super) gone: Vec<String>,
     /// The number of this connection.
     pub(super) connection: u32,
     /// For the receive times.
@@ -120,12 +123,22 @@ impl MqttSession {
             ));
         };
         let session_present = admitted(&answer)?;
-        session.subscribe(opening.filters.to_vec())?;
+        session.want(opening.filters)?;
+        session.unsubscribe(opening.gone)?;
         Ok((session, session_present))
     }
 
-    fn subscribe(&mut self, filters: Vec<String>) -> Result<(), SessionError> {
+    fn next_packet_id(&mut self) -> u16 {
         let packet_id = self.subscription.last_packet_id.checked_add(1).unwrap_or(1);
+        self.subscription.last_packet_id = packet_id;
+        packet_id
+    }
+
+    fn subscribe(&mut self, filters: Vec<String>) -> Result<(), SessionError> {
+        if filters.is_empty() {
+            return Ok(());
+        }
+        let packet_id = self.next_packet_id();
         let mut packet = Subscribe::new_many(
             filters
                 .iter()
@@ -133,8 +146,7 @@ impl MqttSession {
         );
         packet.pkid = packet_id;
         packet.write(&mut self.outgoing.bytes)?;
-        self.subscription.last_packet_id = packet_id;
-        self.subscription.asked = Some(Asked {
+        self.subscription.asked.push(Asked {
             packet_id,
             filters,
             ticks: 0,
@@ -142,24 +154,44 @@ impl MqttSession {
         Ok(())
     }
 
+    /// Nothing depends on the answer: a filter that the broker still serves brings messages that are refused by topic.
+    fn unsubscribe(&mut self, filters: Vec<String>) -> Result<(), SessionError> {
+        if filters.is_empty() {
+            return Ok(());
+        }
+        let packet = Unsubscribe {
+            pkid: self.next_packet_id(),
+            topics: filters,
+        };
+        packet.write(&mut self.outgoing.bytes)?;
+        Ok(())
+    }
+
     fn subscribed(&mut self, answer: &SubAck) -> Result<(), SessionError> {
         let fitting = |asked: &Asked| {
             asked.packet_id == answer.pkid && asked.filters.len() == answer.return_codes.len()
         };
-        let Some(asked) = self.subscription.asked.take().filter(fitting) else {
+        let Some(place) = self.subscription.asked.iter().position(fitting) else {
             return Err(SessionError::Protocol(
                 "the broker sent a SUBACK that fits no SUBSCRIBE of ours".to_owned(),
             ));
         };
-        let refused = asked.filters.into_iter().zip(&answer.return_codes);
-        self.subscription.refused = refused
-            .filter(|(_, code)| match code {
+        let asked = self.subscription.asked.remove(place);
+        let still_wanted = |filter: &String| self.subscription.wanted.contains(filter);
+        self.subscription
+            .refused
+            .retain(|filter| !asked.filters.contains(filter));
+        let answered = asked.filters.into_iter().zip(&answer.return_codes);
+        let refused = answered
+            .filter(|(filter, code)| match code {
                 SubscribeReasonCode::Success(QoS::AtLeastOnce | QoS::ExactlyOnce) => false,
                 // At QoS 0 the broker may lose what we have not stored.
-                SubscribeReasonCode::Success(QoS::AtMostOnce) | SubscribeReasonCode::Failure => true,
+                SubscribeReasonCode::Success(QoS::AtMostOnce) | SubscribeReasonCode::Failure => {
+                    still_wanted(filter)
+                }
             })
-            .map(|(filter, _)| filter)
-            .collect();
+            .map(|(filter, _)| filter);
+        self.subscription.refused.extend(refused);
         self.subscription.news = true;
         Ok(())
     }
@@ -216,7 +248,7 @@ impl MqttSession {
                 self.subscribed(&answer)?;
                 Ok(false)
             }
-            Some(Frame::PingResp) => Ok(true),
+            Some(Frame::PingResp | Frame::UnsubAck(_)) => Ok(true),
             Some(Frame::ConnAck(_)) => Err(SessionError::Protocol(
                 "the broker sent a second CONNACK".to_owned(),
             )),
@@ -259,22 +291,38 @@ impl Session for MqttSession {
         Ok(())
     }
 
+    fn want(&mut self, filters: &[String]) -> Result<(), SessionError> {
+        let before = std::mem::replace(&mut self.subscription.wanted, filters.to_vec());
+        let without = |these: &[String], others: &[String]| -> Vec<String> {
+            let these = these.iter().filter(|filter| !others.contains(filter));
+            these.cloned().collect()
+        };
+        let (new, gone) = (without(filters, &before), without(&before, filters));
+        let refused = self.subscription.refused.len();
+        self.subscription
+            .refused
+            .retain(|filter| filters.contains(filter));
+        self.subscription.news |= self.subscription.refused.len() < refused;
+        // New ones first: of two that overlap, a message may come twice, and none is missed.
+        self.subscribe(new)?;
+        self.unsubscribe(gone)
+    }
+
     fn tick(&mut self, intake: Intake) -> Result<(), SessionError> {
         let reading = intake == Intake::Open;
         if self.keep_alive.tick(reading, self.outgoing.waiting())? {
             PingReq.write(&mut self.outgoing.bytes)?;
         }
-        match &mut self.subscription.asked {
-            Some(asked) => {
-                asked.ticks += u8::from(reading);
-                if asked.ticks > SUBACK_TICKS {
-                    return Err(SessionError::Dead(
-                        "the broker does not answer SUBSCRIBE".to_owned(),
-                    ));
-                }
+        for asked in &mut self.subscription.asked {
+            asked.ticks += u8::from(reading);
+            if asked.ticks > SUBACK_TICKS {
+                return Err(SessionError::Dead(
+                    "the broker does not answer SUBSCRIBE".to_owned(),
+                ));
             }
-            None if self.subscription.refused.is_empty() => {}
-            None => self.subscribe(self.subscription.refused.clone())?,
+        }
+        if self.subscription.asked.is_empty() {
+            self.subscribe(self.subscription.refused.clone())?;
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ pub(super) trait Session {
     /// Queues the acknowledgements of `receipts`, in this order. Those of other connections are void and ignored.
     fn acknowledge(&mut self, receipts: &[Receipt]) -> Result<(), SessionError>;
 
+    /// From now on these filters are wanted: asks for those that are new, and tells the broker of those that are gone.
+    fn want(&mut self, filters: &[String]) -> Result<(), SessionError>;
+
     /// To be called each half of the keep-alive time: pings, and finds out whether the broker is dead.
     fn tick(&mut self, intake: Intake) -> Result<(), SessionError>;
 

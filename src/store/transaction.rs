@@ -65,7 +65,7 @@ fn write_batch(
     now: Timestamp,
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    if let Some(definitions) = &batch.definitions {
+    for definitions in &batch.definitions {
         write_definitions(transaction, definitions)?;
     }
     write_journal(transaction, batch)?;

@@ -1,10 +1,11 @@
-//! `/metrics`, health and the API over HTTP: reads the store, sends operators' requests to the gateway. Never
+//! `/metrics`, health and the API over HTTP: reads the store, hands on what operators ask for. Never
 //! changes anything itself.
 
 mod api;
 mod auth;
 mod health;
 mod problem;
+mod reload;
 mod server;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::config::HttpSettings;
 use crate::handoff::OperatorRequest;
 use crate::lifecycle::Health;
 use crate::metrics::Metrics;
+use crate::reload::ReloadRequest;
 use crate::store::StoreReader;
 
 /// Everything the web side needs: give it these and [`bind`](Web::bind) it.
@@ -36,6 +38,8 @@ pub struct Web {
     pub reader: StoreReader,
     /// Where operators' requests go.
     pub operators: mpsc::Sender<OperatorRequest>,
+    /// Where requests to read the configuration anew go.
+    pub reloads: mpsc::Sender<ReloadRequest>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// What `/-/ready` answers from.
@@ -51,6 +55,8 @@ pub struct Limits {
     pub header_wait: Duration,
     /// How long an answer of the gateway or the store is waited for.
     pub answer_wait: Duration,
+    /// How long a reload is waited for: it reads every file of the configuration.
+    pub reload_wait: Duration,
     /// How many connections are served at once; more wait in the listener's backlog.
     pub connections: usize,
 }
@@ -60,6 +66,7 @@ impl Default for Limits {
         Limits {
             header_wait: Duration::from_secs(10),
             answer_wait: Duration::from_secs(5),
+            reload_wait: Duration::from_secs(30),
             connections: 256,
         }
     }
@@ -99,6 +106,7 @@ pub enum WebError {
 struct Shared {
     reader: StoreReader,
     operators: mpsc::Sender<OperatorRequest>,
+    reloads: mpsc::Sender<ReloadRequest>,
     metrics: Metrics,
     health: Health,
     limits: Limits,
@@ -131,6 +139,7 @@ impl Web {
         let shared = Shared {
             reader: self.reader,
             operators: self.operators,
+            reloads: self.reloads,
             metrics: self.metrics,
             health: self.health,
             limits: self.limits,
@@ -141,6 +150,7 @@ impl Web {
             .method_not_allowed_fallback(wrong_method);
         Router::new()
             .route("/metrics", get(health::metrics))
+            .route("/-/reload", post(reload::reload))
             .route("/api/v1/alarms", get(api::alarms))
             .route("/api/v1/alarms/{id}", get(api::alarm))
             .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))

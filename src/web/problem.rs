@@ -98,6 +98,21 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, "still-active", "Still active", detail).with("state", json!(state))
     }
 
+    /// The configuration on disk cannot come into force.
+    pub(super) fn configuration(detail: String) -> Problem {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad-configuration",
+            "Bad configuration",
+            detail,
+        )
+    }
+
+    /// There is no configuration on disk.
+    pub(super) fn no_file(detail: String) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "no-file", "No configuration file", detail)
+    }
+
     /// No token, or a wrong one.
     pub(super) fn unauthorized() -> Problem {
         Problem::new(

@@ -27,7 +27,7 @@ enum Action {
     },
     Wait(u64),
     Operate(OperatorAction),
-    Define(bool),
+    Define(usize),
     Listen(bool),
     /// The wall clock is set by so many milliseconds.
     SetClock(i64),
@@ -41,7 +41,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (1_u64..40_000).prop_map(Action::Wait),
         1 => Just(Action::Operate(OperatorAction::Acknowledge)),
         1 => Just(Action::Operate(OperatorAction::Reset)),
-        1 => any::<bool>().prop_map(Action::Define),
+        2 => (0_usize..3).prop_map(Action::Define),
         1 => any::<bool>().prop_map(Action::Listen),
         1 => (-600_000_i64..600_000).prop_map(Action::SetClock),
     ]
@@ -138,6 +138,7 @@ impl Run {
                 often(),
             ],
             vec![slow(), silence, lasting, high(), rising, often(), quiet],
+            changed().to_vec(),
         ];
         let mut first = 0;
         let sets = sets.map(|rules| {
@@ -204,8 +205,8 @@ impl Run {
             }
             Action::SetClock(ms) => self.now.wall.0 += ms,
             Action::Listen(up) => self.feed(&Input::Listening(*up)),
-            Action::Define(other) => {
-                let set = Arc::clone(&self.sets[usize::from(*other)]);
+            Action::Define(number) => {
+                let set = Arc::clone(&self.sets[*number]);
                 let hash = hash(&set);
                 self.feed(&Input::Definitions(DefinitionsInput {
                     hash,
@@ -252,6 +253,22 @@ impl Run {
     }
 }
 
+/// The rules of the other sets under other conditions, so that each change judges the present values.
+fn changed() -> [RuleDef; 5] {
+    let with = |rule: RuleDef, when: &str, clear: Option<&str>| RuleDef {
+        when: when.to_owned(),
+        clear: clear.map(str::to_owned),
+        ..rule
+    };
+    [
+        with(high(), "lel >= 35.0", Some("lel < 30.0")),
+        with(low(), "lel >= 15.0", None),
+        with(slow(), "lel >= 30.0", None),
+        with(often(), "lel >= 20.0", None),
+        rule("lasting", "held('30s', lel > 25.0)", None),
+    ]
+}
+
 fn hash(set: &Definitions) -> [u8; 32] {
     set.source().stored().unwrap().1
 }
@@ -278,7 +295,7 @@ proptest! {
         stops in prop::collection::vec(0_usize..60, 0..6),
         snapshots in prop::collection::vec(0_usize..60, 0..4),
     ) {
-        let mut begun = vec![Action::Define(false)];
+        let mut begun = vec![Action::Define(0)];
         begun.extend(actions);
         prop_assert_eq!(run(&begun, &[], &[]), run(&begun, &stops, &snapshots));
     }

@@ -9,7 +9,7 @@ use ninewatch::ingest::{Ingest, IngestError};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ pub(crate) struct Running {
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
+    pub(crate) filters: watch::Sender<Vec<String>>,
     task: JoinSet<Result<(), IngestError>>,
     waiting: Vec<Envelope>,
 }
@@ -38,9 +39,10 @@ impl Running {
     pub(crate) fn subscribing(settings: MqttSettings, queue: usize, filters: &[&str]) -> Running {
         let (to_gateway, envelopes) = mpsc::channel(queue);
         let (receipts, from_store) = mpsc::channel(64);
+        let (filters, subscriptions) = watch::channel(owned(filters));
         let ingest = Ingest {
             settings,
-            subscriptions: filters.iter().map(|filter| (*filter).to_owned()).collect(),
+            subscriptions,
             clock: Clock::new(),
             metrics: Metrics::new(),
             health: Health::new(),
@@ -55,9 +57,15 @@ impl Running {
             health,
             metrics,
             stop,
+            filters,
             task,
             waiting: Vec::new(),
         }
+    }
+
+    /// From now on these filters are wanted.
+    pub(crate) fn want(&self, filters: &[&str]) {
+        self.filters.send_replace(owned(filters));
     }
 
     /// Waits until the session is up.
@@ -106,6 +114,10 @@ impl Running {
     pub(crate) async fn ended(self) -> Result<(), IngestError> {
         ended(self.task).await
     }
+}
+
+fn owned(filters: &[&str]) -> Vec<String> {
+    filters.iter().map(|filter| (*filter).to_owned()).collect()
 }
 
 async fn ended(mut task: JoinSet<Result<(), IngestError>>) -> Result<(), IngestError> {

@@ -13,10 +13,10 @@ async fn everything_committed_comes_back() {
     let mut running = Running::start(folder.path());
     assert!(running.recovered.checkpoint.is_none() && running.recovered.last.is_none());
     let mut first = batch(0, 3);
-    first.definitions = Some(StoredDefinitions {
+    first.definitions = vec![StoredDefinitions {
         hash: [7; 32],
         source: "{}".to_owned(),
-    });
+    }];
     first.dead_letters.push(dead_letter(b"?"));
     running.commit(first).await;
     let mut second = batch(3, 2);

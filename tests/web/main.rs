@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "the tests of notify use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
+mod reload;
 mod site;
 
 use std::time::Duration;
@@ -223,6 +224,7 @@ async fn whatever_is_wrong_with_a_request_is_said_as_a_problem() {
         ("POST", "/metrics", "GET,HEAD"),
         ("PUT", "/-/ready", "GET,HEAD"),
         ("GET", &format!("/api/v1/alarms/{}/reset", id(1)), "POST"),
+        ("GET", "/-/reload", "POST"),
     ] {
         let answer = site.ask(method, path, "", "").await;
         answer.problem(405, "method-not-allowed");
@@ -299,6 +301,7 @@ async fn a_token_guards_everything_but_health() {
         ("GET", "/nowhere"),
         ("DELETE", "/metrics"),
         ("POST", acknowledge.as_str()),
+        ("POST", "/-/reload"),
     ] {
         for header in [
             "",
@@ -393,7 +396,9 @@ async fn a_port_in_use_is_one_clear_message() {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
     let (sender, _operators) = mpsc::channel(1);
-    let first = bind(&store, sender.clone(), Auth::None, Limits::default())
+    let (reloads, _requests) = mpsc::channel(1);
+    let senders = (sender.clone(), reloads.clone());
+    let first = bind(&store, senders, Auth::None, Limits::default())
         .await
         .unwrap();
     let web = Web {
@@ -403,6 +408,7 @@ async fn a_port_in_use_is_one_clear_message() {
         },
         reader: store.reader.clone(),
         operators: sender,
+        reloads,
         metrics: store.metrics.clone(),
         health: store.health.clone(),
         limits: Limits::default(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ninewatch::config::{Auth, HttpSettings};
 use ninewatch::handoff::OperatorRequest;
+use ninewatch::reload::ReloadRequest;
 use ninewatch::web::{BoundWeb, Limits, Web, WebError};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +20,7 @@ pub(super) struct Site {
     pub(super) address: SocketAddr,
     pub(super) store: TestStore,
     pub(super) operators: mpsc::Receiver<OperatorRequest>,
+    pub(super) reloads: mpsc::Receiver<ReloadRequest>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: JoinSet<Result<(), WebError>>,
     _folder: tempfile::TempDir,
@@ -70,13 +72,15 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let store = TestStore::open(folder.path());
         let (sender, operators) = mpsc::channel(4);
-        let web = bind(&store, sender, auth, limits).await.unwrap();
+        let (reload_sender, reloads) = mpsc::channel(1);
+        let web = bind(&store, (sender, reload_sender), auth, limits).await.unwrap();
         let (address, stop, mut tasks) = (web.local_addr(), CancellationToken::new(), JoinSet::new());
         tasks.spawn(web.run(stop.clone()));
         Site {
             address,
             store,
             operators,
+            reloads,
             stop,
             tasks,
             _folder: folder,
@@ -100,7 +104,7 @@ impl Site {
 
 pub(super) async fn bind(
     store: &TestStore,
-    operators: mpsc::Sender<OperatorRequest>,
+    (operators, reloads): (mpsc::Sender<OperatorRequest>, mpsc::Sender<ReloadRequest>),
     auth: Auth,
     limits: Limits,
 ) -> Result<BoundWeb, WebError> {
@@ -110,6 +114,7 @@ pub(super) async fn bind(
         settings: HttpSettings { listen, auth },
         reader: store.reader.clone(),
         operators,
+        reloads,
         metrics: store.metrics.clone(),
         health: store.health.clone(),
         limits,

@@ -3,20 +3,22 @@
 
 use std::sync::Arc;
 
-use super::super::alarm::{Life, Stimulus};
+use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
 use super::super::kind::SlotSet;
+use super::super::rule::Rule;
 use super::super::time::Moment;
 use super::calendar::Look;
-use super::derive::{DerivedRow, DerivedState};
-use super::device::{Device, Flap, Slots, initial_slots};
+use super::derive::{DerivedRow, DerivedState, Turn};
+use super::device::{Device, Flap, Slots, initial_slots, observe};
 use super::step::Step;
 use super::venue::index_of;
 use super::{DeviceIndex, Effects, Engine, Ledger};
 
 impl Engine {
-    /// Puts `definitions` in force. A rule is the same rule by id: its alarms stand on until the new condition
-    /// proves normal. The alarms of a rule that is gone, or watches another kind now, are closed.
+    /// Puts `definitions` in force. The alarms of a rule that is gone, or watches another kind now, are closed, and
+    /// those events come first. A rule is the same rule by id: its alarms stand on until a reading proves the new
+    /// condition normal. New and changed conditions judge the present values at once.
     pub(super) fn redefine(
         &mut self,
         hash: DefinitionsHash,
@@ -31,26 +33,10 @@ impl Engine {
             let kind = definitions.kind_index(&device.key.kind);
             let after = kind.and_then(|kind| definitions.kind(kind));
             if let Some(before) = before {
-                let step = Step {
-                    device: index,
-                    rules: before,
-                    now,
-                    late: None,
-                    operator: None,
-                };
+                let step = Step::of(&Turn::new(index, before, self.listening, now));
                 close_removed(&mut self.ledger, device, &step, after, effects);
             }
             carry_over(device, kind, before, after);
-            if let Some(after) = after {
-                let step = Step {
-                    device: index,
-                    rules: after,
-                    now,
-                    late: None,
-                    operator: None,
-                };
-                device.explain(&step, &mut self.ledger, effects);
-            }
             device.silence_at = after.and_then(|after| device.next_silence(after, self.listening));
         }
         for (number, venue) in (0_u32..).zip(&mut self.venues) {
@@ -64,11 +50,47 @@ impl Engine {
             let (before, after) = (old.venue(), definitions.venue());
             close_removed(&mut self.ledger, venue, &step(before), Some(after), effects);
             carry_over(venue, None, Some(before), Some(after));
-            venue.explain(&step(after), &mut self.ledger, effects);
         }
         self.count_anew();
         self.adopt_all();
         self.consult(Look::Renewed, now, effects);
+        self.confront_all(&old, now, effects);
+    }
+
+    /// Judges what every device and venue said last by the rules that are new or were changed since `old`.
+    fn confront_all(&mut self, old: &Definitions, now: Moment, effects: &mut Effects) {
+        let Engine {
+            definitions,
+            devices,
+            venues,
+            ledger,
+            listening,
+            awaited,
+            ..
+        } = self;
+        let of_kinds: Vec<Vec<usize>> = definitions
+            .kinds()
+            .map(|after| {
+                let before = old.kind_index(&after.kind.id).and_then(|kind| old.kind(kind));
+                before.map_or_else(Vec::new, |before| unproven(before, after))
+            })
+            .collect();
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(devices) {
+            let Some(kind) = device.kind else { continue };
+            let (Some(rules), Some(unproven)) = (definitions.kind(kind), of_kinds.get(usize::from(kind.0)))
+            else {
+                continue;
+            };
+            let turn = Turn::new(index, rules, *listening, now);
+            confront(ledger, device, &turn, unproven, effects);
+        }
+        let rules = definitions.venue();
+        let unproven = unproven(old.venue(), rules);
+        for ((number, venue), awaited) in (0_u32..).zip(venues).zip(awaited) {
+            let turn = Turn::new(index_of(number), rules, *listening, now);
+            confront(ledger, venue, &turn, &unproven, effects);
+            *awaited = venue.restless;
+        }
     }
 
     /// Enters every life into the ledger anew.
@@ -92,6 +114,62 @@ impl Engine {
             venue.adopt_deadlines(index, rules, &mut self.ledger);
         }
     }
+}
+
+/// The places of the rules whose condition is not the one that the readings have been judged by. A kind that was not
+/// known before has none: its devices have no values yet.
+fn unproven(before: &KindRules, after: &KindRules) -> Vec<usize> {
+    let same = |rule: &Rule| {
+        let mut known = before.rules.iter();
+        known.any(|known| {
+            known.def.id == rule.def.id
+                && known.def.when == rule.def.when
+                && known.def.clear == rule.def.clear
+        })
+    };
+    let rules = after.rules.iter().enumerate();
+    rules
+        .filter(|(_, rule)| !same(rule))
+        .map(|(place, _)| place)
+        .collect()
+}
+
+/// Judges the present values by conditions that are new to them: a danger that stands is raised without waiting for
+/// the next reading. Nothing that stands is ended by it.
+fn confront(
+    ledger: &mut Ledger,
+    device: &mut Device,
+    turn: &Turn<'_>,
+    unproven: &[usize],
+    effects: &mut Effects,
+) {
+    let step = Step::of(turn);
+    for place in unproven {
+        let (Some(rule), Some(life)) = (turn.rules.rules.get(*place), device.lives.get(*place)) else {
+            continue;
+        };
+        effects.evaluations += 1;
+        let stimulus = observe(rule, &device.slots, life);
+        let transition = match (life, stimulus) {
+            // Where a running delay's condition still holds, the delay decides, on the evidence that it has. Where it
+            // does not, the delay would make an alarm of what the rule no longer speaks of.
+            (Life::Normal | Life::Recovered { .. }, Stimulus::Holds)
+            | (Life::Pending { .. }, Stimulus::Clears) => {
+                life.transition(stimulus, turn.now.ticks, &rule.def)
+            }
+            // What was about to end by the old condition is not proven normal by the new one.
+            (Life::Recovering { .. }, _) => Transition::Resume,
+            (Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovered { .. }, _) => continue,
+        };
+        device.carry_out((*place, transition), &step, ledger, effects);
+        if let Some(Life::Pending { confirmed, .. }) = device.lives.get_mut(*place)
+            && rule.def.after.is_none()
+        {
+            // The evidence is no younger than the device's last word.
+            *confirmed = (*confirmed).min(device.heard);
+        }
+    }
+    device.explain(&step, ledger, effects);
 }
 
 /// Ends the alarms of the rules that are gone.

@@ -132,6 +132,7 @@ impl Engine {
             && let Some(device) = devices.get(index.slot())
             && let Some(kind) = device.kind.and_then(|kind| definitions.kind(kind))
         {
+            entity.heard = now.ticks;
             for feed in &kind.feeds {
                 if feed.condition.depends().intersects(heard) {
                     news.heard = news.heard.with_slot(feed.slot);

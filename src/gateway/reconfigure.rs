@@ -1,0 +1,68 @@
+//! A configuration comes into force: the decoder, the surroundings and the definitions change between two inputs,
+//! in one step. Reads no file, checks nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Gateway, GatewayError, Surroundings, reading_counters};
+use crate::clock;
+use crate::domain::alarm::{AlarmStep, ClearReason};
+use crate::domain::definitions::Definitions;
+use crate::domain::engine::{Presence, Refusal};
+use crate::domain::journal::{DefinitionsInput, Input};
+use crate::domain::profile::decoder::Decoder;
+use crate::handoff::{OperatorAnswer, StoredDefinitions};
+
+/// A checked configuration that is to take the place of the present one.
+#[derive(Debug)]
+pub struct Reconfiguration {
+    /// Reads the messages from now on. It is new, so it binds every topic to its device anew.
+    pub decoder: Decoder,
+    /// What alarms are put into words and sent on their way by.
+    pub surroundings: Surroundings,
+    /// Is answered, always with `Ok`, once the change is durable.
+    pub done: oneshot::Sender<Result<(), Refusal>>,
+}
+
+impl Gateway {
+    /// Puts `wanted` in force. What was received and not decoded yet is decoded by it.
+    pub(super) fn reconfigure(&mut self, wanted: Reconfiguration) -> Result<(), GatewayError> {
+        self.open.open(clock::monotonic());
+        // A kind that is gone has no devices: the next census does not speak of it any more.
+        for kind in self.surroundings.definitions.kinds() {
+            self.show_presence(&kind.kind.id, Presence::default());
+        }
+        self.adopt_definitions(&wanted.surroundings.definitions)?;
+        // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time.
+        let ended = self.effects.alarms.iter();
+        let ended = ended
+            .take_while(|event| event.step == AlarmStep::Cleared(ClearReason::RuleRemoved))
+            .count();
+        let later = self.effects.alarms.split_off(ended);
+        self.collect()?;
+        self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);
+        self.surroundings = wanted.surroundings;
+        self.decoder = wanted.decoder;
+        self.effects.alarms = later;
+        self.collect()?;
+        self.count_devices();
+        self.open.answer(OperatorAnswer {
+            to: wanted.done,
+            outcome: Ok(()),
+        });
+        Ok(())
+    }
+
+    /// Steps the engine with `definitions` when others are in force.
+    pub(super) fn adopt_definitions(&mut self, definitions: &Arc<Definitions>) -> Result<(), GatewayError> {
+        let (source, hash) = definitions.source().stored()?;
+        if self.engine.definitions_hash() == Some(hash) {
+            return Ok(());
+        }
+        self.open.definitions(StoredDefinitions { hash, source });
+        let input = Input::Definitions(DefinitionsInput { hash, definitions });
+        let now = self.clock.now();
+        self.step(now, &input)
+    }
+}

@@ -1,0 +1,217 @@
+//! The gateway's task, with a test that plays ingest, the configuration and the store.
+
+#![cfg(test)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ninewatch::clock::Clock;
+use ninewatch::config::{self, Settings};
+use ninewatch::domain::definitions::{DefinitionSource, Definitions};
+use ninewatch::domain::engine::Engine;
+use ninewatch::domain::journal;
+use ninewatch::gateway::{Gateway, GatewayError, Lines, Reconfiguration};
+use ninewatch::handoff::{Batch, Envelope, Work};
+use ninewatch::lifecycle::Health;
+use ninewatch::metrics::Metrics;
+use ninewatch::reload::configured;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Settings with one rule, `id` from `limit` ℃ on, and one route, to `target`.
+fn settings(folder: &Path, (id, limit): (&str, u32), target: &str) -> Settings {
+    let rule = format!(
+        "[[rule]]\nid = '{id}'\non = 'gas_detector'\nwhen = 'temperature >= {limit}.0'\nclass = 'alarm'\n\
+         priority = 'high'\ntitle = {{ zh = '热', en = 'Hot' }}\n"
+    );
+    std::fs::write(folder.join("rules.toml"), rule).expect("a file");
+    let hook = |name| format!("[[target]]\nname = '{name}'\nkind = 'webhook'\nurl = 'http://127.0.0.1:1/'\n");
+    let text = format!(
+        "[gateway]\nid = 'test'\nmax_devices = 1\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
+         [files]\nrules = ['rules.toml']\n{}{}[[route]]\nname = 'only'\ntargets = ['{target}']\n",
+        hook("duty"),
+        hook("night"),
+    );
+    config::load_str("t", &text, folder).expect("a sound configuration")
+}
+
+/// A gateway whose batches stay open until the test lets one go.
+struct Running {
+    envelopes: mpsc::Sender<Vec<Envelope>>,
+    reconfigurations: mpsc::Sender<Reconfiguration>,
+    work: mpsc::Receiver<Work>,
+    answers: Vec<oneshot::Receiver<Result<(), ninewatch::domain::engine::Refusal>>>,
+    clock: Clock,
+    _others: (mpsc::Sender<ninewatch::handoff::OperatorRequest>, Health),
+    _task: JoinSet<Result<(), GatewayError>>,
+}
+
+impl Running {
+    async fn start(settings: &Settings) -> Running {
+        let (decoder, surroundings) = configured(settings).expect("they fit");
+        let clock = Clock::new();
+        let gateway = Gateway::new(Engine::new("test"), decoder, surroundings, clock, Metrics::new());
+        let (envelope_tx, envelopes) = mpsc::channel(1);
+        let (operator_tx, operators) = mpsc::channel(1);
+        let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
+        let (work_tx, work) = mpsc::channel(1);
+        let full = Work::Batch(Box::default());
+        work_tx.send(full).await.expect("room for one");
+        let health = Health::new();
+        let lines = Lines {
+            envelopes,
+            operators,
+            reconfigurations,
+            listening: health.follow_broker(),
+            work: work_tx,
+        };
+        let mut task = JoinSet::new();
+        task.spawn(gateway.run(lines));
+        Running {
+            envelopes: envelope_tx,
+            reconfigurations: reconfigure_tx,
+            work,
+            answers: Vec::new(),
+            clock,
+            _others: (operator_tx, health),
+            _task: task,
+        }
+    }
+
+    /// Sends a device's reading, and waits until it has been taken.
+    async fn hot(&mut self, device: &str, temperature: u32) {
+        let envelope = Envelope {
+            topic: format!("ninewatch/v1/gas_detector/{device}/telemetry"),
+            payload: Bytes::from(format!(r#"{{"temperature":{temperature}.0}}"#)),
+            received: self.clock.now(),
+            duplicate: false,
+            retained: false,
+            oversize: None,
+            receipt: None,
+        };
+        self.envelopes.send(vec![envelope]).await.expect("it runs");
+        let taken = timeout(DEADLINE, self.envelopes.reserve()).await;
+        drop(taken.expect("it is taken").expect("it runs"));
+    }
+
+    /// Hands over a configuration, and waits until it has been taken.
+    async fn reconfigure(&mut self, settings: &Settings) {
+        let (decoder, surroundings) = configured(settings).expect("they fit");
+        let (done, answer) = oneshot::channel();
+        self.answers.push(answer);
+        let wanted = Reconfiguration {
+            decoder,
+            surroundings,
+            done,
+        };
+        self.reconfigurations.send(wanted).await.expect("it runs");
+        let taken = timeout(DEADLINE, self.reconfigurations.reserve()).await;
+        drop(taken.expect("it is taken").expect("it runs"));
+    }
+
+    /// The batch that was open all the while.
+    async fn batch(&mut self) -> Batch {
+        drop(
+            timeout(DEADLINE, self.work.recv())
+                .await
+                .expect("what was in the way"),
+        );
+        match timeout(DEADLINE, self.work.recv()).await.expect("a batch") {
+            Some(Work::Batch(batch)) => *batch,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_configurations_in_one_batch_leave_a_journal_that_can_be_replayed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = Running::start(&settings(folder.path(), ("hot", 60), "duty")).await;
+    running.hot("g1", 50).await;
+    let mut last = None;
+    for limit in [70, 80, 40] {
+        let settings = settings(folder.path(), ("hot", limit), "duty");
+        running.reconfigure(&settings).await;
+        last = Some(settings.definitions.source().stored().expect("it is JSON").1);
+    }
+    let batch = running.batch().await;
+    assert_eq!(
+        batch.definitions.len(),
+        4,
+        "those of the start and of each change"
+    );
+    let find = |hash: &[u8; 32]| {
+        let stored = batch.definitions.iter().find(|stored| stored.hash == *hash);
+        let source = DefinitionSource::from_stored(&stored.ok_or("lost")?.source);
+        let compiled = Definitions::compile(source.map_err(|error| error.to_string())?);
+        compiled.map(Arc::new).map_err(|errors| format!("{errors:?}"))
+    };
+    let mut engine = Engine::new("test");
+    journal::replay(&mut engine, batch.first_input, &batch.journal, find).expect("a whole journal");
+    assert_eq!(engine.definitions_hash(), last);
+    assert_eq!(engine.standing_count(), 1, "50 ℃ is over the last limit");
+
+    assert_eq!(batch.answers.len(), 3);
+    for answer in &mut running.answers {
+        assert!(answer.try_recv().is_err(), "answered before the commit");
+    }
+    for (answer, to) in batch.answers.into_iter().zip(&mut running.answers) {
+        answer.to.send(answer.outcome).expect("somebody waits");
+        assert_eq!(to.try_recv(), Ok(Ok(())));
+    }
+}
+
+#[tokio::test]
+async fn an_end_goes_where_the_alarm_went_and_a_new_alarm_where_the_new_routes_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = Running::start(&settings(folder.path(), ("hot", 60), "duty")).await;
+    running.hot("g1", 65).await;
+    running
+        .reconfigure(&settings(folder.path(), ("warm", 20), "night"))
+        .await;
+    running.hot("g1", 10).await;
+    running.hot("g2", 65).await;
+    let batch = running.batch().await;
+    let told: Vec<String> = batch
+        .alarms
+        .iter()
+        .map(|alarm| {
+            let event = &alarm.event;
+            format!(
+                "{} {} → {}",
+                event.alarm.rule.id,
+                event.step.as_str(),
+                alarm.targets.join(" ")
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "hot raised → duty",
+            "hot cleared → duty",
+            "warm raised → night",
+            "warm recovered → night",
+            "warm cleared → night"
+        ]
+    );
+    assert_eq!(batch.dead_letters.len(), 1, "max_devices holds on");
+}
+
+#[tokio::test]
+async fn a_configuration_with_the_same_rules_is_no_input_and_is_answered_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let same = settings(folder.path(), ("hot", 60), "night");
+    let mut running = Running::start(&settings(folder.path(), ("hot", 60), "duty")).await;
+    running.reconfigure(&same).await;
+    running.hot("g1", 65).await;
+    let batch = running.batch().await;
+    assert_eq!(batch.definitions.len(), 1, "those of the start");
+    assert_eq!(batch.answers.len(), 1);
+    assert_eq!(batch.alarms[0].targets, ["night"], "the routes are new");
+}
