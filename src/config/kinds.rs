@@ -8,6 +8,7 @@ use super::names::{Names, identifier};
 use super::source::{Report, Scope, Source};
 use super::value::Value;
 use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
+use crate::domain::rule::compile;
 
 /// A kind, and whether it was read without a finding: only then can what refers to its points be checked.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub(super) fn read(sources: &[Arc<Source>], report: &Report) -> Kinds {
 
 fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
     let report = table.report();
+    let before = report.count();
     let place = table.place().clone();
     let id_value = table.required("id");
     let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
@@ -89,7 +91,18 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
             points.len()
         )));
     }
-    Kind::new(id, title.unwrap_or_default(), points)
+    let mut kind = Kind::new(id, title.unwrap_or_default(), points);
+    if let Some(faulty) = table.optional("faulty") {
+        kind.faulty = faulty.filled_text().map(String::from);
+        let source = kind.faulty.as_deref().unwrap_or_default();
+        // Of a kind that is itself in doubt nothing sure can be said.
+        if report.count() == before
+            && let Err(problem) = compile(source, &kind)
+        {
+            faulty.place().explain(source, &problem, report);
+        }
+    }
+    kind
 }
 
 #[derive(Clone, Copy)]

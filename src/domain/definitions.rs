@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::kind::Kind;
-use super::rule::{Derivations, Derived, ExpressionError, Rule, RuleDef, RuleField, nearest};
+use super::rule::{
+    Derivations, Derived, ExpressionError, Program, Rule, RuleDef, RuleField, compile_faulty, nearest,
+};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -55,8 +57,10 @@ pub struct KindRules {
     /// Its rules, the most urgent first, else in file order: of several that one reading raises, the most
     /// urgent is announced first.
     pub rules: Vec<Rule>,
-    /// What the rules derive from its points over time, inner values first.
+    /// What they derive from its points over time, inner values first.
     pub derived: Vec<Derived>,
+    /// The kind's `faulty`, compiled.
+    pub faulty: Option<Program>,
 }
 
 /// Kinds and rules, checked and compiled.
@@ -69,7 +73,8 @@ pub struct Definitions {
 /// What is wrong with a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleError {
-    /// The rule's place in [`DefinitionSource::rules`].
+    /// The rule's place in [`DefinitionSource::rules`]; of [`RuleProblem::Faulty`] the kind's in
+    /// [`DefinitionSource::kinds`].
     pub rule: usize,
     /// What is wrong.
     pub problem: RuleProblem,
@@ -84,6 +89,8 @@ pub enum RuleProblem {
     DuplicateId,
     /// A condition does not parse or does not fit the kind.
     Expression(RuleField, ExpressionError),
+    /// The condition `faulty` of a kind does not parse or does not fit it.
+    Faulty(ExpressionError),
     /// `suppressed_by` names what cannot suppress this rule.
     Suppressor {
         /// Its place in the list.
@@ -165,10 +172,20 @@ impl Definitions {
                 kind: kind.clone(),
                 rules: Vec::new(),
                 derived: Vec::new(),
+                faulty: None,
             })
             .collect();
         let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();
         let mut errors = Vec::new();
+        for ((place, target), derived) in kinds.iter_mut().enumerate().zip(&mut derived) {
+            match compile_faulty(&target.kind, derived).transpose() {
+                Ok(faulty) => target.faulty = faulty,
+                Err(error) => errors.push(RuleError {
+                    rule: place,
+                    problem: RuleProblem::Faulty(error),
+                }),
+            }
+        }
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
             if source

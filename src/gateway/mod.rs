@@ -25,7 +25,7 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorRequest, StoredDefinitions, Work,
+    AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorAct, OperatorRequest, StoredDefinitions, Work,
 };
 use crate::metrics::Metrics;
 
@@ -294,7 +294,10 @@ impl Gateway {
     fn operate(&mut self, request: OperatorRequest) -> Result<(), GatewayError> {
         self.open.open(clock::monotonic());
         let now = self.clock.now();
-        let input = Input::Operator(&request.input);
+        let input = match &request.act {
+            OperatorAct::Alarm(input) => Input::Operator(input),
+            OperatorAct::Device(input) => Input::Service(input),
+        };
         self.open.journal.push(now, &input)?;
         let outcome = self.engine.handle(&input, now, &mut self.effects);
         self.open.answer(OperatorAnswer {

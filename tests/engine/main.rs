@@ -8,7 +8,9 @@
 )]
 
 mod bench;
+mod handling;
 mod life;
+mod masks;
 mod properties;
 mod restore;
 mod shipped;

@@ -152,12 +152,13 @@ async fn operators_acknowledge_and_reset() {
     let path = format!("/api/v1/alarms/{}/acknowledge", id(1));
     let gateway = async {
         let request = site.operators.recv().await.unwrap();
+        let input = of_alarm(&request);
         assert_eq!(
-            (request.input.alarm, request.input.action),
+            (input.alarm, input.action),
             (id(1), OperatorAction::Acknowledge)
         );
-        assert_eq!(request.input.operator.by, "王强");
-        assert_eq!(request.input.operator.note.as_deref(), Some("on my way"));
+        assert_eq!(input.operator.by, "王强");
+        assert_eq!(input.operator.note.as_deref(), Some("on my way"));
         site.store.commit(commit(2, AlarmState::ActiveAcknowledged)).await;
         request.answer.send(Ok(())).unwrap();
     };
@@ -182,11 +183,12 @@ async fn operators_acknowledge_and_reset() {
     for (refusal, status, kind) in refusals {
         let gateway = async {
             let request = site.operators.recv().await.unwrap();
+            let input = of_alarm(&request);
             assert_eq!(
-                (request.input.action, request.input.operator.by.as_str()),
+                (input.action, input.operator.by.as_str()),
                 (OperatorAction::Reset, "api")
             );
-            assert_eq!(request.input.operator.note, None);
+            assert_eq!(input.operator.note, None);
             request.answer.send(Err(refusal)).unwrap();
         };
         let (answer, ()) = tokio::join!(ask(site.address, "POST", &path, "", ""), gateway);

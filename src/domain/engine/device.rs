@@ -12,6 +12,7 @@ use super::super::reading::Reading;
 use super::super::rule::{Rule, Truth};
 use super::super::time::{Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
+use super::mask::Masks;
 
 /// How far a device's clock may run ahead of the gateway's and still be believed, in milliseconds.
 const MAX_AHEAD_MS: i64 = 60_000;
@@ -54,6 +55,8 @@ pub(super) struct Device {
     pub(super) lives: Box<[Life]>,
     /// The rules that have raised lately; at most one entry for each.
     pub(super) flaps: Vec<Flap>,
+    /// What people keep quiet.
+    pub(super) masks: Masks,
     /// Marks of the last readings that came with the device's own time.
     recent: [u64; RECENT],
     /// Late samples in a row that keep pace with our clock.
@@ -107,6 +110,7 @@ impl Device {
             derived,
             lives,
             flaps: Vec::new(),
+            masks: Masks::default(),
             recent: [0; RECENT],
             behind: None,
         }

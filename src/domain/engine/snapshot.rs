@@ -9,11 +9,13 @@ use super::super::device::DeviceIndex;
 use super::super::id::GatewayHash;
 use super::super::time::Ticks;
 use super::Engine;
+use super::book::Book;
 use super::device::Device;
 use super::ledger::Ledger;
+use super::limit::Limits;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 2;
+const FORM: u16 = 3;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -22,6 +24,8 @@ struct Saved<'a> {
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
     devices: &'a [Device],
+    limits: &'a Limits,
+    book: &'a Book,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +34,8 @@ struct Loaded {
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
     devices: Vec<Device>,
+    limits: Limits,
+    book: Book,
 }
 
 /// Why a snapshot could not be made or used.
@@ -58,6 +64,8 @@ impl Engine {
             definitions: self.definitions_hash,
             listening: self.listening,
             devices: &self.devices,
+            limits: &self.ledger.limits,
+            book: &self.ledger.book,
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -83,6 +91,8 @@ impl Engine {
         }
         engine.ledger = Ledger::new(GatewayHash::of(gateway));
         engine.ledger.set_sequence(loaded.sequence);
+        engine.ledger.limits = loaded.limits;
+        engine.ledger.book = loaded.book;
         engine.listening = loaded.listening;
         engine.devices = loaded.devices;
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {

@@ -19,6 +19,18 @@ pub fn compile(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
     compile_into(source, kind, &mut Derivations::new(kind), DEFAULT_MAX_GAP)
 }
 
+/// The condition `faulty` of `kind`, if it has one. What it derives from points over time joins `derived`.
+///
+/// # Errors
+/// When it is no condition on the kind.
+pub(in super::super) fn compile_faulty(
+    kind: &Kind,
+    derived: &mut Derivations,
+) -> Option<Result<Program, ExpressionError>> {
+    let source = kind.faulty.as_deref()?;
+    Some(compile_into(source, kind, derived, DEFAULT_MAX_GAP))
+}
+
 /// Parses, type-checks against `kind` and compiles `source`, which must come out as a bool. What it derives from
 /// points over time joins `derived`; evidence for it counts for `max_gap`.
 pub(super) fn compile_into(

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::compile::compile;
+pub(super) use self::compile::compile_faulty;
 use self::compile::compile_into;
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
@@ -45,6 +46,9 @@ pub const DEFAULT_CHATTER: Repeat = Repeat {
 
 /// The most times a [`Repeat`] may ask for: each is remembered.
 pub const MAX_REPEAT: u8 = 16;
+
+/// The most announcements that a rule's `limit` may allow: each is remembered.
+pub const MAX_LIMIT: u8 = 100;
 
 /// What sort of event an alarm is (`domain/terms` of the field: 报警, 预警, 故障, 隐患).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,7 +116,7 @@ impl Priority {
 /// So many times within so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeat {
-    /// How many times: 2 to [`MAX_REPEAT`].
+    /// How many times: 2 to [`MAX_REPEAT`]; for a limit 1 to [`MAX_LIMIT`].
     pub count: u8,
     /// Within how long.
     pub within: Millis,
@@ -145,6 +149,9 @@ pub struct RuleDef {
     /// The rules whose active alarm on the same device explains this one's: while it stands, this one is not told of.
     #[serde(default)]
     pub suppressed_by: Vec<String>,
+    /// How often its alarms are told of in one venue; further ones wait until there is room. None for class `alarm`.
+    #[serde(default)]
+    pub limit: Option<Repeat>,
     /// Sort of event.
     pub class: Class,
     /// Urgency.
@@ -175,6 +182,7 @@ impl RuleDef {
             after: None,
             chatter: DEFAULT_CHATTER,
             suppressed_by: Vec::new(),
+            limit: None,
             class: Class::Alarm,
             priority: Priority::High,
             latch: false,
