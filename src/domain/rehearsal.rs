@@ -9,9 +9,7 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, Refusal};
 use super::id::Id;
-use super::journal::{
-    DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput,
-};
+use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput};
 use super::kind::PointIndex;
 use super::reading::{Reading, ReadingKind};
 use super::time::{Moment, Ticks, Timestamp};
@@ -216,7 +214,9 @@ impl Stage {
     fn judge(&mut self, at: Ticks, request: String, outcome: Result<(), Refusal>, refused: bool) {
         let refusal = outcome.err();
         if refusal.is_some() != refused {
-            self.outcome.failures.push(Failure::Operator { at, request, refusal });
+            self.outcome
+                .failures
+                .push(Failure::Operator { at, request, refusal });
         }
     }
 

@@ -65,7 +65,9 @@ fn an_alarm_that_has_ended_can_be_verified_and_only_then_closed() {
         Err(Refusal::NotVerified)
     );
     bench.effects.alarms.clear();
-    bench.operate(id, OperatorAction::Verdict(Verdict::False)).unwrap();
+    bench
+        .operate(id, OperatorAction::Verdict(Verdict::False))
+        .unwrap();
     assert_eq!(handling(&bench), "handled");
     let event = bench.effects.alarms.last().expect("verified");
     assert_eq!(event.alarm.values, [("lel".to_owned(), serde_json::json!(1.0))]);
@@ -81,7 +83,9 @@ fn a_new_occurrence_wants_a_new_verdict() {
     }]);
     bench.lel(60.0);
     let id = bench.raised();
-    bench.operate(id, OperatorAction::Verdict(Verdict::Drill)).unwrap();
+    bench
+        .operate(id, OperatorAction::Verdict(Verdict::Drill))
+        .unwrap();
     bench.lel(1.0);
     assert_eq!(handling(&bench), "verified", "it still stands");
     bench.lel(60.0);

@@ -254,8 +254,12 @@ proptest! {
     fn the_order_of_independent_devices_does_not_matter(
         rounds in prop::collection::vec(([0.0_f64..80.0, 0.0..80.0, 0.0..80.0], 0_u64..20_000), 1..40),
     ) {
+        // A limit counts all devices of the venue together: under one they do not act independently.
         let mut forward = bench();
         let mut backward = bench();
+        for bench in [&mut forward, &mut backward] {
+            bench.define(rules(false).into_iter().filter(|rule| rule.limit.is_none()).collect());
+        }
         let (mut one, mut other) = (Log::new(), Log::new());
         for (levels, wait) in rounds {
             let mut readings: Vec<Action> = (0_u32..)

@@ -95,7 +95,16 @@ impl Run {
                 often(),
                 limited(),
             ],
-            vec![limited(), slow(), silence, lasting, high(), rising, often(), quiet],
+            vec![
+                limited(),
+                slow(),
+                silence,
+                lasting,
+                high(),
+                rising,
+                often(),
+                quiet,
+            ],
         ];
         let sets = sets.map(|rules| {
             let kinds = vec![gas_kind()];

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use ninewatch::domain::alarm::{
-    Ack, Handling, HandlingStimulus, HandlingTransition, Judgement, Life, Mask, MaskChange, MaskReason, Operator,
-    Pause, Standing, Stimulus, Tally, Transition, Verdict,
+    Ack, Handling, HandlingStimulus, HandlingTransition, Judgement, Life, Mask, MaskChange, MaskReason,
+    Operator, Pause, Standing, Stimulus, Tally, Transition, Verdict,
 };
 use ninewatch::domain::id::Id;
 use ninewatch::domain::rule::{Repeat, RuleDef};
@@ -26,7 +26,6 @@ const STIMULI: [Stimulus; 8] = [
     Stimulus::RuleRemoved,
 ];
 
-#[expect(clippy::unnecessary_box_returns, reason = "a life holds it in a box")]
 fn standing(chatter: Option<u32>) -> Box<Standing> {
     Box::new(Standing {
         id: Id::from_bits(1),
@@ -193,7 +192,11 @@ fn documented(table: &str) {
 
 /// A table with these column names, and a row for each of `rows`.
 fn grid(columns: &[&str], rows: &[(&str, Vec<&'static str>)]) -> String {
-    let mut out = format!("| | {} |\n|---|{}", columns.join(" | "), "---|".repeat(columns.len()));
+    let mut out = format!(
+        "| | {} |\n|---|{}",
+        columns.join(" | "),
+        "---|".repeat(columns.len())
+    );
     for (name, cells) in rows {
         write!(out, "\n| {name} | {} |", cells.join(" | ")).unwrap();
     }

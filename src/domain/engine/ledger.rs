@@ -5,41 +5,16 @@ use std::sync::Arc;
 
 use super::super::alarm::{
     Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Handling, HandlingStimulus, Life, Mask,
-    MaskChange, Operator, Quality, Standing, Stimulus, Tally, Transition,
+    MaskChange, Standing, Tally, Transition,
 };
-use super::super::device::{DeviceIndex, DeviceKey};
+use super::super::device::DeviceIndex;
 use super::super::id::{GatewayHash, Id};
-use super::super::kind::Kind;
-use super::super::rule::{Class, Program, Repeat, Rule, RuleDef, Truth};
+use super::super::rule::{Class, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
 use super::book::Book;
-use super::device::observe;
 use super::limit::Limits;
-
-/// Whose alarm it is about.
-pub(super) struct Subject<'a> {
-    pub(super) device: DeviceIndex,
-    /// The rule's place among those of the device's kind.
-    pub(super) ordinal: u16,
-    pub(super) key: &'a Arc<DeviceKey>,
-    pub(super) venue: u32,
-    pub(super) kind: &'a Kind,
-    pub(super) rule: &'a Rule,
-    pub(super) slots: &'a [f64],
-    pub(super) late_by_ms: Option<u64>,
-    /// Why nobody is told of one that is raised now, its rule's limit apart.
-    pub(super) mask: Mask,
-    /// How often it has been raised lately, this time included, for one that is raised now.
-    pub(super) raises: u32,
-    /// When the device last spoke.
-    pub(super) heard: Ticks,
-    /// When the device is broken, if its kind says.
-    pub(super) faulty: Option<&'a Program>,
-    /// The person behind it, if there is one.
-    pub(super) operator: Option<&'a Operator>,
-    pub(super) now: Moment,
-}
+use super::subject::Subject;
 
 /// What is to become of a standing alarm's mask.
 pub(super) struct Remask {
@@ -48,38 +23,6 @@ pub(super) struct Remask {
     pub(super) mask: Mask,
     /// The operator's act, or its end, behind it.
     pub(super) because: Option<AlarmStep>,
-}
-
-impl Subject<'_> {
-    fn operator(&self) -> Operator {
-        let nobody = || Operator {
-            by: String::new(),
-            note: None,
-        };
-        self.operator.cloned().unwrap_or_else(nobody)
-    }
-
-    /// How far the evidence of its alarm can be trusted.
-    pub(super) fn quality(&self, life: &Life) -> Quality {
-        let offline = self.slots.first().is_some_and(|online| *online < 1.0);
-        let silent = self.now.ticks.since(self.heard) > self.rule.def.max_gap;
-        let faulty = self
-            .faulty
-            .is_some_and(|faulty| faulty.evaluate(self.slots) == Truth::True);
-        let unknown = observe(self.rule, self.slots, life) == Stimulus::Unknown;
-        Quality::of(unknown, offline || silent, faulty)
-    }
-
-    /// The rule's limit, if its alarms have one: those of class `alarm` never do.
-    fn limit(&self) -> Option<Repeat> {
-        let rule = &self.rule.def;
-        rule.limit.filter(|_| rule.class != Class::Alarm)
-    }
-
-    /// The count of an alarm that is raised now, when it makes it chatter.
-    fn chatter(&self) -> Option<u32> {
-        Some(self.raises).filter(|raises| *raises >= u32::from(self.rule.def.chatter.count))
-    }
 }
 
 /// The step that tells of an alarm raised now.
@@ -400,14 +343,23 @@ impl Ledger {
             standing.handling.advance(HandlingStimulus::End, None);
         }
         self.announce(AlarmStep::Cleared(reason), &mut ended, subject, effects);
-        let open = effects.alarms.last().filter(|event| event.alarm.handling.is_some());
+        let open = effects
+            .alarms
+            .last()
+            .filter(|event| event.alarm.handling.is_some());
         if let Some(oldest) = open.and_then(|event| self.book.enter(event.alarm.clone())) {
             self.tell_of_ended(AlarmStep::Unclosed, oldest, subject.now, effects);
         }
     }
 
     /// Makes an event of `step`, which has happened to an alarm whose life has ended.
-    pub(super) fn tell_of_ended(&mut self, step: AlarmStep, alarm: AlarmView, now: Moment, effects: &mut Effects) {
+    pub(super) fn tell_of_ended(
+        &mut self,
+        step: AlarmStep,
+        alarm: AlarmView,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
         effects.alarms.push(AlarmEvent {
             id: self.id(now.wall),
             at: now.wall,
@@ -418,7 +370,13 @@ impl Ledger {
     }
 
     /// Makes an event of `step`, which has happened to the alarm that stands in `life`.
-    pub(super) fn announce(&mut self, step: AlarmStep, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
+    pub(super) fn announce(
+        &mut self,
+        step: AlarmStep,
+        life: &mut Life,
+        subject: &Subject<'_>,
+        effects: &mut Effects,
+    ) {
         let Some(state) = life.state() else { return };
         let quality = subject.quality(life);
         let over = matches!(life, Life::Recovered { .. });
@@ -461,7 +419,7 @@ impl Ledger {
             mask: standing.mask,
             quality,
             handling: Some(standing.handling).filter(|_| subject.rule.def.class == Class::Alarm),
-            values: values(subject),
+            values: subject.values(),
         };
         effects.alarms.push(AlarmEvent {
             id: self.id(subject.now.wall),
@@ -489,12 +447,4 @@ impl Ledger {
             self.insert_deadline(at, device, Due::Rule(ordinal));
         }
     }
-}
-
-/// The known values of the points that the rule reads: what the officer needs to see.
-fn values(subject: &Subject<'_>) -> Vec<(String, serde_json::Value)> {
-    let read = subject.kind.points().zip(subject.slots);
-    read.filter(|((index, _), value)| subject.rule.depends.contains(*index) && !value.is_nan())
-        .map(|((_, point), value)| (point.id.clone(), point.shown(*value)))
-        .collect()
 }

@@ -21,13 +21,11 @@ impl Limits {
         told.retain(|at| now.since(*at) < limit.within);
         let most = usize::from(limit.count.max(1));
         // The oldest that must go before there is room.
-        match told.len().checked_sub(most).and_then(|place| told.get(place)) {
-            Some(at) => Err(at.after(limit.within)),
-            None => {
-                told.push(now);
-                Ok(())
-            }
+        if let Some(at) = told.len().checked_sub(most).and_then(|place| told.get(place)) {
+            return Err(at.after(limit.within));
         }
+        told.push(now);
+        Ok(())
     }
 
     /// Forgets the rules that have no limit any more.

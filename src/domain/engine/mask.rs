@@ -31,7 +31,10 @@ struct Shelf {
 
 impl Masks {
     fn shelf(&self, place: usize) -> Option<&Pause> {
-        let found = self.shelves.iter().find(|shelf| usize::from(shelf.place) == place);
+        let found = self
+            .shelves
+            .iter()
+            .find(|shelf| usize::from(shelf.place) == place);
         found.map(|shelf| &shelf.pause)
     }
 
@@ -167,7 +170,12 @@ impl Device {
         }
         let step = Step::of(turn);
         let now = turn.now.ticks;
-        if self.masks.out_of_service.as_ref().is_some_and(|pause| pause.ends <= now) {
+        if self
+            .masks
+            .out_of_service
+            .as_ref()
+            .is_some_and(|pause| pause.ends <= now)
+        {
             self.end_service(None, &step, (ledger, effects));
         }
         while let Some(place) = self.masks.over(now) {

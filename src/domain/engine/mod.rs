@@ -11,6 +11,7 @@ mod mask;
 mod operate;
 mod snapshot;
 mod step;
+mod subject;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 use std::ops::RangeInclusive;
 
 use super::super::alarm::{
-    AlarmState, AlarmStep, HandlingStimulus, HandlingTransition, Judgement, Life, OUT_OF_SERVICE, Operator, Pause,
-    Quality, SHELF, Stimulus, Transition, Verdict,
+    AlarmState, AlarmStep, HandlingStimulus, HandlingTransition, Judgement, Life, OUT_OF_SERVICE, Operator,
+    Pause, Quality, SHELF, Stimulus, Transition, Verdict,
 };
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
@@ -28,7 +28,7 @@ pub enum Refusal {
     #[error("no alarm that stands or waits to be closed has this id")]
     NoOpenAlarm,
     /// No device has been seen under this name.
-    #[error("no device has been heard of in this venue, of this kind and with this id")]
+    #[error("no device of this venue, kind and id is known")]
     NoSuchDevice,
     /// A reset while the condition holds.
     #[error("the alarm is {}: it can be reset only after its condition has ended", .0.as_str())]
@@ -86,6 +86,27 @@ impl<'a> Located<'a> {
     }
 }
 
+impl Located<'_> {
+    /// Brings masks up to date after an act on the shelf of the alarm.
+    fn reshelve(self, because: AlarmStep, (now, operator): (Moment, &Operator), effects: &mut Effects) {
+        let step = Step {
+            device: self.index,
+            rules: self.rules,
+            now,
+            late: None,
+            operator: Some(operator),
+        };
+        let (device, ledger) = (self.device, self.ledger);
+        device.remask(
+            usize::from(self.ordinal),
+            Some(because),
+            &step,
+            (&mut *ledger, &mut *effects),
+        );
+        device.explain(&step, ledger, effects);
+    }
+}
+
 impl Engine {
     pub(super) fn operate(
         &mut self,
@@ -105,7 +126,7 @@ impl Engine {
                     until: pause.until,
                     operator: pause.operator,
                 };
-                reshelve(found, because, (now, operator), effects);
+                found.reshelve(because, (now, operator), effects);
                 Ok(())
             }
             OperatorAction::Unshelve => {
@@ -114,7 +135,7 @@ impl Engine {
                     return Err(Refusal::NotShelved);
                 }
                 let because = AlarmStep::Unshelved(Some(operator.clone()));
-                reshelve(found, because, (now, operator), effects);
+                found.reshelve(because, (now, operator), effects);
                 Ok(())
             }
             OperatorAction::Verdict(verdict) => self.verify(input, verdict, now, effects),
@@ -235,11 +256,11 @@ impl Engine {
         narrow(&found)?;
         let life = found.device.lives.get_mut(place);
         if let Some(standing) = life.and_then(Life::standing_mut) {
-            standing.handling.advance(HandlingStimulus::Verdict, Some(judgement));
+            standing
+                .handling
+                .advance(HandlingStimulus::Verdict, Some(judgement));
         }
-        found
-            .device
-            .tell(place, told, &step, (found.ledger, effects));
+        found.device.tell(place, told, &step, (found.ledger, effects));
         Ok(())
     }
 
@@ -277,16 +298,6 @@ fn pause(
         });
     }
     Ok(Pause::new(now, length, operator.clone()))
-}
-
-/// Brings masks up to date after an act on the shelf of the alarm.
-fn reshelve(found: Located<'_>, because: AlarmStep, (now, operator): (Moment, &Operator), effects: &mut Effects) {
-    let step = found.step(now, operator);
-    let place = found.place();
-    found
-        .device
-        .remask(place, Some(because), &step, (found.ledger, effects));
-    found.device.explain(&step, found.ledger, effects);
 }
 
 /// Refuses what is no alarm in the narrow sense: only those are verified and closed.

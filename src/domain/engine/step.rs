@@ -9,7 +9,8 @@ use super::super::time::{Moment, Ticks};
 use super::Effects;
 use super::derive::Turn;
 use super::device::{Device, Flap};
-use super::ledger::{Ledger, Subject};
+use super::ledger::Ledger;
+use super::subject::Subject;
 
 /// The instant at which lives of a device move, and what moves them.
 pub(super) struct Step<'a> {
@@ -84,7 +85,9 @@ impl Device {
     /// How far the evidence of the alarm of the rule in `place` can be trusted.
     pub(super) fn quality(&mut self, place: usize, step: &Step<'_>) -> Quality {
         let mut found = Quality::Uncertain;
-        self.with_subject(place, step, (Mask::None, 0), |life, subject| found = subject.quality(life));
+        self.with_subject(place, step, (Mask::None, 0), |life, subject| {
+            found = subject.quality(life);
+        });
         found
     }
 
