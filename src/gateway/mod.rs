@@ -25,7 +25,7 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorAct, OperatorRequest, StoredDefinitions, Work,
+    AlarmCommit, DeadLetter, Envelope, OperatorAct, OperatorAnswer, OperatorRequest, StoredDefinitions, Work,
 };
 use crate::metrics::Metrics;
 
