@@ -12,8 +12,7 @@ use super::targets::{RouteDraft, class};
 use super::value::Value;
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
 use crate::domain::rule::{
-    Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, MAX_LIMIT, MAX_REPEAT, Priority, Repeat, RuleDef,
-    RuleField,
+    Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, MAX_LIMIT, MAX_REPEAT, Priority, Repeat, RuleDef, RuleField,
 };
 use crate::domain::time::Millis;
 
