@@ -84,6 +84,17 @@ fn rules(other: bool) -> Vec<RuleDef> {
     }
 }
 
+/// A reading of a gas concentration that stands for danger.
+const fn danger(device: u32) -> Reading<'static> {
+    Reading {
+        device: DeviceIndex(device),
+        device_at: None,
+        kind: ReadingKind::Live,
+        retained: false,
+        points: &[(LEL, 60.0), (STATE, 0.0)],
+    }
+}
+
 /// What has happened: device, rule, step.
 type Log = Vec<(String, String, AlarmStep)>;
 
@@ -214,6 +225,50 @@ proptest! {
                 prop_assert!(active.contains(&danger), "{lel} %LEL and no alarm");
             }
         }
+    }
+
+    #[test]
+    fn whatever_people_keep_quiet_a_danger_that_lasts_is_told_of_again(
+        acts in prop::collection::vec((action(), 0_u64..60_000), 1..40),
+    ) {
+        let mut bench = bench();
+        let mut known = Vec::new();
+        let mut told: BTreeMap<Id, bool> = BTreeMap::new();
+        let mut note = |bench: &mut Bench| {
+            for event in bench.effects.alarms.drain(..) {
+                let masked = !event.alarm.mask.is_none();
+                if event.alarm.rule.id == "gas-high" {
+                    known.push(event.alarm.id);
+                    // Whoever is kept from hearing of it has to be told of it anew.
+                    told.insert(event.alarm.id, told.get(&event.alarm.id) == Some(&true) && !masked || event.notify);
+                }
+                assert!(!(masked && event.notify && matches!(event.step, AlarmStep::Raised | AlarmStep::Announced)));
+            }
+            (known.clone(), told.clone())
+        };
+        for (act, wait) in acts {
+            for device in 0..3 {
+                bench.feed(danger(device));
+            }
+            let (known, _) = note(&mut bench);
+            match act {
+                Action::Operate(action, back) => {
+                    let alarm = known.iter().rev().nth(back).copied().unwrap_or(Id::from_bits(1));
+                    let _answer = bench.operate(alarm, action);
+                }
+                Action::Serve(action) => {
+                    let _answer = bench.serve(action);
+                }
+                Action::Define(_) => bench.restart(),
+                Action::Read { .. } | Action::Online { .. } | Action::Wait(_) => {}
+            }
+            bench.wait(wait);
+        }
+        // Every pause is shorter than that.
+        bench.wait(200_000);
+        let (_, told) = note(&mut bench);
+        prop_assert_eq!(told.len(), 3);
+        prop_assert!(told.values().all(|told| *told), "{told:?}");
     }
 
     #[test]
