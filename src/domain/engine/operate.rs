@@ -84,25 +84,12 @@ impl<'a> Located<'a> {
             operator: Some(operator),
         }
     }
-}
 
-impl Located<'_> {
     /// Brings masks up to date after an act on the shelf of the alarm.
-    fn reshelve(self, because: AlarmStep, (now, operator): (Moment, &Operator), effects: &mut Effects) {
-        let step = Step {
-            device: self.index,
-            rules: self.rules,
-            now,
-            late: None,
-            operator: Some(operator),
-        };
+    fn reshelve(self, because: AlarmStep, (now, operator): (Moment, &'a Operator), effects: &mut Effects) {
+        let (place, step) = (self.place(), self.step(now, operator));
         let (device, ledger) = (self.device, self.ledger);
-        device.remask(
-            usize::from(self.ordinal),
-            Some(because),
-            &step,
-            (&mut *ledger, &mut *effects),
-        );
+        device.remask(place, Some(because), &step, (&mut *ledger, &mut *effects));
         device.explain(&step, ledger, effects);
     }
 }
