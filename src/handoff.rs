@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::DefinitionsHash;
 use crate::domain::engine::Refusal;
-use crate::domain::journal::OperatorInput;
+use crate::domain::journal::{OperatorInput, ServiceInput};
 use crate::domain::profile::Reject;
 use crate::domain::time::{Moment, Timestamp};
 
@@ -108,11 +108,20 @@ pub struct StoredDefinitions {
     pub source: String,
 }
 
+/// What an operator wants done.
+#[derive(Debug)]
+pub enum OperatorAct {
+    /// To an alarm.
+    Alarm(OperatorInput),
+    /// To a device.
+    Device(ServiceInput),
+}
+
 /// What an operator asks of the gateway.
 #[derive(Debug)]
 pub struct OperatorRequest {
-    /// Who wants what done to which alarm.
-    pub input: OperatorInput,
+    /// Who wants what done to what.
+    pub act: OperatorAct,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Result<(), Refusal>>,
 }

@@ -8,6 +8,7 @@ use super::names::{Names, identifier};
 use super::source::{Report, Scope, Source};
 use super::value::Value;
 use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
+use crate::domain::rule::compile;
 
 /// What names more than one kind of device in rules.
 const RESERVED: [&str; 4] = ["venue", "device", "devices", "gateway"];
@@ -77,6 +78,7 @@ pub(super) fn read(sources: &[Arc<Source>], report: &Report) -> Kinds {
 
 fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
     let report = table.report();
+    let before = report.count();
     let place = table.place().clone();
     let id_value = table.required("id");
     let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
@@ -102,7 +104,18 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
             points.len()
         )));
     }
-    Kind::new(id, title.unwrap_or_default(), points)
+    let mut kind = Kind::new(id, title.unwrap_or_default(), points);
+    if let Some(faulty) = table.optional("faulty") {
+        kind.faulty = faulty.filled_text().map(String::from);
+        let source = kind.faulty.as_deref().unwrap_or_default();
+        // Of a kind that is itself in doubt nothing sure can be said.
+        if report.count() == before
+            && let Err(problem) = compile(source, &kind)
+        {
+            faulty.place().explain(source, &problem, report);
+        }
+    }
+    kind
 }
 
 #[derive(Clone, Copy)]

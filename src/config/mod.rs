@@ -10,6 +10,7 @@ mod kinds;
 mod load;
 mod mqtt;
 mod names;
+mod operator_act;
 mod profiles;
 mod rule_tests;
 mod rules;

@@ -12,13 +12,13 @@ use super::files;
 use super::finding::{Finding, Findings, Nature, did_you_mean};
 use super::kinds::{self, Kinds};
 use super::names::Names;
+use super::operator_act::{self, OperatorAct};
 use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
 use super::value::{Value, parse_duration};
 use super::venues;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceKey;
-use crate::domain::journal::OperatorAction;
 use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use crate::domain::reading::ReadingKind;
 use crate::domain::rehearsal::{Act, Expectation, RuleTest, Sample, Step, USUAL_VENUE};
@@ -31,19 +31,23 @@ const INSTANT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(366 * 24);
 /// The most messages that one step with `every` may stand for.
 const MOST_MESSAGES: u64 = 100_000;
-const ACTIONS: [(&str, OperatorAction); 2] = [
-    ("acknowledge", OperatorAction::Acknowledge),
-    ("reset", OperatorAction::Reset),
-];
 /// The words of [`AlarmStep`](crate::domain::alarm::AlarmStep).
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 15] = [
     "raised",
     "chattering",
     "suppressed",
+    "limited",
+    "shelved",
+    "unshelved",
+    "out_of_service",
+    "in_service",
     "announced",
     "acknowledged",
     "recovered",
     "cleared",
+    "verified",
+    "closed",
+    "unclosed",
 ];
 
 /// The tests of one file and the definitions they run under.
@@ -162,24 +166,9 @@ impl Cast<'_> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
         let device = table.required("device").and_then(|device| self.device(&device));
         if let Some(operator) = table.optional("operator") {
-            let action = operator.word("act of an operator", &ACTIONS);
-            let rule = table.required("rule");
-            let rule = rule.and_then(|rule| self.watching(&rule, device.as_ref()));
-            let refused = table.optional("refused").and_then(|value| value.boolean());
-            return device
-                .zip(action)
-                .zip(rule)
-                .map(|((device, action), rule)| Step {
-                    at,
-                    device,
-                    act: Act::Operate {
-                        rule,
-                        action,
-                        refused: refused.unwrap_or(false),
-                    },
-                })
-                .into_iter()
-                .collect();
+            let act = self.operation(&operator, &mut table, device.as_ref());
+            let step = device.zip(act).map(|(device, act)| Step { at, device, act });
+            return step.into_iter().collect();
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
         let points = table
@@ -206,6 +195,30 @@ impl Cast<'_> {
                 act: Act::Read(sample.clone()),
             })
             .collect()
+    }
+
+    /// What an operator does in a step: to an alarm, which its rule names, or to the device.
+    fn operation(
+        &self,
+        operator: &Value<'_>,
+        table: &mut Table<'_>,
+        device: Option<&DeviceKey>,
+    ) -> Option<Act> {
+        let act = operator_act::read(operator, table);
+        let refused = table.optional("refused").and_then(|value| value.boolean());
+        let refused = refused.unwrap_or(false);
+        match act {
+            OperatorAct::Device(action) => action.map(|action| Act::Serve { action, refused }),
+            OperatorAct::Alarm(action) => {
+                let rule = table.required("rule");
+                let rule = rule.and_then(|rule| self.watching(&rule, device))?;
+                action.map(|action| Act::Operate {
+                    rule,
+                    action,
+                    refused,
+                })
+            }
+        }
     }
 
     fn device(&self, value: &Value<'_>) -> Option<DeviceKey> {

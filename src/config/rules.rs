@@ -14,13 +14,12 @@ use super::value::Value;
 use crate::domain::almanac::{ScheduleDef, VenueFacts};
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem, VENUE};
 use crate::domain::rule::{
-    Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, ExpressionError, MAX_REPEAT, Priority, Repeat, RuleDef,
-    RuleField,
+    Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, MAX_LIMIT, MAX_REPEAT, Priority, Repeat, RuleDef, RuleField,
 };
 use crate::domain::time::Millis;
 
 /// Keys of the rule format that this version does not do yet.
-const LATER: [&str; 2] = ["limit", "then"];
+const LATER: [&str; 1] = ["then"];
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
@@ -100,6 +99,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let (suppressed_by, suppressors) = names_of(table.optional("suppressed_by"));
     let schedule = table.optional("schedule");
     let class = table.required("class").and_then(|value| class(&value));
+    let limit = table.optional("limit").and_then(|value| limit(&value, class));
     let priority = table.required("priority").and_then(|value| {
         value.word(
             "priority",
@@ -134,6 +134,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             chatter: timing.chatter.unwrap_or(DEFAULT_CHATTER),
             suppressed_by,
             schedule: text(&schedule),
+            limit,
             class: class.unwrap_or(Class::Alarm),
             priority: priority.unwrap_or(Priority::Critical),
             latch: latch.unwrap_or(false),
@@ -161,7 +162,9 @@ fn read_timing(table: &mut Table<'_>, absent: bool) -> Timing {
         .and_then(|value| value.duration(DELAY))
         .map(millis);
     let after_value = table.optional("after");
-    let after = after_value.as_ref().and_then(|value| repeat(value, "`after`"));
+    let after = after_value
+        .as_ref()
+        .and_then(|value| repeat(value, "`after`", 2..=MAX_REPEAT));
     if absent {
         for (value, key) in [(&hold_value, "for"), (&after_value, "after")] {
             if let Some(value) = value {
@@ -180,16 +183,16 @@ fn read_timing(table: &mut Table<'_>, absent: bool) -> Timing {
         after,
         chatter: table
             .optional("chatter")
-            .and_then(|chatter| repeat(&chatter, "`chatter`")),
+            .and_then(|chatter| repeat(&chatter, "`chatter`", 2..=MAX_REPEAT)),
     }
 }
 
 /// `{ count = 3, within = "10m" }`.
-fn repeat(value: &Value<'_>, title: &str) -> Option<Repeat> {
+fn repeat(value: &Value<'_>, title: &str, counts: RangeInclusive<u8>) -> Option<Repeat> {
     let mut table = value.table(title)?;
     let count = table
         .required("count")
-        .and_then(|count| count.integer(2..=i64::from(MAX_REPEAT)));
+        .and_then(|count| count.integer(i64::from(*counts.start())..=i64::from(*counts.end())));
     let within = table
         .required("within")
         .and_then(|within| within.duration(MAX_GAP));
@@ -197,6 +200,16 @@ fn repeat(value: &Value<'_>, title: &str) -> Option<Repeat> {
         count: count.and_then(|count| u8::try_from(count).ok())?,
         within: millis(within?),
     })
+}
+
+/// How often a rule may be told of. Alarms are never held back.
+fn limit(value: &Value<'_>, class: Option<Class>) -> Option<Repeat> {
+    let limit = repeat(value, "`limit`", 1..=MAX_LIMIT);
+    if class == Some(Class::Alarm) {
+        value.key_wrong("an alarm is never limited: `limit` is for warnings, faults and hazards");
+        return None;
+    }
+    limit
 }
 
 /// A list of names, and where each stands.
@@ -295,11 +308,15 @@ fn known(on: &str, kinds: &Kinds) -> bool {
 fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
     match &error.problem {
         RuleProblem::Expression(RuleField::When, problem) => {
-            explain_condition(draft.when.as_ref(), &draft.def.when, problem, report);
+            if let Some(place) = &draft.when {
+                place.explain(&draft.def.when, problem, report);
+            }
         }
         RuleProblem::Expression(RuleField::Clear, problem) => {
             let written = draft.def.clear.as_deref().unwrap_or_default();
-            explain_condition(draft.clear.as_ref(), written, problem, report);
+            if let Some(place) = &draft.clear {
+                place.explain(written, problem, report);
+            }
         }
         // All were found while reading, where their exact places are known. Said again only if they were not.
         RuleProblem::UnknownKind | RuleProblem::DuplicateId | RuleProblem::UnknownSchedule { .. }
@@ -309,6 +326,8 @@ fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
             let help = suggestion.as_ref().map(|near| format!("did you mean `{near}`?"));
             report.add(place.problem("the schedule does not exist").help(help));
         }
+        // The kinds' own reader has compiled it, and takes no kind where that failed.
+        RuleProblem::Faulty(problem) => report.add(draft.table.problem(&*problem.message)),
         RuleProblem::UnknownKind => report.add(draft.table.problem("the rule's kind does not exist")),
         RuleProblem::Suppressor {
             place,
@@ -321,16 +340,4 @@ fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
         }
         RuleProblem::DuplicateId => report.add(draft.table.problem("another rule has the same id")),
     }
-}
-
-fn explain_condition(place: Option<&Place>, written: &str, problem: &ExpressionError, report: &Report) {
-    let Some(place) = place else {
-        return;
-    };
-    let exact = place.inside(written, &problem.span);
-    let help = problem
-        .suggestion
-        .as_ref()
-        .map(|near| format!("did you mean `{near}`?"));
-    report.add(exact.problem(&*problem.message).help(help));
 }

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::finding::{Excerpt, Finding, Findings, Nature};
 use super::secrets;
+use crate::domain::rule::ExpressionError;
 
 /// One file: its text, and the same text as it may be shown.
 #[derive(Debug)]
@@ -78,6 +79,16 @@ impl Place {
             nature: Nature::Value,
             file_number: source.number,
         }
+    }
+
+    /// Reports what is wrong with the condition `written` here, at its place in it.
+    pub(super) fn explain(&self, written: &str, problem: &ExpressionError, report: &Report) {
+        let exact = self.inside(written, &problem.span);
+        let help = problem
+            .suggestion
+            .as_ref()
+            .map(|near| format!("did you mean `{near}`?"));
+        report.add(exact.problem(&*problem.message).help(help));
     }
 
     /// `range` of the string `value` written here, byte for byte; the whole when the text is not the value's own

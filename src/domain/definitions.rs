@@ -11,7 +11,7 @@ use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
 use super::kind::Kind;
 use super::rule::{
     Derivations, Derived, ExpressionError, Feed, Grid, Members, Program, Quantity, Rule, RuleDef, RuleField,
-    nearest,
+    compile_faulty, nearest,
 };
 use super::text::Text;
 
@@ -78,12 +78,14 @@ pub struct KindRules {
     /// Its rules, the most urgent first, else in file order: of several that one reading raises, the most
     /// urgent is announced first.
     pub rules: Vec<Rule>,
-    /// What the rules derive from its points over time, inner values first.
+    /// What they derive from its points over time, inner values first.
     pub derived: Vec<Derived>,
     /// What its devices tell their venue.
     pub feeds: Vec<Feed>,
     /// Where the answers of its rules and feeds can change.
     pub grid: Grid,
+    /// The kind's `faulty`, compiled.
+    pub faulty: Option<Program>,
 }
 
 impl KindRules {
@@ -94,6 +96,7 @@ impl KindRules {
             derived: Vec::new(),
             feeds: Vec::new(),
             grid: Grid::default(),
+            faulty: None,
         }
     }
 
@@ -125,6 +128,7 @@ fn venue_kind() -> Kind {
         id: VENUE.to_owned(),
         title: Text::default(),
         points: Vec::new(),
+        faulty: None,
     }
 }
 
@@ -142,7 +146,8 @@ pub struct Definitions {
 /// What is wrong with a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleError {
-    /// The rule's place in [`DefinitionSource::rules`].
+    /// The rule's place in [`DefinitionSource::rules`]; of [`RuleProblem::Faulty`] the kind's in
+    /// [`DefinitionSource::kinds`].
     pub rule: usize,
     /// What is wrong.
     pub problem: RuleProblem,
@@ -162,6 +167,8 @@ pub enum RuleProblem {
         /// What was probably meant.
         suggestion: Option<String>,
     },
+    /// The condition `faulty` of a kind does not parse or does not fit it.
+    Faulty(ExpressionError),
     /// `suppressed_by` names what cannot suppress this rule.
     Suppressor {
         /// Its place in the list.
@@ -256,6 +263,15 @@ impl Definitions {
         let mut counts = Derivations::new(&venue.kind);
         let almanac = Almanac::new(&source.schedules, &source.venues);
         let mut errors = Vec::new();
+        for ((place, target), derived) in kinds.iter_mut().enumerate().zip(&mut derived) {
+            match compile_faulty(&target.kind, derived).transpose() {
+                Ok(faulty) => target.faulty = faulty,
+                Err(error) => errors.push(RuleError {
+                    rule: place,
+                    problem: RuleProblem::Faulty(error),
+                }),
+            }
+        }
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
             let earlier = source.rules.iter().take(place);

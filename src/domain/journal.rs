@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::alarm::Operator;
+use super::alarm::{Operator, Verdict};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine};
 use super::id::Id;
 use super::kind::PointIndex;
 use super::reading::{Reading, ReadingKind};
-use super::time::{Moment, Timestamp};
+use super::time::{Millis, Moment, Timestamp};
 
 /// An input of the engine. Its serialised form is what the journal keeps.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +28,8 @@ pub enum Input<'a> {
     Definitions(DefinitionsInput<'a>),
     /// From now on the devices can be heard, or no longer.
     Listening(bool),
+    /// An operator takes a device out of service, or puts it back.
+    Service(&'a ServiceInput),
 }
 
 /// An operator's action as an input.
@@ -48,6 +50,34 @@ pub enum OperatorAction {
     Acknowledge,
     /// End a latched alarm after its recovery.
     Reset,
+    /// Keep its rule quiet on its device for so long ([`SHELF`](super::alarm::SHELF)).
+    Shelve(Millis),
+    /// End that before its time.
+    Unshelve,
+    /// Say what the alarm was, while it stands or after its end.
+    Verdict(Verdict),
+    /// Close the matter of an alarm that has ended and has a verdict.
+    Close,
+}
+
+/// An operator's action on a device as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceInput {
+    /// The device.
+    pub device: DeviceKey,
+    /// What they ask for.
+    pub action: ServiceAction,
+    /// Who they are.
+    pub operator: Operator,
+}
+
+/// What an operator can do to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceAction {
+    /// Keep all its alarms quiet for so long ([`OUT_OF_SERVICE`](super::alarm::OUT_OF_SERVICE)).
+    Out(Millis),
+    /// End that before its time.
+    In,
 }
 
 /// Definitions as an input: only their hash is journalled, the source is stored beside.
@@ -77,6 +107,7 @@ pub(super) enum Entry {
         hash: DefinitionsHash,
     },
     Listening(bool),
+    Service(ServiceInput),
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -236,6 +267,7 @@ fn play(
             })
         }
         Entry::Listening(listening) => Input::Listening(*listening),
+        Entry::Service(input) => Input::Service(input),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, &mut Effects::default());

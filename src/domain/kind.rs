@@ -155,6 +155,9 @@ pub struct Kind {
     pub title: Text,
     /// Its points; [`ONLINE`] is the first.
     pub points: Vec<PointDef>,
+    /// CEL: when a device of it is broken, so that its values prove nothing.
+    #[serde(default)]
+    pub faulty: Option<String>,
 }
 
 impl Kind {
@@ -171,7 +174,12 @@ impl Kind {
             },
         };
         let points = std::iter::once(online).chain(points).take(MAX_POINTS).collect();
-        Kind { id, title, points }
+        Kind {
+            id,
+            title,
+            points,
+            faulty: None,
+        }
     }
 
     /// The point called `id`.

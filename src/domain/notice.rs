@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView};
+use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView, Handling, Mask, Quality, Verdict};
 use super::definitions::VENUE;
 use super::id::Id;
 use super::registry::Registry;
@@ -32,9 +32,35 @@ pub struct AlarmBody<'a> {
     late_by_ms: Option<u64>,
     /// How often it was raised, once it counts as chattering.
     raised_count: Option<u32>,
-    /// Why nobody is told of it: `suppressed`.
-    mask: Option<&'static str>,
+    /// Why nobody is told of it.
+    mask: Option<MaskBody<'a>>,
+    /// How good the evidence was at its last step.
+    quality: Quality,
+    /// For class `alarm`: what it was, and whether the matter is closed.
+    handling: Option<HandlingBody<'a>>,
     latched: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct MaskBody<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct HandlingBody<'a> {
+    state: &'static str,
+    verdict: Option<Verdict>,
+    by: Option<&'a str>,
+    at: Option<String>,
+    note: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,8 +130,41 @@ impl<'a> AlarmBody<'a> {
             late: alarm.late_by_ms.is_some(),
             late_by_ms: alarm.late_by_ms,
             raised_count: alarm.chatter,
-            mask: alarm.suppressed.then_some("suppressed"),
+            mask: MaskBody::new(&alarm.mask),
+            quality: alarm.quality,
+            handling: alarm.handling.as_ref().map(HandlingBody::new),
             latched: alarm.rule.latch && alarm.state != AlarmState::Cleared,
+        }
+    }
+}
+
+impl<'a> MaskBody<'a> {
+    fn new(mask: &'a Mask) -> Option<MaskBody<'a>> {
+        let kind = mask.kind()?;
+        let (pause, rule) = match mask {
+            Mask::None | Mask::Limited { .. } => (None, None),
+            Mask::Suppressed { by } => (None, Some(by.as_str())),
+            Mask::Shelved(pause) | Mask::OutOfService(pause) => (Some(pause), None),
+        };
+        Some(MaskBody {
+            kind,
+            until: pause.map(|pause| pause.until.to_rfc3339()),
+            by: pause.map(|pause| pause.operator.by.as_str()),
+            note: pause.and_then(|pause| pause.operator.note.as_deref()),
+            rule,
+        })
+    }
+}
+
+impl<'a> HandlingBody<'a> {
+    fn new(handling: &'a Handling) -> HandlingBody<'a> {
+        let judgement = handling.judgement();
+        HandlingBody {
+            state: handling.as_str(),
+            verdict: judgement.map(|judgement| judgement.verdict),
+            by: judgement.map(|judgement| judgement.operator.by.as_str()),
+            at: judgement.map(|judgement| judgement.at.to_rfc3339()),
+            note: judgement.and_then(|judgement| judgement.operator.note.as_deref()),
         }
     }
 }

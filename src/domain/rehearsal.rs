@@ -9,7 +9,7 @@ use super::definitions::{Definitions, DefinitionsHash, VENUE};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, Refusal};
 use super::id::Id;
-use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
+use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput};
 use super::kind::PointIndex;
 use super::reading::{Reading, ReadingKind};
 use super::time::{Moment, Ticks, Timestamp};
@@ -52,6 +52,13 @@ pub enum Act {
         rule: String,
         /// What they ask for.
         action: OperatorAction,
+        /// Whether this should be refused.
+        refused: bool,
+    },
+    /// An operator takes it out of service, or puts it back.
+    Serve {
+        /// Which.
+        action: ServiceAction,
         /// Whether this should be refused.
         refused: bool,
     },
@@ -146,8 +153,10 @@ struct Stage {
     engine: Engine,
     start: Timestamp,
     effects: Effects,
-    /// The alarms that stand, by `rule device`.
-    standing: BTreeMap<String, Id>,
+    /// The alarms that stand, as `rule device`.
+    standing: BTreeSet<String>,
+    /// The latest alarm of each `rule device`, standing or not.
+    latest: BTreeMap<String, Id>,
     happened: Vec<String>,
     outcome: Outcome,
 }
@@ -158,7 +167,8 @@ impl Stage {
             engine: Engine::new("rehearsal"),
             start,
             effects: Effects::default(),
-            standing: BTreeMap::new(),
+            standing: BTreeSet::new(),
+            latest: BTreeMap::new(),
             happened: Vec::new(),
             outcome: Outcome::default(),
         };
@@ -182,17 +192,32 @@ impl Stage {
                 refused,
             } => {
                 let subject = shown(rule, &step.device);
-                let refusal = self.operate(&subject, *action, step.at).err();
-                if refusal.is_some() != *refused {
-                    self.outcome.failures.push(Failure::Operator {
-                        at: step.at,
-                        request: format!("{} of {subject}", asked(*action)),
-                        refusal,
-                    });
-                }
+                let request = format!("{} of {subject}", asked(*action));
+                let outcome = self.operate(&subject, *action, step.at);
+                self.judge(step.at, request, outcome, *refused);
+            }
+            Act::Serve { action, refused } => {
+                let request = format!("{} of {}", asked_of_device(*action), named(&step.device));
+                let input = ServiceInput {
+                    device: step.device.clone(),
+                    action: *action,
+                    operator: operator(),
+                };
+                let outcome = self.hand(&Input::Service(&input), step.at);
+                self.judge(step.at, request, outcome, *refused);
             }
         }
         self.wait_until(step.at);
+    }
+
+    /// Compares the answer to an operator with what it should be.
+    fn judge(&mut self, at: Ticks, request: String, outcome: Result<(), Refusal>, refused: bool) {
+        let refusal = outcome.err();
+        if refusal.is_some() != refused {
+            self.outcome
+                .failures
+                .push(Failure::Operator { at, request, refusal });
+        }
     }
 
     /// Lets every deadline up to and including `until` come, each at its own instant.
@@ -227,15 +252,11 @@ impl Stage {
     }
 
     fn operate(&mut self, subject: &str, action: OperatorAction, at: Ticks) -> Result<(), Refusal> {
-        let alarm = *self.standing.get(subject).ok_or(Refusal::NoSuchAlarm)?;
-        let operator = Operator {
-            by: "rehearsal".to_owned(),
-            note: None,
-        };
+        let alarm = *self.latest.get(subject).ok_or(Refusal::NoSuchAlarm)?;
         let input = OperatorInput {
             alarm,
             action,
-            operator,
+            operator: operator(),
         };
         self.hand(&Input::Operator(&input), at)
     }
@@ -262,12 +283,21 @@ impl Stage {
         match event.step {
             AlarmStep::Raised | AlarmStep::Chattering => {
                 self.outcome.raised.insert(rule.clone());
-                self.standing.insert(subject, event.alarm.id);
+                self.latest.insert(subject.clone(), event.alarm.id);
+                self.standing.insert(subject);
             }
             AlarmStep::Announced
             | AlarmStep::Suppressed
+            | AlarmStep::Limited
+            | AlarmStep::Shelved { .. }
+            | AlarmStep::Unshelved(_)
+            | AlarmStep::OutOfService { .. }
+            | AlarmStep::InService(_)
             | AlarmStep::Acknowledged(_)
-            | AlarmStep::Recovered => {}
+            | AlarmStep::Recovered
+            | AlarmStep::Verified { .. }
+            | AlarmStep::Closed(_)
+            | AlarmStep::Unclosed => {}
             AlarmStep::Cleared(_) => {
                 self.standing.remove(&subject);
             }
@@ -279,7 +309,7 @@ impl Stage {
         if let Some(alarms) = &expectation.alarms {
             let mut expected = alarms.clone();
             expected.sort();
-            let seen: Vec<String> = self.standing.keys().cloned().collect();
+            let seen: Vec<String> = self.standing.iter().cloned().collect();
             if expected != seen {
                 self.outcome.failures.push(Failure::Alarms {
                     title: title.clone(),
@@ -309,22 +339,43 @@ impl Stage {
     }
 }
 
+fn operator() -> Operator {
+    Operator {
+        by: "rehearsal".to_owned(),
+        note: None,
+    }
+}
+
 const fn asked(action: OperatorAction) -> &'static str {
     match action {
         OperatorAction::Acknowledge => "acknowledgement",
         OperatorAction::Reset => "reset",
+        OperatorAction::Shelve(_) => "shelving",
+        OperatorAction::Unshelve => "unshelving",
+        OperatorAction::Verdict(_) => "verdict",
+        OperatorAction::Close => "closing",
     }
 }
 
-/// An alarm as tests name it: `rule device`, the venue in front of the device unless it is the usual one; for a rule on
-/// venues `rule venue`.
-fn shown(rule: &str, key: &DeviceKey) -> String {
-    if key.kind == VENUE {
-        return format!("{rule} {}", key.venue);
+const fn asked_of_device(action: ServiceAction) -> &'static str {
+    match action {
+        ServiceAction::Out(_) => "taking out of service",
+        ServiceAction::In => "putting back in service",
     }
-    if key.venue == USUAL_VENUE {
-        format!("{rule} {}", key.device)
+}
+
+/// An alarm as tests name it: `rule device`, or `rule venue` for a rule on venues.
+fn shown(rule: &str, key: &DeviceKey) -> String {
+    format!("{rule} {}", named(key))
+}
+
+/// A device as tests name it: the venue in front of it unless it is the usual one; a venue by its id.
+fn named(key: &DeviceKey) -> String {
+    if key.kind == VENUE {
+        key.venue.clone()
+    } else if key.venue == USUAL_VENUE {
+        key.device.clone()
     } else {
-        format!("{rule} {}/{}", key.venue, key.device)
+        format!("{}/{}", key.venue, key.device)
     }
 }

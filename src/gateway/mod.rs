@@ -26,7 +26,7 @@ use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
-use crate::handoff::{AlarmCommit, DeadLetter, Envelope, OperatorAnswer, OperatorRequest, Work};
+use crate::handoff::{AlarmCommit, DeadLetter, Envelope, OperatorAct, OperatorAnswer, OperatorRequest, Work};
 use crate::metrics::Metrics;
 
 /// Inputs between two checkpoints: bounds the replay at the next start.
@@ -275,7 +275,10 @@ impl Gateway {
     fn operate(&mut self, request: OperatorRequest) -> Result<(), GatewayError> {
         self.open.open(clock::monotonic());
         let now = self.clock.now();
-        let input = Input::Operator(&request.input);
+        let input = match &request.act {
+            OperatorAct::Alarm(input) => Input::Operator(input),
+            OperatorAct::Device(input) => Input::Service(input),
+        };
         self.open.journal.push(now, &input)?;
         let outcome = self.engine.handle(&input, now, &mut self.effects);
         self.open.answer(OperatorAnswer {

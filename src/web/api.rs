@@ -1,41 +1,19 @@
-//! `/api/v1`: reads alarms, events and dead letters from the store, hands operators' requests to the gateway.
-//! Decides nothing about alarms.
+//! `/api/v1`: reads alarms, events and dead letters from the store. Changes nothing.
 
-use std::time::Duration;
-
-use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::Shared;
 use super::problem::Problem;
-use crate::domain::alarm::Operator;
-use crate::domain::engine::Refusal;
 use crate::domain::id::Id;
-use crate::domain::journal::{OperatorAction, OperatorInput};
-use crate::handoff::OperatorRequest;
 use crate::store::{AlarmFilter, DeadLetterRow, StoreError};
-
-/// The largest request body, in bytes.
-const BODY_LIMIT: usize = 64 * 1024;
-
-/// How long a request body may take.
-const BODY_WAIT: Duration = Duration::from_secs(10);
-
-/// The longest name of an operator, in bytes.
-const BY_LIMIT: usize = 128;
-
-/// The longest remark, in bytes.
-const NOTE_LIMIT: usize = 1_024;
 
 /// How many items a list has when nothing is asked for.
 const PAGE: u32 = 100;
@@ -71,14 +49,6 @@ pub(super) struct NumberedQuery {
     after: i64,
 }
 
-/// The optional body of an operator's request.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OperatorBody {
-    by: Option<String>,
-    note: Option<String>,
-}
-
 type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// `GET /api/v1/alarms`: newest first. `active` means every alarm whose life has not ended.
@@ -110,28 +80,6 @@ pub(super) async fn alarms(
 /// `GET /api/v1/alarms/{id}`.
 pub(super) async fn alarm(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
     stored_alarm(&shared, alarm_id(&id)?).await
-}
-
-/// `POST /api/v1/alarms/{id}/acknowledge`.
-pub(super) async fn acknowledge(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let operator = operator(&headers, body).await?;
-    act(&shared, alarm_id(&id)?, OperatorAction::Acknowledge, operator).await
-}
-
-/// `POST /api/v1/alarms/{id}/reset`.
-pub(super) async fn reset(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let operator = operator(&headers, body).await?;
-    act(&shared, alarm_id(&id)?, OperatorAction::Reset, operator).await
 }
 
 /// `GET /api/v1/events`: the hash chain, in order.
@@ -186,102 +134,18 @@ fn dead_letter(row: DeadLetterRow) -> Value {
     })
 }
 
-/// Has the gateway do it, and answers with the alarm as it stands then.
-async fn act(
-    shared: &Shared,
-    alarm: Id,
-    action: OperatorAction,
-    operator: Operator,
-) -> Result<Response, Problem> {
-    let (answer, answered) = oneshot::channel();
-    let request = OperatorRequest {
-        input: OperatorInput {
-            alarm,
-            action,
-            operator,
-        },
-        answer,
-    };
-    let exchange = async {
-        shared.operators.send(request).await.ok()?;
-        answered.await.ok()
-    };
-    match tokio::time::timeout(shared.limits.answer_wait, exchange).await {
-        Ok(Some(Ok(()))) => stored_alarm(shared, alarm).await,
-        Ok(Some(Err(refusal))) => Err(refused(&refusal)),
-        Ok(None) => Err(Problem::unavailable("the gateway is stopping")),
-        Err(_) => Err(Problem::unavailable(
-            "the gateway has not answered in time; it may still do what was asked",
-        )),
-    }
-}
-
-fn refused(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::NoSuchAlarm => Problem::no_such_alarm(&refusal.to_string()),
-        Refusal::StillActive(state) => {
-            let detail = "the alarm can be reset only after its condition has ended".to_owned();
-            Problem::conflict(detail, state.as_str())
-        }
-    }
-}
-
-async fn stored_alarm(shared: &Shared, id: Id) -> Result<Response, Problem> {
+/// The alarm as it is committed.
+pub(super) async fn stored_alarm(shared: &Shared, id: Id) -> Result<Response, Problem> {
     match read(shared, shared.reader.alarm(id)).await? {
         Some(row) => Ok(json_text(row.body)),
         None => Err(Problem::no_such_alarm("no alarm has this id")),
     }
 }
 
-fn alarm_id(text: &str) -> Result<Id, Problem> {
+/// The id in a path.
+pub(super) fn alarm_id(text: &str) -> Result<Id, Problem> {
     text.parse()
         .map_err(|_| Problem::no_such_alarm("this is not an alarm id: it has 26 letters and digits"))
-}
-
-async fn operator(headers: &HeaderMap, body: Body) -> Result<Operator, Problem> {
-    let bytes = tokio::time::timeout(BODY_WAIT, to_bytes(body, BODY_LIMIT))
-        .await
-        .map_err(|_| Problem::slow())?
-        .map_err(|_| Problem::too_large(BODY_LIMIT))?;
-    let body = parsed(headers, &bytes)?;
-    let by = body.by.unwrap_or_else(|| "api".to_owned());
-    if by.trim().is_empty() {
-        return Err(Problem::body("by must not be empty".to_owned()));
-    }
-    Ok(Operator {
-        by: checked("by", by, BY_LIMIT)?,
-        note: body
-            .note
-            .map(|note| checked("note", note, NOTE_LIMIT))
-            .transpose()?,
-    })
-}
-
-fn parsed(headers: &HeaderMap, bytes: &Bytes) -> Result<OperatorBody, Problem> {
-    if bytes.is_empty() {
-        return Ok(OperatorBody::default());
-    }
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map_or("", str::trim);
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::media_type());
-    }
-    serde_json::from_slice(bytes).map_err(|error| Problem::body(error.to_string()))
-}
-
-fn checked(name: &str, text: String, limit: usize) -> Result<String, Problem> {
-    if text.len() > limit {
-        return Err(Problem::body(format!("{name} may have at most {limit} bytes")));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Problem::body(format!(
-            "{name} must not contain control characters"
-        )));
-    }
-    Ok(text)
 }
 
 fn asked<T: DeserializeOwned>(query: Asked<T>) -> Result<T, Problem> {

@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod health;
+mod operate;
 mod problem;
 mod reload;
 mod server;
@@ -153,8 +154,14 @@ impl Web {
             .route("/-/reload", post(reload::reload))
             .route("/api/v1/alarms", get(api::alarms))
             .route("/api/v1/alarms/{id}", get(api::alarm))
-            .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
-            .route("/api/v1/alarms/{id}/reset", post(api::reset))
+            .route("/api/v1/alarms/{id}/acknowledge", post(operate::acknowledge))
+            .route("/api/v1/alarms/{id}/reset", post(operate::reset))
+            .route("/api/v1/alarms/{id}/shelve", post(operate::shelve))
+            .route("/api/v1/alarms/{id}/unshelve", post(operate::unshelve))
+            .route("/api/v1/alarms/{id}/verdict", post(operate::verdict))
+            .route("/api/v1/alarms/{id}/close", post(operate::close))
+            .route("/api/v1/devices/out-of-service", post(operate::out_of_service))
+            .route("/api/v1/devices/in-service", post(operate::in_service))
             .route("/api/v1/events", get(api::events))
             .route("/api/v1/dead-letters", get(api::dead_letters))
             .method_not_allowed_fallback(wrong_method)

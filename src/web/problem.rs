@@ -93,9 +93,14 @@ impl Problem {
         )
     }
 
-    /// The alarm is in a state that does not allow it.
-    pub(super) fn conflict(detail: String, state: &str) -> Problem {
-        Problem::new(StatusCode::CONFLICT, "still-active", "Still active", detail).with("state", json!(state))
+    /// The alarm or device is in a state that does not allow it.
+    pub(super) fn conflict(kind: &'static str, title: &'static str, detail: String) -> Problem {
+        Problem::new(StatusCode::CONFLICT, kind, title, detail)
+    }
+
+    /// No device of this name has been heard of.
+    pub(super) fn no_such_device(detail: String) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "no-such-device", "No such device", detail)
     }
 
     /// The configuration on disk cannot come into force.

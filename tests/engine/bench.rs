@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use ninewatch::domain::alarm::Operator;
+use ninewatch::domain::alarm::{Operator, Verdict};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine, Refusal};
 use ninewatch::domain::id::Id;
-use ninewatch::domain::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
+use ninewatch::domain::journal::{
+    DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput,
+};
 use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Priority, Repeat, RuleDef};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use proptest::prelude::*;
 
 pub(crate) const LEL: PointIndex = PointIndex(1);
 pub(crate) const STATE: PointIndex = PointIndex(2);
@@ -46,7 +49,10 @@ pub(crate) fn gas_kind() -> Kind {
         default: Some(NORMAL),
         title: text("state"),
     };
-    Kind::new("gas_detector".to_owned(), text("gas"), vec![lel, state])
+    Kind {
+        faulty: Some("state == 'fault'".to_owned()),
+        ..Kind::new("gas_detector".to_owned(), text("gas"), vec![lel, state])
+    }
 }
 
 pub(crate) fn rule(id: &str, when: &str, clear: Option<&str>) -> RuleDef {
@@ -90,6 +96,38 @@ pub(crate) fn often() -> RuleDef {
         }),
         ..rule("often", "lel >= 40.0", None)
     }
+}
+
+/// A warning that is told of twice a minute in one venue.
+pub(crate) fn limited() -> RuleDef {
+    RuleDef {
+        class: Class::Warning,
+        limit: Some(Repeat {
+            count: 2,
+            within: Millis(60_000),
+        }),
+        ..rule("limited", "lel >= 12.0", None)
+    }
+}
+
+/// Whatever an operator may do to an alarm.
+pub(crate) fn operation() -> impl Strategy<Value = OperatorAction> {
+    prop_oneof![
+        2 => Just(OperatorAction::Acknowledge),
+        2 => Just(OperatorAction::Reset),
+        2 => (50_000_u64..200_000).prop_map(|ms| OperatorAction::Shelve(Millis(ms))),
+        1 => Just(OperatorAction::Unshelve),
+        2 => prop::sample::select(&Verdict::ALL[..]).prop_map(OperatorAction::Verdict),
+        2 => Just(OperatorAction::Close),
+    ]
+}
+
+/// Whatever an operator may do to a device.
+pub(crate) fn service() -> impl Strategy<Value = ServiceAction> {
+    prop_oneof![
+        2 => (50_000_u64..200_000).prop_map(|ms| ServiceAction::Out(Millis(ms))),
+        1 => Just(ServiceAction::In),
+    ]
 }
 
 /// An engine with its clock in hand.
@@ -220,6 +258,27 @@ impl Bench {
         };
         self.engine
             .handle(&Input::Operator(&input), self.now, &mut self.effects)
+    }
+
+    /// Takes the device `g1` out of service, or puts it back.
+    pub(crate) fn serve(&mut self, action: ServiceAction) -> Result<(), Refusal> {
+        let input = ServiceInput {
+            device: key("g1"),
+            action,
+            operator: Operator {
+                by: "duty".to_owned(),
+                note: Some("replaced".to_owned()),
+            },
+        };
+        self.engine
+            .handle(&Input::Service(&input), self.now, &mut self.effects)
+    }
+
+    /// The id of the latest alarm of `rule` among what has happened since the last call, which it forgets.
+    pub(crate) fn id_of(&mut self, rule: &str) -> Id {
+        let mut events = self.effects.alarms.drain(..);
+        let found = events.rfind(|event| event.alarm.rule.id == rule);
+        found.expect("an alarm of the rule").alarm.id
     }
 
     /// What has happened since the last call, as `rule step`.

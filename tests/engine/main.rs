@@ -10,7 +10,9 @@
 mod backtest;
 mod bench;
 mod change;
+mod handling;
 mod life;
+mod masks;
 mod properties;
 mod restore;
 mod schedule;

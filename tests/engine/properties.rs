@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use ninewatch::domain::alarm::{AlarmStep, ClearReason};
 use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::id::Id;
-use ninewatch::domain::journal::{Input, OperatorAction};
+use ninewatch::domain::journal::{Input, OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::bench::{Bench, LEL, STATE, high, key, low, often, slow};
+use crate::bench::{Bench, LEL, STATE, high, key, limited, low, often, operation, service, slow};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -31,7 +31,9 @@ enum Action {
         online: bool,
     },
     Wait(u64),
-    Operate(OperatorAction),
+    /// On the alarm that came so many before the last.
+    Operate(OperatorAction, usize),
+    Serve(ServiceAction),
     Define(bool),
 }
 
@@ -64,8 +66,8 @@ fn action() -> impl Strategy<Value = Action> {
         8 => reading(times),
         1 => (0_u32..3, any::<bool>()).prop_map(|(device, online)| Action::Online { device, online }),
         3 => (0_u64..40_000).prop_map(Action::Wait),
-        1 => Just(Action::Operate(OperatorAction::Acknowledge)),
-        1 => Just(Action::Operate(OperatorAction::Reset)),
+        3 => (operation(), 0_usize..4).prop_map(|(action, back)| Action::Operate(action, back)),
+        1 => service().prop_map(Action::Serve),
         1 => any::<bool>().prop_map(Action::Define),
     ]
 }
@@ -76,9 +78,20 @@ fn rules(other: bool) -> Vec<RuleDef> {
         ..low()
     };
     if other {
-        vec![often(), slow(), high()]
+        vec![often(), slow(), high(), limited()]
     } else {
-        vec![high(), quiet, slow(), often()]
+        vec![high(), quiet, slow(), limited(), often()]
+    }
+}
+
+/// A reading of a gas concentration that stands for danger.
+const fn danger(device: u32) -> Reading<'static> {
+    Reading {
+        device: DeviceIndex(device),
+        device_at: None,
+        kind: ReadingKind::Live,
+        retained: false,
+        points: &[(LEL, 60.0), (STATE, 0.0)],
     }
 }
 
@@ -98,7 +111,7 @@ fn bench() -> Bench {
     bench
 }
 
-fn act(bench: &mut Bench, action: &Action, standing: &mut Vec<Id>) -> Log {
+fn act(bench: &mut Bench, action: &Action, known: &mut Vec<Id>) -> Log {
     match action {
         Action::Read {
             device,
@@ -124,20 +137,22 @@ fn act(bench: &mut Bench, action: &Action, standing: &mut Vec<Id>) -> Log {
             points: &[(PointIndex(0), f64::from(u8::from(*online)))],
         }),
         Action::Wait(ms) => bench.wait(*ms),
-        Action::Operate(action) => {
-            let alarm = standing.first().copied().unwrap_or(Id::from_bits(1));
+        Action::Operate(action, back) => {
+            let alarm = known.iter().rev().nth(*back).copied();
+            let alarm = alarm.unwrap_or(Id::from_bits(1));
             // Whether it is refused is the life cycle's matter.
             let _answer = bench.operate(alarm, *action);
+        }
+        Action::Serve(action) => {
+            let _answer = bench.serve(*action);
         }
         Action::Define(other) => bench.define(rules(*other)),
     }
     let mut log = Log::new();
     for event in bench.effects.alarms.drain(..) {
         let id = event.alarm.id;
-        if matches!(event.step, AlarmStep::Cleared(_)) {
-            standing.retain(|other| *other != id);
-        } else if !standing.contains(&id) {
-            standing.push(id);
+        if !known.contains(&id) {
+            known.push(id);
         }
         log.push((
             event.alarm.device.device.clone(),
@@ -163,10 +178,10 @@ proptest! {
         actions in prop::collection::vec(action(), 1..80),
     ) {
         let mut bench = bench();
-        let mut standing = Vec::new();
+        let mut known = Vec::new();
         let mut active: Vec<(String, String)> = Vec::new();
         for action in &actions {
-            for (device, rule, step) in act(&mut bench, action, &mut standing) {
+            for (device, rule, step) in act(&mut bench, action, &mut known) {
                 let ended = match step {
                     AlarmStep::Cleared(ClearReason::Recovered) => matches!(
                         action,
@@ -175,20 +190,32 @@ proptest! {
                             | Action::Read { kind: ReadingKind::Live, retained: false, .. }
                     ),
                     AlarmStep::Cleared(ClearReason::Reset(_)) => {
-                        matches!(action, Action::Operate(OperatorAction::Reset))
+                        matches!(action, Action::Operate(OperatorAction::Reset, _))
                     }
                     AlarmStep::Cleared(ClearReason::RuleRemoved) => matches!(action, Action::Define(_)),
-                    AlarmStep::Recovered => !matches!(action, Action::Operate(_) | Action::Define(_)),
+                    AlarmStep::Recovered => {
+                        !matches!(action, Action::Operate(..) | Action::Serve(_) | Action::Define(_))
+                    }
                     AlarmStep::Raised
                     | AlarmStep::Chattering
                     | AlarmStep::Announced
                     | AlarmStep::Suppressed
-                    | AlarmStep::Acknowledged(_) => true,
+                    | AlarmStep::Limited
+                    | AlarmStep::Shelved { .. }
+                    | AlarmStep::Unshelved(_)
+                    | AlarmStep::OutOfService { .. }
+                    | AlarmStep::InService(_)
+                    | AlarmStep::Acknowledged(_)
+                    | AlarmStep::Verified { .. }
+                    | AlarmStep::Closed(_)
+                    | AlarmStep::Unclosed => true,
                 };
                 prop_assert!(ended, "{rule} of {device}: {step:?} by {action:?}");
-                active.retain(|known| *known != (device.clone(), rule.clone()));
-                if !matches!(step, AlarmStep::Cleared(_) | AlarmStep::Recovered) {
-                    active.push((device, rule));
+                let alarm = (device, rule);
+                if matches!(step, AlarmStep::Raised | AlarmStep::Chattering) {
+                    active.push(alarm);
+                } else if matches!(step, AlarmStep::Cleared(_) | AlarmStep::Recovered) {
+                    active.retain(|known| *known != alarm);
                 }
             }
             if let Action::Read { device, lel, at: None, kind: ReadingKind::Live, retained: false } = action
@@ -198,6 +225,50 @@ proptest! {
                 prop_assert!(active.contains(&danger), "{lel} %LEL and no alarm");
             }
         }
+    }
+
+    #[test]
+    fn whatever_people_keep_quiet_a_danger_that_lasts_is_told_of_again(
+        acts in prop::collection::vec((action(), 0_u64..60_000), 1..40),
+    ) {
+        let mut bench = bench();
+        let mut known = Vec::new();
+        let mut told: BTreeMap<Id, bool> = BTreeMap::new();
+        let mut note = |bench: &mut Bench| {
+            for event in bench.effects.alarms.drain(..) {
+                let masked = !event.alarm.mask.is_none();
+                if event.alarm.rule.id == "gas-high" {
+                    known.push(event.alarm.id);
+                    // Whoever is kept from hearing of it has to be told of it anew.
+                    told.insert(event.alarm.id, told.get(&event.alarm.id) == Some(&true) && !masked || event.notify);
+                }
+                assert!(!(masked && event.notify && matches!(event.step, AlarmStep::Raised | AlarmStep::Announced)));
+            }
+            (known.clone(), told.clone())
+        };
+        for (act, wait) in acts {
+            for device in 0..3 {
+                bench.feed(danger(device));
+            }
+            let (known, _) = note(&mut bench);
+            match act {
+                Action::Operate(action, back) => {
+                    let alarm = known.iter().rev().nth(back).copied().unwrap_or(Id::from_bits(1));
+                    let _answer = bench.operate(alarm, action);
+                }
+                Action::Serve(action) => {
+                    let _answer = bench.serve(action);
+                }
+                Action::Define(_) => bench.restart(),
+                Action::Read { .. } | Action::Online { .. } | Action::Wait(_) => {}
+            }
+            bench.wait(wait);
+        }
+        // Every pause is shorter than that.
+        bench.wait(200_000);
+        let (_, told) = note(&mut bench);
+        prop_assert_eq!(told.len(), 3);
+        prop_assert!(told.values().all(|told| *told), "{told:?}");
     }
 
     #[test]
@@ -238,8 +309,12 @@ proptest! {
     fn the_order_of_independent_devices_does_not_matter(
         rounds in prop::collection::vec(([0.0_f64..80.0, 0.0..80.0, 0.0..80.0], 0_u64..20_000), 1..40),
     ) {
+        // A limit counts all devices of the venue together: under one they do not act independently.
         let mut forward = bench();
         let mut backward = bench();
+        for bench in [&mut forward, &mut backward] {
+            bench.define(rules(false).into_iter().filter(|rule| rule.limit.is_none()).collect());
+        }
         let (mut one, mut other) = (Log::new(), Log::new());
         for (levels, wait) in rounds {
             let mut readings: Vec<Action> = (0_u32..)

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use ninewatch::domain::alarm::{AlarmState, Operator};
+use ninewatch::domain::alarm::Operator;
 use ninewatch::domain::almanac::{ScheduleDef, VenueFacts};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::id::Id;
-use ninewatch::domain::journal::{self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput};
+use ninewatch::domain::journal::{
+    self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput, ServiceAction, ServiceInput,
+};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::schedule::{DEFAULT_TIME_ZONE, Day, Hours, Interval, OnHolidays};
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
-use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, often, rule, slow};
+use crate::bench::{
+    LEL, START, STATE, gas_kind, high, key, limited, low, often, operation, rule, service, slow,
+};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -26,7 +30,9 @@ enum Action {
         at: Option<i64>,
     },
     Wait(u64),
-    Operate(OperatorAction),
+    /// On the alarm that came so many before the last.
+    Operate(OperatorAction, usize),
+    Serve(u32, ServiceAction),
     Define(usize),
     Listen(bool),
     /// The wall clock is set by so many milliseconds.
@@ -39,8 +45,8 @@ fn action() -> impl Strategy<Value = Action> {
             |(device, lel, state, at)| Action::Read { device, lel, state: f64::from(state), at }
         ),
         3 => (1_u64..40_000).prop_map(Action::Wait),
-        1 => Just(Action::Operate(OperatorAction::Acknowledge)),
-        1 => Just(Action::Operate(OperatorAction::Reset)),
+        4 => (operation(), 0_usize..4).prop_map(|(action, back)| Action::Operate(action, back)),
+        1 => (0_u32..3, service()).prop_map(|(device, action)| Action::Serve(device, action)),
         2 => (0_usize..3).prop_map(Action::Define),
         1 => any::<bool>().prop_map(Action::Listen),
         1 => (-600_000_i64..600_000).prop_map(Action::SetClock),
@@ -99,7 +105,8 @@ struct Run {
     saved: Vec<u8>,
     rows: Vec<(u64, Vec<u8>)>,
     now: Moment,
-    standing: Vec<Id>,
+    /// Every alarm, the oldest first.
+    known: Vec<Id>,
     log: Vec<String>,
 }
 
@@ -136,8 +143,18 @@ impl Run {
                 restless,
                 silent,
                 often(),
+                limited(),
             ],
-            vec![slow(), silence, lasting, high(), rising, often(), quiet],
+            vec![
+                limited(),
+                slow(),
+                silence,
+                lasting,
+                high(),
+                rising,
+                often(),
+                quiet,
+            ],
             changed().to_vec(),
         ];
         let mut first = 0;
@@ -156,7 +173,7 @@ impl Run {
                 wall: Timestamp(START),
                 ticks: Ticks(0),
             },
-            standing: Vec::new(),
+            known: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -191,8 +208,9 @@ impl Run {
                 self.now.ticks.0 += ms;
                 self.feed(&Input::Timeout);
             }
-            Action::Operate(action) => {
-                let alarm = self.standing.first().copied().unwrap_or(Id::from_bits(1));
+            Action::Operate(action, back) => {
+                let alarm = self.known.iter().rev().nth(*back).copied();
+                let alarm = alarm.unwrap_or(Id::from_bits(1));
                 let operator = Operator {
                     by: "duty".to_owned(),
                     note: Some("on site".to_owned()),
@@ -204,6 +222,14 @@ impl Run {
                 }));
             }
             Action::SetClock(ms) => self.now.wall.0 += ms,
+            Action::Serve(device, action) => self.feed(&Input::Service(&ServiceInput {
+                device: key(&format!("g{device}")),
+                action: *action,
+                operator: Operator {
+                    by: "duty".to_owned(),
+                    note: None,
+                },
+            })),
             Action::Listen(up) => self.feed(&Input::Listening(*up)),
             Action::Define(number) => {
                 let set = Arc::clone(&self.sets[*number]);
@@ -225,10 +251,8 @@ impl Run {
             self.log.push(format!("refused {refusal}"));
         }
         for event in &effects.alarms {
-            if event.alarm.state == AlarmState::Cleared {
-                self.standing.retain(|id| *id != event.alarm.id);
-            } else if !self.standing.contains(&event.alarm.id) {
-                self.standing.push(event.alarm.id);
+            if !self.known.contains(&event.alarm.id) {
+                self.known.push(event.alarm.id);
             }
             self.log.push(format!("{event:?}"));
         }

@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
-use ninewatch::domain::alarm::{Ack, Life, Standing, Stimulus, Tally, Transition};
+use ninewatch::domain::alarm::{
+    Ack, Handling, HandlingStimulus, HandlingTransition, Judgement, Life, Mask, MaskChange, MaskReason,
+    Operator, Pause, Standing, Stimulus, Tally, Transition, Verdict,
+};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::{Millis, Ticks, Timestamp};
@@ -23,7 +26,6 @@ const STIMULI: [Stimulus; 8] = [
     Stimulus::RuleRemoved,
 ];
 
-#[expect(clippy::unnecessary_box_returns, reason = "a life holds it in a box")]
 fn standing(chatter: Option<u32>) -> Box<Standing> {
     Box::new(Standing {
         id: Id::from_bits(1),
@@ -32,8 +34,9 @@ fn standing(chatter: Option<u32>) -> Box<Standing> {
         late_by_ms: None,
         ack: Ack::Unacknowledged,
         chatter,
-        suppressed: false,
+        mask: Mask::None,
         announced: true,
+        handling: Handling::Unverified,
     })
 }
 
@@ -172,12 +175,123 @@ fn the_documented_tables_are_what_the_code_does() {
             ],
         ),
     ];
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alarm-lifecycle.md");
-    let documented = std::fs::read_to_string(path).unwrap();
     for table in tables {
-        assert!(
-            documented.contains(&table),
-            "docs/alarm-lifecycle.md does not have the table\n\n{table}\n"
-        );
+        documented(&table);
     }
+}
+
+#[track_caller]
+fn documented(table: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alarm-lifecycle.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(
+        text.contains(table),
+        "docs/alarm-lifecycle.md does not have the table\n\n{table}\n"
+    );
+}
+
+/// A table with these column names, and a row for each of `rows`.
+fn grid(columns: &[&str], rows: &[(&str, Vec<&'static str>)]) -> String {
+    let mut out = format!(
+        "| | {} |\n|---|{}",
+        columns.join(" | "),
+        "---|".repeat(columns.len())
+    );
+    for (name, cells) in rows {
+        write!(out, "\n| {name} | {} |", cells.join(" | ")).unwrap();
+    }
+    out
+}
+
+fn operator() -> Operator {
+    Operator {
+        by: "duty".to_owned(),
+        note: None,
+    }
+}
+
+#[test]
+fn the_documented_table_of_the_mask_axis_is_what_the_code_does() {
+    let pause = |ends| Pause {
+        ends: Ticks(ends),
+        until: Timestamp(0),
+        operator: operator(),
+    };
+    let (old, new) = (pause(1), pause(2));
+    let masks = [
+        Mask::None,
+        Mask::Limited { room_at: NOW },
+        Mask::Suppressed { by: "a".to_owned() },
+        Mask::Shelved(old.clone()),
+        Mask::OutOfService(old.clone()),
+    ];
+    let reasons = [
+        ("nothing", MaskReason::Nothing, false),
+        ("nothing, and it is Recovering", MaskReason::Nothing, true),
+        ("the rule `a`", MaskReason::Rule("a"), false),
+        ("another rule", MaskReason::Rule("b"), true),
+        ("the same shelf", MaskReason::Shelf(&old), false),
+        ("a new shelf", MaskReason::Shelf(&new), true),
+        ("the same leave of the device", MaskReason::Service(&old), false),
+        ("a new leave of the device", MaskReason::Service(&new), true),
+    ];
+    let rows: Vec<_> = reasons
+        .into_iter()
+        .map(|(name, reason, recovering)| {
+            let cell = |mask: &Mask| match mask.change(reason, recovering) {
+                MaskChange::Stay => "·",
+                MaskChange::Hold => "hold",
+                MaskChange::PutOn => "put on",
+                MaskChange::TakeOff => "take off",
+            };
+            (name, masks.iter().map(cell).collect())
+        })
+        .collect();
+    documented(&grid(
+        &["None", "Limited", "Suppressed by `a`", "Shelved", "OutOfService"],
+        &rows,
+    ));
+}
+
+#[test]
+fn the_documented_table_of_the_handling_axis_is_what_the_code_does() {
+    let judgement = || Judgement {
+        verdict: Verdict::Real,
+        operator: operator(),
+        at: Timestamp(0),
+    };
+    let states = [
+        Handling::Unverified,
+        Handling::Verified(judgement()),
+        Handling::Ended,
+        Handling::Handled(judgement()),
+        Handling::Closed(judgement()),
+    ];
+    let stimuli = [
+        HandlingStimulus::Verdict,
+        HandlingStimulus::End,
+        HandlingStimulus::RaisedAgain,
+        HandlingStimulus::Close,
+    ];
+    let names: Vec<String> = stimuli.iter().map(|stimulus| format!("{stimulus:?}")).collect();
+    let rows: Vec<_> = names
+        .iter()
+        .zip(stimuli)
+        .map(|(name, stimulus)| {
+            let cell = |state: &Handling| match state.transition(stimulus) {
+                HandlingTransition::Stay => "·",
+                HandlingTransition::Verify => "verify",
+                HandlingTransition::End => "end",
+                HandlingTransition::Handle => "handle",
+                HandlingTransition::Reopen => "reopen",
+                HandlingTransition::Close => "close",
+                HandlingTransition::Refuse => "refuse",
+            };
+            (name.as_str(), states.iter().map(cell).collect())
+        })
+        .collect();
+    documented(&grid(
+        &["Unverified", "Verified", "Ended", "Handled", "Closed"],
+        &rows,
+    ));
 }

@@ -1,7 +1,7 @@
 //! What alarm systems commonly get wrong: one test for each, named after what must not happen.
 
 use ninewatch::domain::alarm::AlarmState;
-use ninewatch::domain::journal::OperatorAction;
+use ninewatch::domain::journal::{OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::ReadingKind;
 use ninewatch::domain::rule::{Class, Repeat, RuleDef};
@@ -212,6 +212,58 @@ fn a_suppressed_alarm_that_nobody_heard_of_ends_unheard() {
     bench.lel(5.0);
     assert!(bench.told().is_empty(), "gas-low came and went behind gas-high");
     assert_eq!(bench.engine.standing_count(), 1);
+}
+
+#[test]
+fn an_alarm_raised_in_maintenance_is_announced_when_the_maintenance_ends() {
+    let mut bench = Bench::with(vec![low()]);
+    bench.lel(1.0);
+    bench.serve(ServiceAction::Out(Millis(3_600_000))).unwrap();
+    bench.wait(1_000);
+    bench.lel(60.0);
+    assert_eq!(bench.seen_untold(), ["gas-low raised"], "stored, and not told of");
+    bench.restart();
+    bench.wait(3_598_999);
+    assert!(bench.seen().is_empty());
+    bench.wait(1);
+    assert_eq!(bench.told(), ["gas-low announced"]);
+}
+
+#[test]
+fn a_shelf_always_ends() {
+    for jump in [-86_400_000, 0, 86_400_000] {
+        let mut bench = Bench::with(vec![low()]);
+        bench.lel(60.0);
+        let id = bench.raised();
+        let week = Millis(7 * 86_400_000);
+        bench.operate(id, OperatorAction::Shelve(week)).unwrap();
+        bench.seen();
+        bench.now.wall.0 += jump;
+        bench.listen(false);
+        bench.restart();
+        bench.wait(week.0 - 1);
+        assert!(bench.seen().is_empty(), "{jump}");
+        bench.wait(1);
+        assert_eq!(bench.told(), ["gas-low announced"], "{jump}");
+    }
+}
+
+#[test]
+fn a_shelved_alarm_silences_no_other_one() {
+    let low = RuleDef {
+        suppressed_by: vec!["gas-high".to_owned()],
+        ..low()
+    };
+    let mut bench = Bench::with(vec![low, high()]);
+    bench.lel(60.0);
+    let id = bench.id_of("gas-high");
+    bench.operate(id, OperatorAction::Shelve(Millis(60_000))).unwrap();
+    assert_eq!(bench.told(), ["gas-low announced"]);
+    bench.wait(60_000);
+    assert_eq!(
+        bench.seen(),
+        ["gas-high unshelved", "gas-high announced", "gas-low suppressed"]
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninewatch::clock::{Clock, wall};
-use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView};
+use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
 use ninewatch::domain::rule::{Priority, RuleDef};
@@ -134,7 +134,9 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
                 first_out: true,
                 late_by_ms: None,
                 chatter: None,
-                suppressed: false,
+                mask: Mask::None,
+                quality: Quality::Good,
+                handling: None,
                 values: vec![("lel".to_owned(), json!(53.2))],
             },
         },

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ninewatch::clock;
-use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView};
+use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
 use ninewatch::domain::profile::Reject;
@@ -193,7 +193,9 @@ pub(crate) fn step(alarm: u64, step: AlarmStep, state: AlarmState, targets: &[&s
                 first_out: true,
                 late_by_ms: None,
                 chatter: None,
-                suppressed: false,
+                mask: Mask::None,
+                quality: Quality::Good,
+                handling: None,
                 values: Vec::new(),
             },
         },

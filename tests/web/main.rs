@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod operate;
 #[expect(dead_code, reason = "the tests of notify use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
@@ -18,10 +19,10 @@ use bytes::Bytes;
 use ninewatch::config::{Auth, HttpSettings, Secret};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::engine::Refusal;
-use ninewatch::domain::journal::OperatorAction;
+use ninewatch::domain::journal::{OperatorAction, OperatorInput};
 use ninewatch::domain::profile::Reject;
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Batch, DeadLetter, Work};
+use ninewatch::handoff::{Batch, DeadLetter, OperatorAct, OperatorRequest, Work};
 use ninewatch::web::{Limits, Web};
 use outward::{TestStore, id, step, within};
 use serde_json::{Value, json};
@@ -143,6 +144,14 @@ async fn events_and_dead_letters_are_listed_in_order() {
     assert_eq!(after["items"].as_array().unwrap().len(), 1);
 }
 
+/// The act on an alarm that is asked for.
+fn of_alarm(request: &OperatorRequest) -> &OperatorInput {
+    match &request.act {
+        OperatorAct::Alarm(input) => input,
+        OperatorAct::Device(input) => panic!("{input:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_acknowledge_and_reset() {
     let mut site = Site::open().await;
@@ -153,12 +162,10 @@ async fn operators_acknowledge_and_reset() {
     let path = format!("/api/v1/alarms/{}/acknowledge", id(1));
     let gateway = async {
         let request = site.operators.recv().await.unwrap();
-        assert_eq!(
-            (request.input.alarm, request.input.action),
-            (id(1), OperatorAction::Acknowledge)
-        );
-        assert_eq!(request.input.operator.by, "王强");
-        assert_eq!(request.input.operator.note.as_deref(), Some("on my way"));
+        let input = of_alarm(&request);
+        assert_eq!((input.alarm, input.action), (id(1), OperatorAction::Acknowledge));
+        assert_eq!(input.operator.by, "王强");
+        assert_eq!(input.operator.note.as_deref(), Some("on my way"));
         site.store.commit(commit(2, AlarmState::ActiveAcknowledged)).await;
         request.answer.send(Ok(())).unwrap();
     };
@@ -183,11 +190,12 @@ async fn operators_acknowledge_and_reset() {
     for (refusal, status, kind) in refusals {
         let gateway = async {
             let request = site.operators.recv().await.unwrap();
+            let input = of_alarm(&request);
             assert_eq!(
-                (request.input.action, request.input.operator.by.as_str()),
+                (input.action, input.operator.by.as_str()),
                 (OperatorAction::Reset, "api")
             );
-            assert_eq!(request.input.operator.note, None);
+            assert_eq!(input.operator.note, None);
             request.answer.send(Err(refusal)).unwrap();
         };
         let (answer, ()) = tokio::join!(ask(site.address, "POST", &path, "", ""), gateway);

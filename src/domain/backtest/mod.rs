@@ -147,7 +147,7 @@ impl Backtest {
                     self.read(&reading, now);
                 }
                 // The candidate's deadlines come at their own instants, and its alarms are not those of the operators.
-                Entry::Timeout | Entry::Operator(_) => {}
+                Entry::Timeout | Entry::Operator(_) | Entry::Service(_) => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }
@@ -297,9 +297,17 @@ impl Backtest {
                 | AlarmStep::Chattering
                 | AlarmStep::Announced
                 | AlarmStep::Suppressed
+                | AlarmStep::Limited
+                | AlarmStep::Shelved { .. }
+                | AlarmStep::Unshelved(_)
+                | AlarmStep::OutOfService { .. }
+                | AlarmStep::InService(_)
                 | AlarmStep::Acknowledged(_)
                 | AlarmStep::Recovered
-                | AlarmStep::Cleared(_) => {}
+                | AlarmStep::Cleared(_)
+                | AlarmStep::Verified { .. }
+                | AlarmStep::Closed(_)
+                | AlarmStep::Unclosed => {}
             }
         }
     }
@@ -313,7 +321,13 @@ impl Backtest {
                 note: None,
             },
         };
-        self.hand(&Input::Operator(&input), now);
+        // Refused where a person would be too (the device is broken): then the next occurrence raises it again.
+        let _answer = self
+            .engine
+            .handle(&Input::Operator(&input), now, &mut self.effects);
+        if !self.effects.alarms.is_empty() {
+            self.count(now);
+        }
     }
 }
 

@@ -27,6 +27,9 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let old = std::mem::replace(&mut self.definitions, Arc::clone(definitions));
+        let rules = &definitions.source().rules;
+        let limited = |id: &str| rules.iter().any(|rule| rule.id == id && rule.limit.is_some());
+        self.ledger.limits.keep(limited);
         self.definitions_hash = Some(hash);
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
             let before = device.kind.and_then(|kind| old.kind(kind));
@@ -104,6 +107,7 @@ impl Engine {
                 self.ledger.adopt(life, (index, ordinal), device.venue, &rule.def);
             }
             device.adopt_deadlines(index, rules, &mut self.ledger);
+            device.arm_mask(index, &mut self.ledger);
         }
         let rules = self.definitions.venue();
         for (number, venue) in (0_u32..).zip(&self.venues) {
@@ -228,20 +232,23 @@ fn carry_over(
         device.inherit(&mut old, before, after);
         device.flaps = flaps
             .into_iter()
-            .filter_map(|flap| moved(flap, before, after))
+            .filter_map(|flap| {
+                let place = moved(flap.place, before, after)?;
+                Some(Flap { place, ..flap })
+            })
             .collect();
+        device.masks.moved(|place| moved(place, before, after));
+    } else {
+        device.masks.moved(|_| None);
     }
     device.kind = kind;
     device.lives = lives;
     device.restless = SlotSet::ALL;
 }
 
-/// The count of raises under the rule's new place, if it is still there.
-fn moved(flap: Flap, before: &KindRules, after: &KindRules) -> Option<Flap> {
-    let id = &before.rules.get(usize::from(flap.place))?.def.id;
+/// The new place of the rule in `place`, if it is still there.
+fn moved(place: u16, before: &KindRules, after: &KindRules) -> Option<u16> {
+    let id = &before.rules.get(usize::from(place))?.def.id;
     let place = after.rules.iter().position(|rule| rule.def.id == *id)?;
-    Some(Flap {
-        place: u16::try_from(place).ok()?,
-        ..flap
-    })
+    u16::try_from(place).ok()
 }

@@ -13,6 +13,7 @@ use super::super::reading::Reading;
 use super::super::rule::{News, Rule, Truth};
 use super::super::time::{Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
+use super::mask::Masks;
 
 /// How far a device's clock may run ahead of the gateway's and still be believed, in milliseconds.
 const MAX_AHEAD_MS: i64 = 60_000;
@@ -66,6 +67,8 @@ pub(super) struct Device {
     pub(super) lives: Box<[Life]>,
     /// The rules that have raised lately; at most one entry for each.
     pub(super) flaps: Vec<Flap>,
+    /// What people keep quiet.
+    pub(super) masks: Masks,
     /// What it last told its venue, one for each feed of its kind.
     #[serde(skip)]
     pub(super) told: Box<[Truth]>,
@@ -134,6 +137,7 @@ impl Device {
             derived,
             lives,
             flaps: Vec::new(),
+            masks: Masks::default(),
             told: Box::default(),
             past: Past::default(),
         }

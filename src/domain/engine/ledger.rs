@@ -4,51 +4,26 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::alarm::{
-    Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Life, Operator, Standing, Tally,
-    Transition,
+    Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Handling, HandlingStimulus, Life, Mask,
+    MaskChange, Standing, Tally, Transition,
 };
-use super::super::definitions::KindRules;
-use super::super::device::{DeviceIndex, DeviceKey};
+use super::super::device::DeviceIndex;
 use super::super::id::{GatewayHash, Id};
-use super::super::kind::PointIndex;
-use super::super::rule::{Class, Quantity, Rule, RuleDef};
+use super::super::rule::{Class, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
+use super::book::Book;
+use super::limit::Limits;
+use super::subject::Subject;
 use super::venue::Told;
 
-/// Whose alarm it is about.
-pub(super) struct Subject<'a> {
-    pub(super) device: DeviceIndex,
-    /// The rule's place among those of the device's kind.
-    pub(super) ordinal: u16,
-    pub(super) key: &'a Arc<DeviceKey>,
-    pub(super) venue: u32,
-    pub(super) rules: &'a KindRules,
-    pub(super) rule: &'a Rule,
-    pub(super) slots: &'a [f64],
-    pub(super) late_by_ms: Option<u64>,
-    /// Whether an active alarm of another rule explains one that is raised now.
-    pub(super) suppressed: bool,
-    /// How often it has been raised lately, this time included, for one that is raised now.
-    pub(super) raises: u32,
-    /// The person behind it, if there is one.
-    pub(super) operator: Option<&'a Operator>,
-    pub(super) now: Moment,
-}
-
-impl Subject<'_> {
-    fn operator(&self) -> Operator {
-        let nobody = || Operator {
-            by: String::new(),
-            note: None,
-        };
-        self.operator.cloned().unwrap_or_else(nobody)
-    }
-
-    /// The count of an alarm that is raised now, when it makes it chatter.
-    fn chatter(&self) -> Option<u32> {
-        Some(self.raises).filter(|raises| *raises >= u32::from(self.rule.def.chatter.count))
-    }
+/// What is to become of a standing alarm's mask.
+pub(super) struct Remask {
+    pub(super) change: MaskChange,
+    /// The mask that is put on.
+    pub(super) mask: Mask,
+    /// The operator's act, or its end, behind it.
+    pub(super) because: Option<AlarmStep>,
 }
 
 /// The step that tells of an alarm raised now.
@@ -68,6 +43,8 @@ pub(super) enum Due {
     Held(u16),
     /// The device may have been silent long enough.
     Silence,
+    /// A mask of the device's alarms is over, or may be.
+    Mask,
 }
 
 /// How many alarms of each class stand in a venue.
@@ -86,6 +63,10 @@ pub(super) struct Ledger {
     standing: HashMap<Id, (DeviceIndex, u16)>,
     /// What the present device has to tell its venue.
     told: Vec<Told>,
+    /// How often rules with a limit were told of.
+    pub(super) limits: Limits,
+    /// The ended alarms that are not closed.
+    pub(super) book: Book,
 }
 
 impl Ledger {
@@ -99,6 +80,8 @@ impl Ledger {
             deadlines: BTreeSet::new(),
             standing: HashMap::new(),
             told: Vec::new(),
+            limits: Limits::default(),
+            book: Book::default(),
         }
     }
 
@@ -219,7 +202,8 @@ impl Ledger {
                     standing.ack = Ack::Unacknowledged;
                     standing.raised_at = now.wall;
                     standing.chatter = subject.chatter();
-                    standing.suppressed = subject.suppressed;
+                    standing.mask = self.admit(subject);
+                    standing.handling.advance(HandlingStimulus::RaisedAgain, None);
                     let step = raised(&standing);
                     *life = Life::Active(standing);
                     self.announce(step, life, subject, effects);
@@ -268,33 +252,71 @@ impl Ledger {
             late_by_ms: subject.late_by_ms,
             ack: Ack::Unacknowledged,
             chatter: subject.chatter(),
-            suppressed: subject.suppressed,
+            mask: self.admit(subject),
             announced: false,
+            handling: Handling::default(),
         }
     }
 
-    /// Notes that the alarm is, or is no longer, explained by another rule's. One that still stands when its
-    /// explanation ends is told of.
-    pub(super) fn suppress(
+    /// The mask of an alarm that is to be told of now: its own, or that of the rule's limit.
+    fn admit(&mut self, subject: &Subject<'_>) -> Mask {
+        match subject.limit() {
+            Some(limit) if subject.mask.is_none() => {
+                let (venue, rule) = (&subject.key.venue, &subject.rule.def.id);
+                match self.limits.take(venue, rule, limit, subject.now.ticks) {
+                    Ok(()) => Mask::None,
+                    Err(room_at) => Mask::Limited { room_at },
+                }
+            }
+            Some(_) | None => subject.mask.clone(),
+        }
+    }
+
+    /// Changes the mask of a standing alarm, and makes the events of that; whether it changed. One that still stands
+    /// when its mask comes off is told of.
+    pub(super) fn remask(
         &mut self,
-        suppressed: bool,
+        remask: Remask,
         life: &mut Life,
         subject: &Subject<'_>,
         effects: &mut Effects,
-    ) {
+    ) -> bool {
+        let over = matches!(life, Life::Recovered { .. });
         let Some(standing) = life.standing_mut() else {
-            return;
+            return false;
         };
-        if standing.suppressed == suppressed {
-            return;
+        let mask = match remask.change {
+            MaskChange::Stay | MaskChange::Hold => standing.mask.clone(),
+            MaskChange::PutOn => remask.mask,
+            // There is nothing to tell of one that was told of and is over.
+            MaskChange::TakeOff if over && standing.announced => Mask::None,
+            MaskChange::TakeOff => self.admit(subject),
+        };
+        let changed = standing.mask.kind() != mask.kind() || matches!(remask.change, MaskChange::PutOn);
+        standing.mask = mask;
+        let told = match &standing.mask {
+            Mask::None => AlarmStep::Announced,
+            Mask::Limited { .. } => AlarmStep::Limited,
+            Mask::Suppressed { .. } => AlarmStep::Suppressed,
+            Mask::Shelved(pause) => AlarmStep::Shelved {
+                until: pause.until,
+                operator: pause.operator.clone(),
+            },
+            Mask::OutOfService(pause) => AlarmStep::OutOfService {
+                until: pause.until,
+                operator: pause.operator.clone(),
+            },
+        };
+        // An act is an event of its own, and what it left the alarm in stands in it.
+        let said = remask.because.is_some();
+        let announced = standing.mask.is_none();
+        if let Some(because) = remask.because {
+            self.announce(because, life, subject, effects);
         }
-        standing.suppressed = suppressed;
-        let step = if suppressed {
-            AlarmStep::Suppressed
-        } else {
-            AlarmStep::Announced
-        };
-        self.announce(step, life, subject, effects);
+        if changed && (announced || !said) {
+            self.announce(told, life, subject, effects);
+        }
+        changed
     }
 
     fn recover(&mut self, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
@@ -336,31 +358,68 @@ impl Ledger {
         if let Some(count) = self.count(subject.venue, subject.rule.def.class) {
             *count = count.saturating_sub(1);
         }
+        if let Some(standing) = ended.standing_mut() {
+            standing.handling.advance(HandlingStimulus::End, None);
+        }
         self.announce(AlarmStep::Cleared(reason), &mut ended, subject, effects);
+        let open = effects
+            .alarms
+            .last()
+            .filter(|event| event.alarm.handling.is_some());
+        if let Some(oldest) = open.and_then(|event| self.book.enter(event.alarm.clone())) {
+            self.tell_of_ended(AlarmStep::Unclosed, oldest, subject.now, effects);
+        }
     }
 
-    fn announce(&mut self, step: AlarmStep, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
+    /// Makes an event of `step`, which has happened to an alarm whose life has ended.
+    pub(super) fn tell_of_ended(
+        &mut self,
+        step: AlarmStep,
+        alarm: AlarmView,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        effects.alarms.push(AlarmEvent {
+            id: self.id(now.wall),
+            at: now.wall,
+            step,
+            notify: false,
+            alarm,
+        });
+    }
+
+    /// Makes an event of `step`, which has happened to the alarm that stands in `life`.
+    pub(super) fn announce(
+        &mut self,
+        step: AlarmStep,
+        life: &mut Life,
+        subject: &Subject<'_>,
+        effects: &mut Effects,
+    ) {
         let Some(state) = life.state() else { return };
+        let quality = subject.quality(life);
+        let over = matches!(life, Life::Recovered { .. });
         let Some(standing) = life.standing_mut() else {
             return;
         };
-        let notify = match step {
-            AlarmStep::Raised | AlarmStep::Chattering | AlarmStep::Announced => !standing.suppressed,
-            AlarmStep::Suppressed => false,
+        let (notify, state) = match step {
+            AlarmStep::Raised | AlarmStep::Chattering => (standing.mask.is_none(), state),
+            AlarmStep::Announced => (standing.mask.is_none() && !(over && standing.announced), state),
             // Whoever was told of it is told how it goes on.
-            AlarmStep::Acknowledged(_) | AlarmStep::Recovered | AlarmStep::Cleared(_) => standing.announced,
+            AlarmStep::Acknowledged(_) | AlarmStep::Recovered => (standing.announced, state),
+            AlarmStep::Cleared(_) => (standing.announced, AlarmState::Cleared),
+            AlarmStep::Suppressed
+            | AlarmStep::Limited
+            | AlarmStep::Shelved { .. }
+            | AlarmStep::Unshelved(_)
+            | AlarmStep::OutOfService { .. }
+            | AlarmStep::InService(_)
+            | AlarmStep::Verified { .. }
+            | AlarmStep::Closed(_)
+            | AlarmStep::Unclosed => (false, state),
         };
         standing.announced |= notify;
         let standing = standing.clone();
-        let state = match step {
-            AlarmStep::Cleared(_) => AlarmState::Cleared,
-            AlarmStep::Raised
-            | AlarmStep::Chattering
-            | AlarmStep::Announced
-            | AlarmStep::Suppressed
-            | AlarmStep::Acknowledged(_)
-            | AlarmStep::Recovered => state,
-        };
         let recovered_at = match life {
             Life::Recovered { at, .. } => Some(*at),
             Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovering { .. } => None,
@@ -376,8 +435,10 @@ impl Ledger {
             first_out: standing.first_out,
             late_by_ms: standing.late_by_ms,
             chatter: standing.chatter,
-            suppressed: standing.suppressed,
-            values: values(subject),
+            mask: standing.mask,
+            quality,
+            handling: Some(standing.handling).filter(|_| subject.rule.def.class == Class::Alarm),
+            values: subject.values(),
         };
         effects.alarms.push(AlarmEvent {
             id: self.id(subject.now.wall),
@@ -405,25 +466,4 @@ impl Ledger {
             self.insert_deadline(at, device, Due::Rule(ordinal));
         }
     }
-}
-
-/// The known values of the points that the rule reads: what the officer needs to see.
-fn values(subject: &Subject<'_>) -> Vec<(String, serde_json::Value)> {
-    let (rules, depends) = (subject.rules, subject.rule.depends);
-    let points = rules.kind.points().zip(subject.slots);
-    let points = points
-        .filter(|((index, _), value)| depends.contains(*index) && !value.is_nan())
-        .map(|((_, point), value)| (point.id.clone(), point.shown(*value)));
-    let counts = rules.derived.iter().filter_map(|derived| match derived.quantity {
-        Quantity::Count if depends.contains(PointIndex(derived.slot)) => {
-            let value = subject.slots.get(usize::from(derived.slot))?;
-            Some((derived.shown().to_owned(), serde_json::json!(value)))
-        }
-        Quantity::Count
-        | Quantity::Window { .. }
-        | Quantity::Held { .. }
-        | Quantity::Silent { .. }
-        | Quantity::Fact(_) => None,
-    });
-    points.chain(counts).collect()
 }

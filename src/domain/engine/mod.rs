@@ -1,13 +1,18 @@
 //! The core as one state machine: `(state, input, now) → (state, effects)`. Holds no socket, file, clock or
 //! task; makes the alarm events that the gateway then stores, and nothing else makes any.
 
+mod book;
 mod calendar;
 mod change;
 mod derive;
 mod device;
 mod ledger;
+mod limit;
+mod mask;
+mod operate;
 mod snapshot;
 mod step;
+mod subject;
 mod venue;
 
 use std::collections::HashMap;
@@ -17,13 +22,14 @@ use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
+pub use self::operate::Refusal;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
-use super::alarm::{AlarmEvent, AlarmState, Stimulus, Transition};
+use super::alarm::{AlarmEvent, Stimulus, Transition};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::id::GatewayHash;
-use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
+use super::journal::{DefinitionsInput, Input};
 use super::kind::SlotSet;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
@@ -38,17 +44,6 @@ pub struct Effects {
     pub evaluations: u64,
     /// Readings that had been taken before, for the counter.
     pub repetitions: u64,
-}
-
-/// Why an operator's request was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No standing alarm has this id.
-    #[error("no standing alarm has this id")]
-    NoSuchAlarm,
-    /// A reset while the condition holds.
-    #[error("the alarm is {}: it can be reset only after its condition has ended", .0.as_str())]
-    StillActive(AlarmState),
 }
 
 /// Devices by presence.
@@ -115,6 +110,7 @@ impl Engine {
                 Ok(())
             }
             Input::Operator(input) => self.operate(input, now, effects),
+            Input::Service(input) => self.serve(input, now, effects),
             Input::Definitions(DefinitionsInput { hash, definitions }) => {
                 self.redefine(*hash, definitions, now, effects);
                 Ok(())
@@ -182,6 +178,11 @@ impl Engine {
     /// Whether silence counts: the devices are listened to.
     pub const fn is_listening(&self) -> bool {
         self.listening.is_some()
+    }
+
+    /// How many alarms of class `alarm` have ended and are not closed.
+    pub fn unclosed_count(&self) -> usize {
+        self.ledger.book.len()
     }
 
     /// How many alarms stand.
@@ -291,6 +292,10 @@ impl Engine {
                 }
                 Due::Held(place) => device.held_due(&turn, place, at),
                 Due::Silence => device.silence_due(&turn, ledger),
+                Due::Mask => {
+                    device.mask_due(&turn, at, ledger, effects);
+                    continue;
+                }
             };
             let news = judge(ledger, device, &turn, News::all(changed), effects);
             let venue = device.venue;
@@ -298,30 +303,6 @@ impl Engine {
                 self.tell(venue, Some((index, news.heard)), now, effects);
             }
         }
-    }
-
-    fn operate(&mut self, input: &OperatorInput, now: Moment, effects: &mut Effects) -> Result<(), Refusal> {
-        let (index, ordinal) = self.ledger.find(input.alarm).ok_or(Refusal::NoSuchAlarm)?;
-        let place = usize::from(ordinal);
-        let (device, rules, ledger) = self.subject(index).ok_or(Refusal::NoSuchAlarm)?;
-        let step = Step {
-            device: index,
-            rules,
-            now,
-            late: None,
-            operator: Some(&input.operator),
-        };
-        let stimulus = match input.action {
-            OperatorAction::Acknowledge => Stimulus::Acknowledge,
-            OperatorAction::Reset => Stimulus::Reset,
-        };
-        let transition = device.respond(place, stimulus, &step);
-        if transition == Transition::Refuse {
-            let life = device.lives.get(place).ok_or(Refusal::NoSuchAlarm)?;
-            return Err(life.state().map_or(Refusal::NoSuchAlarm, Refusal::StillActive));
-        }
-        device.carry_out((place, transition), &step, ledger, effects);
-        Ok(())
     }
 }
 

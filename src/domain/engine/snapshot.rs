@@ -9,9 +9,11 @@ use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::id::GatewayHash;
 use super::super::time::Ticks;
 use super::Engine;
+use super::book::Book;
 use super::calendar::Watch;
 use super::device::Device;
 use super::ledger::Ledger;
+use super::limit::Limits;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
 const FORM: u16 = 3;
@@ -25,6 +27,8 @@ struct Saved<'a> {
     watch: Watch,
     devices: &'a [Device],
     venues: &'a [Device],
+    limits: &'a Limits,
+    book: &'a Book,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +39,8 @@ struct Loaded {
     watch: Watch,
     devices: Vec<Device>,
     venues: Vec<Device>,
+    limits: Limits,
+    book: Book,
 }
 
 /// Why a snapshot could not be made or used.
@@ -101,6 +107,8 @@ impl Engine {
             watch: self.watch,
             devices: &self.devices,
             venues: &self.venues,
+            limits: &self.ledger.limits,
+            book: &self.ledger.book,
         };
         Ok(postcard::to_stdvec(&saved)?)
     }
@@ -122,6 +130,8 @@ impl Engine {
         }
         engine.ledger = Ledger::new(GatewayHash::of(gateway));
         engine.ledger.set_sequence(loaded.sequence);
+        engine.ledger.limits = loaded.limits;
+        engine.ledger.book = loaded.book;
         engine.listening = loaded.listening;
         engine.watch = loaded.watch;
         engine.devices = loaded.devices;

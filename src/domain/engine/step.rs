@@ -1,7 +1,7 @@
-//! What a transition of one life takes beside the ledger: the count of raises, which makes an alarm chatter, and
-//! the other alarms of the device, which may explain it.
+//! What a transition of one life takes beside the ledger: the count of raises, which makes an alarm chatter, the
+//! device's masks and its values.
 
-use super::super::alarm::{Life, Operator, Stimulus, Transition};
+use super::super::alarm::{AlarmStep, Life, Mask, Operator, Quality, Stimulus, Transition};
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
 use super::super::kind::SlotSet;
@@ -10,7 +10,8 @@ use super::super::time::{Moment, Ticks};
 use super::Effects;
 use super::derive::Turn;
 use super::device::{Device, Flap};
-use super::ledger::{Ledger, Subject};
+use super::ledger::Ledger;
+use super::subject::Subject;
 
 /// The instant at which lives of a device move, and what moves them.
 pub(super) struct Step<'a> {
@@ -57,8 +58,11 @@ impl Device {
         let Some(rule) = step.rules.rules.get(place) else {
             return;
         };
-        let raises = match transition {
-            Transition::Raise | Transition::RaiseAgain => self.count_raise(place, rule, step.now.ticks),
+        let (mask, raises) = match transition {
+            Transition::Raise | Transition::RaiseAgain => {
+                let mask = self.mask_reason(place, step.rules).mask();
+                (mask, self.count_raise(place, rule, step.now.ticks))
+            }
             Transition::Stay
             | Transition::Confirm
             | Transition::Pend
@@ -69,46 +73,46 @@ impl Device {
             | Transition::Acknowledge
             | Transition::Reset
             | Transition::Remove
-            | Transition::Refuse => 0,
+            | Transition::Refuse => (Mask::None, 0),
         };
         if transition.moves() {
             self.restless = SlotSet::ALL;
         }
-        let suppressed = self.suppresses(rule);
-        self.with_subject(place, step, (suppressed, raises), |life, subject| {
+        self.with_subject(place, step, (mask, raises), |life, subject| {
             ledger.apply(transition, life, subject, effects);
         });
-    }
-
-    /// Brings it up to date which of the device's alarms are explained by another of them.
-    pub(super) fn explain(&mut self, step: &Step<'_>, ledger: &mut Ledger, effects: &mut Effects) {
-        for (place, rule) in step.rules.rules.iter().enumerate() {
-            let Some(life) = self.lives.get(place) else { return };
-            let before = life.standing().is_some_and(|standing| standing.suppressed);
-            // One without suppressors may have lost them to changed definitions.
-            if !before && rule.suppressors.is_empty() {
-                continue;
-            }
-            // What is about to recover is told of only if it comes back.
-            let recovering = matches!(life, Life::Recovering { .. });
-            let suppressed = self.suppresses(rule) || (before && recovering);
-            self.with_subject(place, step, (suppressed, 0), |life, subject| {
-                ledger.suppress(suppressed, life, subject, effects);
-            });
+        if raises > 0 {
+            self.arm_mask(step.device, ledger);
         }
     }
 
-    /// Whether an active alarm of this device explains one of `rule`.
-    fn suppresses(&self, rule: &Rule) -> bool {
-        let mut suppressors = rule.suppressors.iter();
-        suppressors.any(|place| self.lives.get(usize::from(*place)).is_some_and(Life::is_active))
+    /// How far the evidence of the alarm of the rule in `place` can be trusted.
+    pub(super) fn quality(&mut self, place: usize, step: &Step<'_>) -> Quality {
+        let mut found = Quality::Uncertain;
+        self.with_subject(place, step, (Mask::None, 0), |life, subject| {
+            found = subject.quality(life);
+        });
+        found
     }
 
-    fn with_subject(
+    /// Makes an event of `told`, which has happened to the alarm of the rule in `place`.
+    pub(super) fn tell(
+        &mut self,
+        place: usize,
+        told: AlarmStep,
+        step: &Step<'_>,
+        (ledger, effects): (&mut Ledger, &mut Effects),
+    ) {
+        self.with_subject(place, step, (Mask::None, 0), |life, subject| {
+            ledger.announce(told, life, subject, effects);
+        });
+    }
+
+    pub(super) fn with_subject(
         &mut self,
         place: usize,
         step: &Step<'_>,
-        (suppressed, raises): (bool, u32),
+        (mask, raises): (Mask, u32),
         act: impl FnOnce(&mut Life, &Subject<'_>),
     ) {
         let (Some(rule), Ok(ordinal)) = (step.rules.rules.get(place), u16::try_from(place)) else {
@@ -123,8 +127,9 @@ impl Device {
             rule,
             slots: step.late.map_or(&self.slots, |(_, slots)| slots),
             late_by_ms: step.late.map(|(age, _)| age),
-            suppressed,
+            mask,
             raises,
+            heard: self.heard,
             operator: step.operator,
             now: step.now,
         };

@@ -25,6 +25,24 @@ pub fn compile(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
     compile_into(source, &mut context, None)
 }
 
+/// The condition `faulty` of `kind`, if it has one. What it derives from points over time joins `derived`.
+///
+/// # Errors
+/// When it is no condition on the kind.
+pub(in super::super) fn compile_faulty(
+    kind: &Kind,
+    derived: &mut Derivations,
+) -> Option<Result<Program, ExpressionError>> {
+    let source = kind.faulty.as_deref()?;
+    let mut context = Context {
+        kind,
+        derived,
+        max_gap: DEFAULT_MAX_GAP,
+        scope: Scope::Device,
+    };
+    Some(compile_into(source, &mut context, None))
+}
+
 /// What a schedule does to a condition. It is in force while the value in the slot is 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Gate {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use self::check::{Context, Scope};
 pub use self::compile::compile;
+pub(super) use self::compile::compile_faulty;
 use self::compile::{Gate, compile_into};
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
@@ -51,6 +52,9 @@ pub const DEFAULT_CHATTER: Repeat = Repeat {
 
 /// The most times a [`Repeat`] may ask for: each is remembered.
 pub const MAX_REPEAT: u8 = 16;
+
+/// The most announcements that a rule's `limit` may allow: each is remembered.
+pub const MAX_LIMIT: u8 = 100;
 
 /// What sort of event an alarm is (`domain/terms` of the field: 报警, 预警, 故障, 隐患).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,7 +122,7 @@ impl Priority {
 /// So many times within so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeat {
-    /// How many times: 2 to [`MAX_REPEAT`].
+    /// How many times: 2 to [`MAX_REPEAT`]; for a limit 1 to [`MAX_LIMIT`].
     pub count: u8,
     /// Within how long.
     pub within: Millis,
@@ -154,6 +158,9 @@ pub struct RuleDef {
     /// The schedule in which it counts; without it, always. When the schedule ends, so does the alarm.
     #[serde(default)]
     pub schedule: Option<String>,
+    /// How often its alarms are told of in one venue; further ones wait until there is room. None for class `alarm`.
+    #[serde(default)]
+    pub limit: Option<Repeat>,
     /// Sort of event.
     pub class: Class,
     /// Urgency.
@@ -188,6 +195,7 @@ impl RuleDef {
             chatter: DEFAULT_CHATTER,
             suppressed_by: Vec::new(),
             schedule: None,
+            limit: None,
             class: Class::Alarm,
             priority: Priority::High,
             latch: false,

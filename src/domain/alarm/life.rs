@@ -1,4 +1,4 @@
-//! The life of an alarm: one (rule, device). The state machine and the record of each step.
+//! The condition axis of an alarm: the life of one (rule, device) as a state machine.
 //!
 //! ```text
 //!            Holds, for = 0                     Clears, keep_for = 0 ┌─ not latched ─▶ Normal
@@ -14,58 +14,13 @@
 //! and a deadline counts only with evidence younger than the rule's `max_gap`: silence neither raises nor clears. A
 //! rule with `after` is pending while it counts, and readings that do not hold leave its count alone.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::device::DeviceKey;
-use super::id::Id;
-use super::rule::{Repeat, RuleDef};
-use super::time::{Millis, Ticks, Timestamp};
-
-/// Who did something, and what they said of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operator {
-    /// The person's or system's name.
-    pub by: String,
-    /// Their remark.
-    pub note: Option<String>,
-}
-
-/// The acknowledgement axis.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ack {
-    /// Nobody has taken it on.
-    Unacknowledged,
-    /// Somebody has.
-    Acknowledged {
-        /// Who.
-        operator: Operator,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// What is remembered of a standing alarm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    /// The alarm's id.
-    pub id: Id,
-    /// When it was (last) raised.
-    pub raised_at: Timestamp,
-    /// Whether it was the first of its class among the venue's standing alarms.
-    pub first_out: bool,
-    /// The age of the sample that raised it, in milliseconds, when that came late.
-    pub late_by_ms: Option<u64>,
-    /// The acknowledgement axis.
-    pub ack: Ack,
-    /// How often it was raised, once it counts as chattering.
-    pub chatter: Option<u32>,
-    /// Whether an active alarm of another rule explains it: then it is not told of.
-    pub suppressed: bool,
-    /// Whether anybody was told of it: whoever was, is told of its end.
-    pub announced: bool,
-}
+use super::super::rule::{Repeat, RuleDef};
+use super::super::time::{Millis, Ticks, Timestamp};
+use super::mask::Mask;
+use super::view::AlarmState;
+use super::{Ack, Standing};
 
 /// When a condition was found holding, for a rule with `after`. Findings at the same instant are one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -327,6 +282,26 @@ impl Life {
         }
     }
 
+    /// Whether the condition is over, not yet for the rule's `keep_for`.
+    pub const fn is_recovering(&self) -> bool {
+        match self {
+            Life::Recovering { .. } => true,
+            Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovered { .. } => false,
+        }
+    }
+
+    /// For an alarm that its rule's limit keeps from being told of: when there may be room. One that is about to
+    /// recover is told of only if it comes back.
+    pub fn waits_for_room(&self) -> Option<Ticks> {
+        match self {
+            Life::Active(standing) | Life::Recovered { standing, .. } => match standing.mask {
+                Mask::Limited { room_at } => Some(room_at),
+                Mask::None | Mask::Suppressed { .. } | Mask::Shelved(_) | Mask::OutOfService(_) => None,
+            },
+            Life::Normal | Life::Pending { .. } | Life::Recovering { .. } => None,
+        }
+    }
+
     /// Whether an alarm stands whose condition is not over.
     pub const fn is_active(&self) -> bool {
         match self {
@@ -353,149 +328,4 @@ fn off_delay(standing: &Standing, rule: &RuleDef) -> Millis {
         Some(_) => rule.keep_for.max(rule.chatter.within),
         None => rule.keep_for,
     }
-}
-
-/// Where an alarm stands, as shown: condition and acknowledgement together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlarmState {
-    /// The condition holds; nobody has acknowledged.
-    ActiveUnacknowledged,
-    /// The condition holds; somebody has acknowledged.
-    ActiveAcknowledged,
-    /// The condition is over; it waits for a reset; nobody has acknowledged.
-    RecoveredUnacknowledged,
-    /// The condition is over; it waits for a reset; somebody has acknowledged.
-    RecoveredAcknowledged,
-    /// Its life has ended.
-    Cleared,
-}
-
-impl AlarmState {
-    /// The word used in messages, the API and the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            AlarmState::ActiveUnacknowledged => "active_unacknowledged",
-            AlarmState::ActiveAcknowledged => "active_acknowledged",
-            AlarmState::RecoveredUnacknowledged => "recovered_unacknowledged",
-            AlarmState::RecoveredAcknowledged => "recovered_acknowledged",
-            AlarmState::Cleared => "cleared",
-        }
-    }
-}
-
-/// Why an alarm's life ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ClearReason {
-    /// Its condition ended and its rule does not latch.
-    Recovered,
-    /// An operator reset it after recovery.
-    Reset(Operator),
-    /// Its rule is gone from the configuration.
-    RuleRemoved,
-}
-
-/// A step in an alarm's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AlarmStep {
-    /// The condition came to hold (again, when the alarm was recovered and latched).
-    Raised,
-    /// It came to hold too often: from now on it is held until it has been quiet for a while.
-    Chattering,
-    /// The alarm that explained it is over, and it still stands.
-    Announced,
-    /// An alarm of another rule explains it from now on.
-    Suppressed,
-    /// Somebody took it on.
-    Acknowledged(Operator),
-    /// The condition ended.
-    Recovered,
-    /// Its life ended.
-    Cleared(ClearReason),
-}
-
-impl AlarmStep {
-    /// The event type of CONTRACT's webhook body, for example `alarm.raised`.
-    pub const fn event_type(&self) -> &'static str {
-        match self {
-            AlarmStep::Raised | AlarmStep::Announced => "alarm.raised",
-            AlarmStep::Chattering => "alarm.chattering",
-            AlarmStep::Suppressed => "alarm.suppressed",
-            AlarmStep::Acknowledged(_) => "alarm.acknowledged",
-            AlarmStep::Recovered => "alarm.recovered",
-            AlarmStep::Cleared(_) => "alarm.cleared",
-        }
-    }
-
-    /// The step's word in metrics, for example `raised`.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            AlarmStep::Raised => "raised",
-            AlarmStep::Chattering => "chattering",
-            AlarmStep::Announced => "announced",
-            AlarmStep::Suppressed => "suppressed",
-            AlarmStep::Acknowledged(_) => "acknowledged",
-            AlarmStep::Recovered => "recovered",
-            AlarmStep::Cleared(_) => "cleared",
-        }
-    }
-
-    /// The operator behind it, if a person made it.
-    pub const fn operator(&self) -> Option<&Operator> {
-        match self {
-            AlarmStep::Acknowledged(operator) | AlarmStep::Cleared(ClearReason::Reset(operator)) => {
-                Some(operator)
-            }
-            AlarmStep::Raised
-            | AlarmStep::Chattering
-            | AlarmStep::Announced
-            | AlarmStep::Suppressed
-            | AlarmStep::Recovered
-            | AlarmStep::Cleared(ClearReason::Recovered | ClearReason::RuleRemoved) => None,
-        }
-    }
-}
-
-/// One step of one alarm with everything a message or record of it needs.
-#[derive(Debug, Clone)]
-pub struct AlarmEvent {
-    /// The event's own id, derived from the input that caused it.
-    pub id: Id,
-    /// When.
-    pub at: Timestamp,
-    /// What happened.
-    pub step: AlarmStep,
-    /// Whether people are told of it; it is stored in any case.
-    pub notify: bool,
-    /// The alarm after it.
-    pub alarm: AlarmView,
-}
-
-/// An alarm as it stood at one instant.
-#[derive(Debug, Clone)]
-pub struct AlarmView {
-    /// The alarm's id; it keeps it through its life.
-    pub id: Id,
-    /// Its rule.
-    pub rule: Arc<RuleDef>,
-    /// Its device.
-    pub device: Arc<DeviceKey>,
-    /// Where it stands.
-    pub state: AlarmState,
-    /// When it was (last) raised.
-    pub raised_at: Timestamp,
-    /// Who acknowledged it and when.
-    pub ack: Ack,
-    /// When its condition ended, if it has.
-    pub recovered_at: Option<Timestamp>,
-    /// Whether it was the first of its class among its venue's standing alarms.
-    pub first_out: bool,
-    /// The age of the sample that raised it, in milliseconds, when that came late.
-    pub late_by_ms: Option<u64>,
-    /// How often it was raised, once it counts as chattering.
-    pub chatter: Option<u32>,
-    /// Whether an active alarm of another rule explains it.
-    pub suppressed: bool,
-    /// The device's known points at this step: name and value as shown.
-    pub values: Vec<(String, serde_json::Value)>,
 }
