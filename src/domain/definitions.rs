@@ -240,6 +240,17 @@ fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
     false
 }
 
+/// The schedule of a rule.
+fn schedule(def: &RuleDef, almanac: &Almanac) -> Result<Option<Fact>, RuleProblem> {
+    let Some(name) = &def.schedule else {
+        return Ok(None);
+    };
+    let found = almanac.schedule(name);
+    found.map(Some).ok_or_else(|| RuleProblem::UnknownSchedule {
+        suggestion: nearest(name, almanac.schedule_names()).map(str::to_owned),
+    })
+}
+
 /// What the rules of all kinds ask of the almanac.
 fn facts<'a>(kinds: impl Iterator<Item = &'a KindRules>) -> Vec<Fact> {
     let derived = kinds.flat_map(|kind| &kind.derived);
@@ -278,15 +289,10 @@ impl Definitions {
             if earlier.into_iter().any(|earlier| earlier.id == def.id) {
                 report(RuleProblem::DuplicateId);
             }
-            let gate = def
-                .schedule
-                .as_deref()
-                .map(|name| almanac.schedule(name).ok_or(name));
-            let gate = match gate.transpose() {
+            let gate = match schedule(def, &almanac) {
                 Ok(gate) => gate,
-                Err(name) => {
-                    let suggestion = nearest(name, almanac.schedule_names()).map(str::to_owned);
-                    report(RuleProblem::UnknownSchedule { suggestion });
+                Err(problem) => {
+                    report(problem);
                     continue;
                 }
             };

@@ -141,15 +141,14 @@ impl<'a> Checker<'a, '_> {
     pub(super) fn point_name(&self, expr: &'a IdedExpr) -> Checked<&'a str> {
         match (&self.context.scope, &expr.expr) {
             (Scope::Device, Expr::Ident(name)) => Ok(name),
-            (Scope::Member(variable), Expr::Select(select)) => match &select.operand.expr {
-                Expr::Ident(of) if of == variable => Ok(&select.field),
-                _ => {
-                    let message = format!("the device is called `{variable}` here");
-                    Err(self
-                        .error(&select.operand, message)
-                        .suggest(Some((*variable).to_owned())))
+            (Scope::Member(variable), Expr::Select(select)) => {
+                if select.operand.expr == Expr::Ident((*variable).to_owned()) {
+                    return Ok(&select.field);
                 }
-            },
+                let message = format!("the device is called `{variable}` here");
+                let near = Some((*variable).to_owned());
+                Err(self.error(&select.operand, message).suggest(near))
+            }
             (Scope::Member(variable), Expr::Ident(name)) => {
                 let message = format!("a point of the device is written {variable}.{name}");
                 Err(self

@@ -207,14 +207,12 @@ impl<'a> Checker<'a, '_> {
         if name == EVERY {
             return Ok(0..members.kinds.len());
         }
-        let names = || members.kinds.iter().map(|kind| kind.id.as_str()).chain([EVERY]);
-        match members.kinds.iter().position(|kind| kind.id == *name) {
-            Some(place) => Ok(place..place + 1),
-            None => {
-                let message = format!("there is no kind of device `{name}`");
-                let near = nearest(name, names()).map(str::to_owned);
-                Err(self.error(of, message).suggest(near))
-            }
+        if let Some(place) = members.kinds.iter().position(|kind| kind.id == *name) {
+            return Ok(place..place + 1);
         }
+        let names = members.kinds.iter().map(|kind| kind.id.as_str()).chain([EVERY]);
+        let message = format!("there is no kind of device `{name}`");
+        let near = nearest(name, names).map(str::to_owned);
+        Err(self.error(of, message).suggest(near))
     }
 }
