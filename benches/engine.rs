@@ -23,7 +23,7 @@ use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 
 fn main() {
     for stream in [Stream::Restful, Stream::Eventful, Stream::Wild] {
@@ -197,7 +197,7 @@ fn read(engine: &mut Engine, effects: &mut Effects, device: u32, turn: u32, valu
     };
     let reading = Reading {
         device: DeviceIndex(device),
-        device_at: Some(now.wall),
+        device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
         kind: ReadingKind::Live,
         retained: false,
         points: &points,
@@ -396,7 +396,7 @@ fn journal_a_reading(bencher: Bencher<'_, '_>) {
         };
         let reading = Reading {
             device: DeviceIndex(7),
-            device_at: Some(now.wall),
+            device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
             kind: ReadingKind::Live,
             retained: false,
             points: &points,

@@ -11,7 +11,7 @@ use super::engine::{Effects, Engine};
 use super::id::Id;
 use super::kind::PointIndex;
 use super::reading::{Reading, ReadingKind};
-use super::time::{Moment, Timestamp};
+use super::time::{DeviceTime, Moment};
 
 /// An input of the engine. Its serialised form is what the journal keeps.
 #[derive(Debug, Clone, Serialize)]
@@ -66,7 +66,7 @@ pub(super) enum Entry {
     Device(DeviceKey),
     Reading {
         device: DeviceIndex,
-        device_at: Option<Timestamp>,
+        device_at: Option<DeviceTime>,
         kind: ReadingKind,
         retained: bool,
         points: Vec<(PointIndex, f64)>,

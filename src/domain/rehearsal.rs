@@ -12,7 +12,7 @@ use super::id::Id;
 use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
 use super::kind::PointIndex;
 use super::reading::{Reading, ReadingKind};
-use super::time::{Moment, Ticks, Timestamp};
+use super::time::{ClockBounds, Moment, Ticks, Timestamp};
 
 /// The venue of a device that is written without one; it is not shown either.
 pub const USUAL_VENUE: &str = "v1";
@@ -211,7 +211,8 @@ impl Stage {
             device,
             device_at: sample
                 .sent_ms
-                .map(|sent_ms| Timestamp(wall.saturating_add(sent_ms))),
+                .map(|sent_ms| Timestamp(wall.saturating_add(sent_ms)))
+                .map(|at| ClockBounds::default().judge(at, Timestamp(wall))),
             kind: sample.kind,
             retained: sample.retained,
             points: &sample.points,

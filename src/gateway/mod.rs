@@ -244,7 +244,7 @@ impl Gateway {
         if decoded.usable {
             let input = Input::Reading(Reading {
                 device,
-                device_at: decoded.device_at,
+                device_at: decoded.device_at.map(|at| decoded.clock.judge(at, now.wall)),
                 kind: decoded.kind,
                 retained: envelope.retained,
                 points: decoded.points,

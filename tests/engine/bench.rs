@@ -12,7 +12,7 @@ use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Priority, Repeat, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{ClockBounds, DeviceTime, Millis, Moment, Ticks, Timestamp};
 
 pub(crate) const LEL: PointIndex = PointIndex(1);
 pub(crate) const STATE: PointIndex = PointIndex(2);
@@ -149,7 +149,7 @@ impl Bench {
     pub(crate) fn read(&mut self, points: &[(PointIndex, f64)], device_at: Option<i64>, kind: ReadingKind) {
         self.feed(Reading {
             device: DeviceIndex(0),
-            device_at: device_at.map(Timestamp),
+            device_at: device_at.map(|at| device_time(at, self.now)),
             kind,
             retained: false,
             points,
@@ -236,6 +236,11 @@ impl Bench {
         self.effects.alarms.clear();
         id
     }
+}
+
+/// What a device says at `now` about the time, by the usual bounds.
+pub(crate) fn device_time(at: i64, now: Moment) -> DeviceTime {
+    ClockBounds::default().judge(Timestamp(at), now.wall)
 }
 
 pub(crate) fn key(device: &str) -> DeviceKey {

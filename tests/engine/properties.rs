@@ -10,10 +10,9 @@ use ninewatch::domain::journal::{Input, OperatorAction};
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
-use ninewatch::domain::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::bench::{Bench, LEL, STATE, high, key, low, often, slow};
+use crate::bench::{Bench, LEL, STATE, device_time, high, key, low, often, slow};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -107,7 +106,7 @@ fn act(bench: &mut Bench, action: &Action, standing: &mut Vec<Id>) -> Log {
             kind,
             retained,
         } => {
-            let device_at = at.map(|at| Timestamp(bench.now.wall.0.saturating_add(at)));
+            let device_at = at.map(|at| device_time(bench.now.wall.0.saturating_add(at), bench.now));
             bench.feed(Reading {
                 device: DeviceIndex(*device),
                 device_at,

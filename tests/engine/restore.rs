@@ -12,7 +12,7 @@ use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
-use crate::bench::{LEL, START, STATE, gas_kind, high, key, low, often, rule, slow};
+use crate::bench::{LEL, START, STATE, device_time, gas_kind, high, key, low, often, rule, slow};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ impl Run {
                 }
                 let device = self.engine.find(&name).unwrap();
                 let points = [(LEL, *lel), (STATE, *state)];
-                let device_at = at.map(|at| Timestamp(self.now.wall.0 + at));
+                let device_at = at.map(|at| device_time(self.now.wall.0 + at, self.now));
                 let kind = ReadingKind::Live;
                 self.feed(&Input::Reading(Reading {
                     device,

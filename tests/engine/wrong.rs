@@ -1,11 +1,12 @@
 //! What alarm systems commonly get wrong: one test for each, named after what must not happen.
 
 use ninewatch::domain::alarm::AlarmState;
+use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::journal::OperatorAction;
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::ReadingKind;
+use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Repeat, RuleDef};
-use ninewatch::domain::time::Millis;
+use ninewatch::domain::time::{ClockBounds, Millis, Timestamp};
 
 use crate::bench::{Bench, LEL, START, high, low, rule, slow};
 
@@ -33,6 +34,27 @@ fn a_future_time_does_not_mute_the_device() {
     at(&mut bench, 60.0, 1_000);
     let event = bench.effects.alarms.first().expect("raised");
     assert_eq!(event.alarm.late_by_ms, None);
+}
+
+#[test]
+fn a_sample_that_was_kept_for_days_is_late_where_its_profile_believes_it() {
+    for (days, late) in [(3, Some(2 * 86_400_000)), (1, None)] {
+        let mut bench = Bench::with(vec![low()]);
+        let bounds = ClockBounds {
+            max_behind: Millis(days * 86_400_000),
+            ..ClockBounds::default()
+        };
+        at(&mut bench, 5.0, 0);
+        bench.feed(Reading {
+            device: DeviceIndex(0),
+            device_at: Some(bounds.judge(Timestamp(START - 2 * 86_400_000), bench.now.wall)),
+            kind: ReadingKind::Live,
+            retained: false,
+            points: &[(LEL, 60.0)],
+        });
+        let event = bench.effects.alarms.first().expect("raised");
+        assert_eq!(event.alarm.late_by_ms, late, "{days} d");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::value::Field;
 use super::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef};
 use crate::domain::kind::{Kind, ONLINE};
 use crate::domain::registry::Registry;
+use crate::domain::time::ClockBounds;
 
 /// The least likeness (Jaro-Winkler) of a name that is suggested.
 const LIKENESS: f64 = 0.8;
@@ -53,6 +54,8 @@ pub(super) enum Program {
         root: Node,
         /// Whether it maps nothing but `online`.
         only_online: bool,
+        /// How far the device's clock may be off.
+        clock: ClockBounds,
     },
     /// One text value.
     Text(Field),
@@ -107,6 +110,7 @@ pub(super) fn compile(profiles: &[ProfileDef], kinds: &[Kind]) -> Result<Compile
     let mut compiler = Compiler {
         kinds,
         profile: String::new(),
+        clock: ClockBounds::default(),
         message: None,
         out: Compiled::default(),
         errors: Vec::new(),
@@ -152,6 +156,7 @@ pub(super) fn venues_by_device(
 struct Compiler<'k> {
     kinds: &'k [Kind],
     profile: String,
+    clock: ClockBounds,
     message: Option<usize>,
     out: Compiled,
     errors: Vec<ProfileError>,
@@ -174,6 +179,7 @@ impl Compiler<'_> {
 
     fn profile(&mut self, def: &ProfileDef) {
         self.profile.clone_from(&def.name);
+        self.clock = def.clock;
         self.message = None;
         for filter in def.subscribe.iter().chain(&def.ignore) {
             if let Err(problem) = check_filter(filter) {
@@ -352,6 +358,7 @@ impl Compiler<'_> {
                 }
                 Some(Program::Json {
                     only_online: root.only_online(),
+                    clock: self.clock,
                     root,
                 })
             }

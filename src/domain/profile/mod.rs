@@ -11,6 +11,8 @@ mod value;
 
 use serde::{Deserialize, Serialize};
 
+use super::time::ClockBounds;
+
 /// Why a message, or a part of it, was not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
@@ -92,6 +94,8 @@ pub struct ProfileDef {
     pub subscribe: Vec<String>,
     /// Filters of topics that are known and not for us (our own commands, say).
     pub ignore: Vec<String>,
+    /// How far the devices' clocks may be off.
+    pub clock: ClockBounds,
     /// The mappings, tried in order.
     pub messages: Vec<MessageDef>,
 }

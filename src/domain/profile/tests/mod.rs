@@ -13,6 +13,7 @@ use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use crate::domain::registry::{RegisteredDevice, Registry};
 use crate::domain::text::Text;
+use crate::domain::time::ClockBounds;
 
 const TELEMETRY: &str = "ninewatch/v1/gas_detector/g1/telemetry";
 const STATUS: &str = "ninewatch/v1/gas_detector/g1/status";
@@ -152,6 +153,7 @@ fn profile(messages: Vec<MessageDef>) -> ProfileDef {
         name: "p".to_owned(),
         subscribe: Vec::new(),
         ignore: Vec::new(),
+        clock: ClockBounds::default(),
         messages,
     }
 }

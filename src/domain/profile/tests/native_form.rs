@@ -5,7 +5,7 @@ use crate::domain::kind::{ONLINE, PointIndex};
 use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::Decoded;
 use crate::domain::reading::ReadingKind;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{ClockBounds, Timestamp};
 
 #[test]
 fn native_telemetry_gives_points_by_name() {
@@ -20,6 +20,7 @@ fn native_telemetry_gives_points_by_name() {
         seen,
         Decoded {
             device_at: Some(Timestamp(1_767_225_600_000)),
+            clock: ClockBounds::default(),
             kind: ReadingKind::Live,
             points: &expected,
             usable: true,
