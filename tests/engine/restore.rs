@@ -74,6 +74,7 @@ impl Run {
             "changes(state, '2m') >= 3 && min(lel, '1m') < 30.0",
             None,
         );
+        let skewed = rule("skewed", "clock_skew() && lel > 5.0", None);
         let silent = rule("silent", "age() >= '45s'", None);
         let silence = rule("silence", "age() > '20s' || held('30s', age() > '20s')", None);
         let sets = [
@@ -86,8 +87,9 @@ impl Run {
                 restless,
                 silent,
                 often(),
+                skewed.clone(),
             ],
-            vec![slow(), silence, lasting, high(), rising, often(), quiet],
+            vec![slow(), silence, lasting, high(), rising, often(), quiet, skewed],
         ];
         let sets = sets.map(|rules| {
             let kinds = vec![gas_kind()];

@@ -138,6 +138,53 @@ fn silence_raises_once_and_ends_with_the_first_word() {
 }
 
 #[test]
+fn a_clock_outside_the_bounds_is_known_of_and_mutes_nothing() {
+    let skew = rule("skew", "clock_skew()", None);
+    let lasting = RuleDef {
+        hold: Millis(600_000),
+        ..rule("lasting", "clock_skew()", None)
+    };
+    let mut bench = Bench::with(vec![skew, lasting, rule("low", "lel >= 25.0", None)]);
+    bench.lel(1.0);
+    assert!(
+        bench.seen().is_empty(),
+        "a device that tells no time has no wrong one"
+    );
+    sample(&mut bench, 30.0, -86_401);
+    assert_eq!(bench.seen(), ["skew raised", "low raised"], "judged as of now");
+    bench.lel(30.0);
+    bench.kept(&[(LEL, 30.0)]);
+    let now = Some(START);
+    for kind in [ReadingKind::Test, ReadingKind::History] {
+        bench.read(&[(LEL, 30.0)], now, kind);
+    }
+    assert!(bench.seen().is_empty(), "only a live message with a time tells");
+    bench.restart();
+    for second in [200, 400, 600] {
+        bench.wait(200_000);
+        sample(&mut bench, 1.0, second + 61);
+    }
+    assert_eq!(
+        bench.seen(),
+        ["low recovered", "low cleared", "lasting raised"],
+        "each message with a wrong time is evidence"
+    );
+    sample(&mut bench, 1.0, 660);
+    let mut seen = bench.seen();
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            "lasting cleared",
+            "lasting recovered",
+            "skew cleared",
+            "skew recovered"
+        ],
+        "a minute ahead is believed"
+    );
+}
+
+#[test]
 fn each_length_of_silence_has_its_own_time() {
     let mut bench = Bench::with(vec![silent(), rule("gone", "age() > '1h'", None)]);
     bench.listen(true);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
 use super::super::kind::{ONLINE, SlotSet};
-use super::super::reading::Reading;
+use super::super::reading::{Reading, ReadingKind};
 use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::super::window::{Held, Window};
@@ -20,8 +20,8 @@ pub(super) enum DerivedState {
     Window(Box<Window>),
     /// How long a condition has held.
     Held(Held),
-    /// Nothing: the device knows when it last spoke.
-    Silent,
+    /// Nothing: what the device itself keeps is enough.
+    Nothing,
 }
 
 impl DerivedState {
@@ -31,7 +31,7 @@ impl DerivedState {
                 DerivedState::Window(Box::new(Window::new(*function, *length)))
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
-            Quantity::Silent { .. } => DerivedState::Silent,
+            Quantity::Silent { .. } | Quantity::ClockSkew => DerivedState::Nothing,
         }
     }
 }
@@ -107,12 +107,13 @@ impl Device {
                     let lasted = held.lasted(*length, *max_gap, now.ticks);
                     self.put(derived.slot, number(lasted), rules, &mut news);
                 }
-                // States and values stand in the same order, and silence is made from no slot.
-                (DerivedState::Window(_), Quantity::Held { .. } | Quantity::Silent { .. })
-                | (DerivedState::Held(_), Quantity::Window { .. } | Quantity::Silent { .. })
-                | (
-                    DerivedState::Silent,
-                    Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. },
+                // States and values stand in the same order, and the others are made from no slot.
+                (
+                    DerivedState::Window(_) | DerivedState::Held(_) | DerivedState::Nothing,
+                    Quantity::Window { .. }
+                    | Quantity::Held { .. }
+                    | Quantity::Silent { .. }
+                    | Quantity::ClockSkew,
                 ) => {}
             }
         }
@@ -137,25 +138,35 @@ impl Device {
         self.change(derived.slot, lasted)
     }
 
-    /// The device may have spoken; what changed by that.
-    pub(super) fn hear(&mut self, turn: &Turn<'_>, reading: &Reading<'_>, ledger: &mut Ledger) -> SlotSet {
+    /// The device may have spoken; what is known by that alone.
+    pub(super) fn hear(&mut self, turn: &Turn<'_>, reading: &Reading<'_>, ledger: &mut Ledger) -> News {
         // A last will is the broker's word, and what it kept is of unknown age.
         let gone = reading.points == [(ONLINE, 0.0)];
         if reading.retained || gone {
-            return SlotSet::EMPTY;
+            return News::default();
         }
         self.heard = turn.now.ticks;
-        let mut changed = SlotSet::EMPTY;
+        let live_at = match reading.kind {
+            ReadingKind::Live => reading.device_at,
+            ReadingKind::Test | ReadingKind::History => None,
+        };
+        let (mut changed, mut news) = (SlotSet::EMPTY, News::default());
         for derived in &turn.rules.derived {
             match derived.quantity {
                 Quantity::Silent { .. } => changed = changed.union(self.change(derived.slot, 0.0)),
+                Quantity::ClockSkew => {
+                    if let Some(time) = live_at {
+                        let skew = f64::from(u8::from(!time.believed));
+                        self.put(derived.slot, skew, turn.rules, &mut news);
+                    }
+                }
                 Quantity::Window { .. } | Quantity::Held { .. } => {}
             }
         }
         if !changed.is_empty() {
             self.arm_silence(turn, ledger);
         }
-        changed
+        news.union(News::all(changed))
     }
 
     /// The device's timer for silence has come; what changed by that.
@@ -206,7 +217,7 @@ impl Device {
                     .filter(|_| !silent)
                     .map(|since| since.max(self.heard).after(length))
             }
-            Quantity::Window { .. } | Quantity::Held { .. } => None,
+            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::ClockSkew => None,
         }
     }
 

@@ -221,14 +221,14 @@ impl Engine {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+                judge(&mut self.ledger, device, &turn, heard, effects);
                 return;
             }
         }
         turn.repeated = device.repeats(reading, now);
         effects.repetitions += u64::from(turn.repeated);
         if let Some(late_by_ms) = device.lateness(reading, now) {
-            judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+            judge(&mut self.ledger, device, &turn, heard, effects);
             if !turn.repeated {
                 let (slots, updated) = device.as_of(reading);
                 let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
@@ -240,7 +240,7 @@ impl Engine {
             }
             return;
         }
-        let news = device.update(reading, rules, now).union(News::all(heard));
+        let news = device.update(reading, rules, now).union(heard);
         judge(&mut self.ledger, device, &turn, news, effects);
     }
 

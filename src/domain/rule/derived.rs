@@ -46,6 +46,8 @@ pub enum Quantity {
         /// How long.
         length: Millis,
     },
+    /// Whether the device's clock is outside the bounds of its profile: 0 or 1, missing until it has told a time.
+    ClockSkew,
 }
 
 impl Quantity {
@@ -53,7 +55,7 @@ impl Quantity {
     pub const fn width(&self) -> u8 {
         match self {
             Quantity::Window { .. } => 2,
-            Quantity::Held { .. } | Quantity::Silent { .. } => 1,
+            Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::ClockSkew => 1,
         }
     }
 }

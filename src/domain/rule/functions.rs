@@ -14,7 +14,16 @@ use super::error::ExpressionError;
 use super::scan::SUPPORTED;
 
 /// Every function's name.
-pub(super) const FUNCTIONS: [&str; 7] = ["rate", "avg", "min", "max", "changes", "held", "age"];
+pub(super) const FUNCTIONS: [&str; 8] = [
+    "rate",
+    "avg",
+    "min",
+    "max",
+    "changes",
+    "held",
+    "age",
+    "clock_skew",
+];
 
 impl<'a> Checker<'a, '_> {
     /// A call of the function `name`.
@@ -29,6 +38,8 @@ impl<'a> Checker<'a, '_> {
             "held" => return self.held(expr, &call.args),
             "age" if call.args.is_empty() => return Ok(Typed::Age),
             "age" => return Err(self.error(expr, "`age` takes nothing: age() >= '10m'")),
+            "clock_skew" if call.args.is_empty() => return self.clock_skew(expr),
+            "clock_skew" => return Err(self.error(expr, "`clock_skew` takes nothing: clock_skew()")),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
                 return Err(self.error(expr, message));
@@ -102,6 +113,12 @@ impl<'a> Checker<'a, '_> {
                 max_gap,
             },
         )?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
+    fn clock_skew(&mut self, expr: &'a IdedExpr) -> Checked<Typed<'a>> {
+        let name = "clock_skew()".to_owned();
+        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::ClockSkew)?;
         Ok(Typed::Truth(Condition::slot(slot)))
     }
 
