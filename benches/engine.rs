@@ -198,6 +198,7 @@ fn read(engine: &mut Engine, effects: &mut Effects, device: u32, turn: u32, valu
     let reading = Reading {
         device: DeviceIndex(device),
         device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+        seq: None,
         kind: ReadingKind::Live,
         retained: false,
         points: &points,
@@ -397,6 +398,7 @@ fn journal_a_reading(bencher: Bencher<'_, '_>) {
         let reading = Reading {
             device: DeviceIndex(7),
             device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points: &points,

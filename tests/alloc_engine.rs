@@ -77,6 +77,7 @@ fn read(engine: &mut Engine, effects: &mut Effects, second: u32, lel: f64) {
     let reading = Reading {
         device: DeviceIndex(0),
         device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+        seq: None,
         kind: ReadingKind::Live,
         retained: false,
         points: &points,

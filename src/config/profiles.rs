@@ -214,6 +214,7 @@ fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
     });
     let test = table.optional("test").and_then(|at| pointer(&at));
     let history = table.optional("history").and_then(|at| pointer(&at));
+    let seq = table.optional("seq").and_then(|at| pointer(&at));
     let by_name = table.optional("by_name").and_then(|by_name| by_name.boolean());
     if points.is_empty() && by_name != Some(true) {
         table.missing("[[message.point]] or `by_name = true`");
@@ -222,13 +223,14 @@ fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
         time,
         test,
         history,
+        seq,
         by_name: by_name.unwrap_or(false),
         points,
     }
 }
 
 fn read_text(table: &mut Table<'_>, mut points: Vec<PointMap>) -> PayloadDef {
-    for key in ["time", "test", "history", "by_name"] {
+    for key in ["time", "test", "history", "seq", "by_name"] {
         if let Some(value) = table.optional(key) {
             value.key_wrong(&format!("`{key}` is for JSON payloads only"));
         }

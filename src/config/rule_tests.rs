@@ -180,6 +180,7 @@ impl Cast<'_> {
             .required("points")
             .and_then(|points| read_points(&points, kind));
         let sent_ms = table.optional("sent").and_then(|sent| signed_ms(&sent));
+        let seq = table.optional("seq").and_then(|seq| seq.integer(0..=i64::MAX));
         let kind = reading_kind(&mut table);
         let retained = table.optional("retained").and_then(|value| value.boolean());
         let instants = repeated(&mut table, at);
@@ -189,6 +190,7 @@ impl Cast<'_> {
         let sample = Sample {
             points,
             sent_ms,
+            seq: seq.map(i64::cast_unsigned),
             kind,
             retained: retained.unwrap_or(false),
         };

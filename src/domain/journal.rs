@@ -67,6 +67,7 @@ pub(super) enum Entry {
     Reading {
         device: DeviceIndex,
         device_at: Option<DeviceTime>,
+        seq: Option<u64>,
         kind: ReadingKind,
         retained: bool,
         points: Vec<(PointIndex, f64)>,
@@ -216,12 +217,14 @@ fn play(
         Entry::Reading {
             device,
             device_at,
+            seq,
             kind,
             retained,
             points,
         } => Input::Reading(Reading {
             device: *device,
             device_at: *device_at,
+            seq: *seq,
             kind: *kind,
             retained: *retained,
             points,

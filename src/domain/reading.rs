@@ -25,6 +25,8 @@ pub struct Reading<'a> {
     pub device: DeviceIndex,
     /// The device's own time, if it sent one that could be read.
     pub device_at: Option<DeviceTime>,
+    /// The number that the device gave the message, if it gave one.
+    pub seq: Option<u64>,
     /// Live, test or history.
     pub kind: ReadingKind,
     /// The broker kept it for new subscribers: it may be of any age.

@@ -64,6 +64,8 @@ pub struct Sample {
     pub points: Vec<(PointIndex, f64)>,
     /// The device's own time relative to the instant of arrival, in milliseconds, if it sends one.
     pub sent_ms: Option<i64>,
+    /// The number that the device gives the message, if it gives one.
+    pub seq: Option<u64>,
     /// Live, test or history.
     pub kind: ReadingKind,
     /// Whether the broker had kept it.
@@ -213,6 +215,7 @@ impl Stage {
                 .sent_ms
                 .map(|sent_ms| Timestamp(wall.saturating_add(sent_ms)))
                 .map(|at| ClockBounds::default().judge(at, Timestamp(wall))),
+            seq: sample.seq,
             kind: sample.kind,
             retained: sample.retained,
             points: &sample.points,

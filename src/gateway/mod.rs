@@ -245,6 +245,7 @@ impl Gateway {
             let input = Input::Reading(Reading {
                 device,
                 device_at: decoded.device_at.map(|at| decoded.clock.judge(at, now.wall)),
+                seq: decoded.seq,
                 kind: decoded.kind,
                 retained: envelope.retained,
                 points: decoded.points,

@@ -104,6 +104,7 @@ impl Recorder {
         self.step(&Input::Reading(Reading {
             device,
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points,

@@ -150,6 +150,7 @@ impl Bench {
         self.feed(Reading {
             device: DeviceIndex(0),
             device_at: device_at.map(|at| device_time(at, self.now)),
+            seq: None,
             kind,
             retained: false,
             points,
@@ -175,6 +176,7 @@ impl Bench {
         self.feed(Reading {
             device: DeviceIndex(0),
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: true,
             points,

@@ -110,6 +110,7 @@ fn act(bench: &mut Bench, action: &Action, standing: &mut Vec<Id>) -> Log {
             bench.feed(Reading {
                 device: DeviceIndex(*device),
                 device_at,
+                seq: None,
                 kind: *kind,
                 retained: *retained,
                 points: &[(LEL, *lel), (STATE, 0.0)],
@@ -118,6 +119,7 @@ fn act(bench: &mut Bench, action: &Action, standing: &mut Vec<Id>) -> Log {
         Action::Online { device, online } => bench.feed(Reading {
             device: DeviceIndex(*device),
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points: &[(PointIndex(0), f64::from(u8::from(*online)))],

@@ -22,6 +22,7 @@ enum Action {
         lel: f64,
         state: f64,
         at: Option<i64>,
+        seq: Option<u64>,
     },
     Wait(u64),
     Operate(OperatorAction),
@@ -29,11 +30,23 @@ enum Action {
     Listen(bool),
 }
 
+fn reading() -> impl Strategy<Value = Action> {
+    let times = prop::option::of(-90_000_i64..90_000);
+    let numbers = prop::option::weighted(0.3, 0_u64..3);
+    // Few values, now and then, so that messages with the same number repeat each other.
+    let levels = prop_oneof![3 => 0.0_f64..80.0, 1 => Just(45.0)];
+    (0_u32..3, levels, 0_u8..3, times, numbers).prop_map(|(device, lel, state, at, seq)| Action::Read {
+        device,
+        lel,
+        state: f64::from(state),
+        at,
+        seq,
+    })
+}
+
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => (0_u32..3, 0.0_f64..80.0, 0_u8..3, prop::option::of(-90_000_i64..90_000)).prop_map(
-            |(device, lel, state, at)| Action::Read { device, lel, state: f64::from(state), at }
-        ),
+        6 => reading(),
         3 => (1_u64..40_000).prop_map(Action::Wait),
         1 => Just(Action::Operate(OperatorAction::Acknowledge)),
         1 => Just(Action::Operate(OperatorAction::Reset)),
@@ -119,6 +132,7 @@ impl Run {
                 lel,
                 state,
                 at,
+                seq,
             } => {
                 let name = key(&format!("g{device}"));
                 if self.engine.find(&name).is_none() {
@@ -131,6 +145,7 @@ impl Run {
                 self.feed(&Input::Reading(Reading {
                     device,
                     device_at,
+                    seq: *seq,
                     kind,
                     retained: false,
                     points: &points,

@@ -47,6 +47,7 @@ fn a_sample_that_was_kept_for_days_is_late_where_its_profile_believes_it() {
         at(&mut bench, 5.0, 0);
         bench.feed(Reading {
             device: DeviceIndex(0),
+            seq: None,
             device_at: Some(bounds.judge(Timestamp(START - 2 * 86_400_000), bench.now.wall)),
             kind: ReadingKind::Live,
             retained: false,
@@ -286,6 +287,41 @@ fn redelivery_does_not_count_as_another_occurrence() {
     bench.wait(1_000);
     at(&mut bench, 30.0, 7_000);
     assert_eq!(bench.seen(), ["thrice raised"]);
+}
+
+#[test]
+fn messages_with_a_number_are_told_apart_by_it() {
+    let numbered = |bench: &mut Bench, lel: f64, seq: u64| {
+        bench.feed(Reading {
+            device: DeviceIndex(0),
+            device_at: None,
+            seq: Some(seq),
+            kind: ReadingKind::Live,
+            retained: false,
+            points: &[(LEL, lel)],
+        });
+        bench.wait(1_000);
+    };
+    let mut bench = Bench::with(vec![thrice()]);
+    for _ in 0..5 {
+        numbered(&mut bench, 30.0, 7);
+    }
+    bench.restart();
+    numbered(&mut bench, 30.0, 7);
+    assert_eq!(bench.effects.repetitions, 5);
+    numbered(&mut bench, 30.0, 8);
+    assert!(bench.seen().is_empty(), "two findings, seven messages");
+    numbered(&mut bench, 30.0, 9);
+    assert_eq!(bench.seen(), ["thrice raised"]);
+    let mut still = Bench::with(vec![thrice()]);
+    for lel in [30.0, 31.0, 32.0] {
+        numbered(&mut still, lel, 0);
+    }
+    assert_eq!(
+        still.seen(),
+        ["thrice raised"],
+        "a counter that stands still mutes nothing"
+    );
 }
 
 #[test]

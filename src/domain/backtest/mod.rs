@@ -133,6 +133,7 @@ impl Backtest {
                 Entry::Reading {
                     device,
                     device_at,
+                    seq,
                     kind,
                     retained,
                     points,
@@ -140,6 +141,7 @@ impl Backtest {
                     let reading = Reading {
                         device,
                         device_at,
+                        seq,
                         kind,
                         retained,
                         points: &points,

@@ -65,7 +65,7 @@ pub(super) struct Device {
 /// What is remembered of a device's messages, to know repeated ones and a clock that was set back.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Past {
-    /// Marks of the last readings that came with the device's own time.
+    /// Marks of the last readings that came with the device's own number or time.
     marks: [u64; RECENT],
     /// Where the next mark goes.
     next: u8,
@@ -129,18 +129,18 @@ impl Device {
         }
     }
 
-    /// Whether this message has been taken before. Only the device's own time can tell two equal messages apart, so
-    /// one without a time is never taken for a repetition.
+    /// Whether this message has been taken before. Only the device's own number or time can tell two equal messages
+    /// apart, so one with neither is never taken for a repetition. The values count beside a number: a counter that
+    /// stands still or begins anew must not mute the device.
     pub(super) fn repeats(&mut self, reading: &Reading<'_>, now: Moment) -> bool {
-        let Some(time) = reading.device_at else {
-            return false;
+        let name = match (reading.seq, reading.device_at) {
+            (Some(seq), _) => mix(seq, 2),
+            (None, Some(time)) => mix(time.at.0.cast_unsigned(), 1),
+            (None, None) => return false,
         };
-        let mark = reading
-            .points
-            .iter()
-            .fold(mix(time.at.0.cast_unsigned(), 1), |mark, (point, value)| {
-                mix(mark ^ u64::from(point.0), value.to_bits())
-            });
+        let mark = reading.points.iter().fold(name, |mark, (point, value)| {
+            mix(mark ^ u64::from(point.0), value.to_bits())
+        });
         let past = &mut self.past;
         // What is newer than all that was heard cannot have been heard.
         let newer = believed(reading)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::json::{Node, Target};
 use super::topic::{Template, check_filter, filter_covers};
 use super::value::Field;
-use super::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef};
+use super::{MessageDef, PayloadDef, PointMap, ProfileDef};
 use crate::domain::kind::{Kind, ONLINE};
 use crate::domain::registry::Registry;
 use crate::domain::time::ClockBounds;
@@ -339,11 +339,21 @@ impl Compiler<'_> {
                 time,
                 test,
                 history,
+                seq,
                 by_name,
                 points,
             } => {
                 let mut root = Node::default();
-                self.marks(&mut root, time.as_ref(), test.as_deref(), history.as_deref());
+                let time = time.as_ref().map(|time| (&time.at, Target::Time(time.unit)));
+                let marks = [
+                    time,
+                    test.as_ref().map(|at| (at, Target::Test)),
+                    history.as_ref().map(|at| (at, Target::History)),
+                    seq.as_ref().map(|at| (at, Target::Seq)),
+                ];
+                for (at, target) in marks.into_iter().flatten() {
+                    self.insert(&mut root, None, at, target);
+                }
                 for map in points {
                     if let Some(field) = self.field(map, kind) {
                         self.insert(&mut root, Some(&map.point), &map.at, Target::Point(field));
@@ -362,18 +372,6 @@ impl Compiler<'_> {
                     root,
                 })
             }
-        }
-    }
-
-    fn marks(&mut self, root: &mut Node, time: Option<&TimeDef>, test: Option<&str>, history: Option<&str>) {
-        if let Some(time) = time {
-            self.insert(root, None, &time.at, Target::Time(time.unit));
-        }
-        if let Some(pointer) = test {
-            self.insert(root, None, pointer, Target::Test);
-        }
-        if let Some(pointer) = history {
-            self.insert(root, None, pointer, Target::History);
         }
     }
 

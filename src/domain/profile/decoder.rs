@@ -44,6 +44,8 @@ pub struct Decoded<'a> {
     pub device_at: Option<Timestamp>,
     /// How far that may be off and still be believed.
     pub clock: ClockBounds,
+    /// The number that the device gave the message, if it gave one.
+    pub seq: Option<u64>,
     /// Live, test or history; a payload marked as both is a test.
     pub kind: ReadingKind,
     /// The points it carried, each at most once, in the order of the payload.
@@ -196,6 +198,7 @@ impl Decoder {
         Decoded {
             device_at: sink.device_at,
             clock,
+            seq: sink.seq,
             kind: match (sink.test, sink.history) {
                 (true, _) => ReadingKind::Test,
                 (false, true) => ReadingKind::History,
@@ -310,6 +313,7 @@ fn unusable(reject: Reject) -> Decoded<'static> {
     Decoded {
         device_at: None,
         clock: ClockBounds::default(),
+        seq: None,
         kind: ReadingKind::Live,
         points: &[],
         usable: false,

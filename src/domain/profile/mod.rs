@@ -125,6 +125,8 @@ pub enum PayloadDef {
         test: Option<String>,
         /// JSON Pointer of a bool that marks a backlog sample.
         history: Option<String>,
+        /// JSON Pointer of a whole number that is another in each message of a device.
+        seq: Option<String>,
         /// Take every point of the kind from the top-level member of its own name (the native form).
         by_name: bool,
         /// Points mapped one by one; they go before `by_name`.

@@ -30,6 +30,7 @@ fn telemetry() -> MessageDef {
             }),
             test: Some("/test".to_owned()),
             history: Some("/history".to_owned()),
+            seq: Some("/seq".to_owned()),
             by_name: true,
             points: Vec::new(),
         },

@@ -125,6 +125,7 @@ fn a_mapped_point_goes_before_by_name() {
         time: None,
         test: None,
         history: None,
+        seq: None,
         by_name: true,
         points: vec![map("lel", "/gas")],
     };

@@ -134,6 +134,7 @@ fn json(points: Vec<PointMap>, time: Option<TimeDef>) -> PayloadDef {
         time,
         test: None,
         history: None,
+        seq: None,
         by_name: false,
         points,
     }
