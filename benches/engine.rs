@@ -77,6 +77,7 @@ fn number(id: &str) -> PointDef {
             max: 1e9,
         },
         default: None,
+        stale_after: None,
         title: Text::default(),
     }
 }
@@ -90,6 +91,7 @@ fn definitions(tens: usize, others: usize) -> Definitions {
             values: words.map(str::to_owned).to_vec(),
         },
         default: Some(0.0),
+        stale_after: None,
         title: Text::default(),
     };
     let points = vec![number("lel"), number("temperature"), number("battery"), state];

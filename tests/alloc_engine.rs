@@ -25,6 +25,7 @@ fn engine() -> Engine {
             max: 200.0,
         },
         default: None,
+        stale_after: None,
         title: Text::default(),
     };
     let when = |place: u32| match place % 5 {

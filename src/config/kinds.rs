@@ -1,6 +1,8 @@
 //! Kinds files: `[[kind]]` and its `[[kind.point]]`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::document::Table;
 use super::finding::did_you_mean;
@@ -8,6 +10,9 @@ use super::names::{Names, identifier};
 use super::source::{Report, Scope, Source};
 use super::value::Value;
 use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
+use crate::domain::time::Millis;
+
+const STALE_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 
 /// A kind, and whether it was read without a finding: only then can what refers to its points be checked.
 #[derive(Debug)]
@@ -141,8 +146,17 @@ fn read_point(mut table: Table<'_>, names: &mut Names) -> PointDef {
         }
     };
     let default = table.optional("default").filter(|_| kind.is_some());
+    let stale_after = table.optional("stale_after").and_then(|stale_after| {
+        if default.is_some() {
+            stale_after
+                .key_wrong("`stale_after` cannot stand beside `default`: such a point is never unknown");
+        }
+        let after = stale_after.duration(STALE_AFTER)?;
+        u64::try_from(after.as_millis()).ok().map(Millis)
+    });
     PointDef {
         id,
+        stale_after,
         default: default.and_then(|default| read_default(&default, &value)),
         value,
         title: title.unwrap_or_default(),

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::kind::Kind;
 use super::rule::{Derivations, Derived, ExpressionError, Grid, Rule, RuleDef, RuleField, nearest};
+use super::time::Millis;
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -71,6 +72,8 @@ pub struct KindRules {
     pub derived: Vec<Derived>,
     /// Where the answers of its rules can change.
     pub grid: Grid,
+    /// The slots of its points that grow stale, each with the time that it takes.
+    pub stale: Vec<(u8, Millis)>,
 }
 
 impl KindRules {
@@ -118,6 +121,13 @@ pub enum RuleProblem {
         /// What was probably meant.
         suggestion: Option<String>,
     },
+}
+
+fn stale_points(kind: &Kind) -> Vec<(u8, Millis)> {
+    let points = kind.points();
+    points
+        .filter_map(|(index, point)| Some((index.0, point.stale_after?)))
+        .collect()
 }
 
 /// Finds the rules that `suppressed_by` names among those of the kind. A rule may be suppressed only by one that is
@@ -191,6 +201,7 @@ impl Definitions {
                 rules: Vec::new(),
                 derived: Vec::new(),
                 grid: Grid::default(),
+                stale: stale_points(kind),
             })
             .collect();
         let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::Text;
+use super::time::Millis;
 
 /// The most points a kind may have.
 pub const MAX_POINTS: usize = 64;
@@ -142,6 +143,9 @@ pub struct PointDef {
     /// The slot value before the device has said anything of this point (a detector that sends no `state` is
     /// taken as `normal`). Without it the point is unknown until first heard.
     pub default: Option<f64>,
+    /// Not heard of for so long, the point is unknown again; `None`: its last value stays.
+    #[serde(default)]
+    pub stale_after: Option<Millis>,
     /// Its name for people.
     pub title: Text,
 }
@@ -165,6 +169,7 @@ impl Kind {
             id: ONLINE_NAME.to_owned(),
             value: ValueType::Bool,
             default: None,
+            stale_after: None,
             title: Text {
                 zh: "在线".to_owned(),
                 en: "Online".to_owned(),

@@ -36,6 +36,7 @@ pub(crate) fn gas_kind() -> Kind {
             max: 1000.0,
         },
         default: None,
+        stale_after: None,
         title: text("lel"),
     };
     let state = PointDef {
@@ -44,9 +45,21 @@ pub(crate) fn gas_kind() -> Kind {
             values: vec!["normal".to_owned(), "warmup".to_owned(), "fault".to_owned()],
         },
         default: Some(NORMAL),
+        stale_after: None,
         title: text("state"),
     };
     Kind::new("gas_detector".to_owned(), text("gas"), vec![lel, state])
+}
+
+/// A gas detector whose concentration is unknown again after so long.
+pub(crate) fn stale_gas_kind(stale_after: Millis) -> Kind {
+    let mut kind = gas_kind();
+    for point in &mut kind.points {
+        if point.id == "lel" {
+            point.stale_after = Some(stale_after);
+        }
+    }
+    kind
 }
 
 pub(crate) fn rule(id: &str, when: &str, clear: Option<&str>) -> RuleDef {
@@ -119,8 +132,12 @@ impl Bench {
     }
 
     pub(crate) fn define(&mut self, rules: Vec<RuleDef>) {
+        self.define_on(gas_kind(), rules);
+    }
+
+    pub(crate) fn define_on(&mut self, kind: Kind, rules: Vec<RuleDef>) {
         let source = DefinitionSource {
-            kinds: vec![gas_kind()],
+            kinds: vec![kind],
             rules,
         };
         let (_, hash) = source.stored().unwrap();

@@ -12,14 +12,17 @@ use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
-use crate::bench::{LEL, START, STATE, device_time, gas_kind, high, key, low, often, rule, slow};
+use crate::bench::{
+    LEL, START, STATE, device_time, gas_kind, high, key, low, often, rule, slow, stale_gas_kind,
+};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
 enum Action {
     Read {
         device: u32,
-        lel: f64,
+        /// `None`: only its state.
+        lel: Option<f64>,
         state: f64,
         at: Option<i64>,
         seq: Option<u64>,
@@ -34,7 +37,7 @@ fn reading() -> impl Strategy<Value = Action> {
     let times = prop::option::of(-90_000_i64..90_000);
     let numbers = prop::option::weighted(0.3, 0_u64..3);
     // Few values, now and then, so that messages with the same number repeat each other.
-    let levels = prop_oneof![3 => 0.0_f64..80.0, 1 => Just(45.0)];
+    let levels = prop::option::weighted(0.8, prop_oneof![3 => 0.0_f64..80.0, 1 => Just(45.0)]);
     (0_u32..3, levels, 0_u8..3, times, numbers).prop_map(|(device, lel, state, at, seq)| Action::Read {
         device,
         lel,
@@ -104,8 +107,10 @@ impl Run {
             ],
             vec![slow(), silence, lasting, high(), rising, often(), quiet, skewed],
         ];
+        let kinds = [gas_kind(), stale_gas_kind(Millis(50_000))];
+        let mut kinds = kinds.into_iter();
         let sets = sets.map(|rules| {
-            let kinds = vec![gas_kind()];
+            let kinds = kinds.next().into_iter().collect();
             Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap())
         });
         let engine = Engine::new("test");
@@ -139,7 +144,9 @@ impl Run {
                     self.feed(&Input::Device(&name));
                 }
                 let device = self.engine.find(&name).unwrap();
-                let points = [(LEL, *lel), (STATE, *state)];
+                let points: Vec<_> = std::iter::once((STATE, *state))
+                    .chain(lel.map(|lel| (LEL, lel)))
+                    .collect();
                 let device_at = at.map(|at| device_time(self.now.wall.0 + at, self.now));
                 let kind = ReadingKind::Live;
                 self.feed(&Input::Reading(Reading {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::alarm::{Life, Stimulus};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
-use super::super::kind::SlotSet;
-use super::super::time::Moment;
+use super::super::kind::{PointIndex, SlotSet};
+use super::super::time::{Moment, Ticks};
 use super::derive::{DerivedRow, DerivedState};
 use super::device::{Device, Flap, Slots, initial_slots};
 use super::step::Step;
@@ -113,12 +113,18 @@ fn carry_over(
             }
         }
     }
-    let fresh = after.map_or_else(Box::default, |after| {
+    let states = after.map_or_else(Box::default, |after| {
         after.derived.iter().map(DerivedState::new).collect()
+    });
+    device.fresh = after.map_or_else(Box::default, |after| {
+        let points = after.stale.iter();
+        points
+            .map(|(slot, _)| last_heard(device, *slot, before, after))
+            .collect()
     });
     let mut old = DerivedRow {
         slots: std::mem::replace(&mut device.slots, slots),
-        states: std::mem::replace(&mut device.derived, fresh),
+        states: std::mem::replace(&mut device.derived, states),
     };
     let flaps = std::mem::take(&mut device.flaps);
     if let (Some(before), Some(after)) = (before, after) {
@@ -131,6 +137,17 @@ fn carry_over(
     device.kind = kind;
     device.lives = lives;
     device.restless = SlotSet::ALL;
+}
+
+/// When the point in `slot` was last heard of: if nobody took note of that, as late as may be.
+fn last_heard(device: &Device, slot: u8, before: Option<&KindRules>, after: &KindRules) -> Ticks {
+    let known = before.and_then(|before| {
+        let point = after.kind.point_at(PointIndex(slot))?;
+        let (index, _) = before.kind.point(&point.id)?;
+        let place = before.stale.iter().position(|(old, _)| *old == index.0)?;
+        device.fresh.get(place).copied()
+    });
+    known.unwrap_or(device.heard)
 }
 
 /// The count of raises under the rule's new place, if it is still there.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
-use super::super::kind::{ONLINE, SlotSet};
+use super::super::kind::{ONLINE, PointIndex, SlotSet};
 use super::super::reading::{Reading, ReadingKind};
 use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
@@ -169,6 +169,32 @@ impl Device {
         news.union(News::all(changed))
     }
 
+    /// Those of the points in `heard` that grow stale are fresh again.
+    #[inline]
+    pub(super) fn refresh(&mut self, turn: &Turn<'_>, heard: SlotSet, ledger: &mut Ledger) {
+        if turn.rules.stale.is_empty() {
+            return;
+        }
+        for ((slot, _), fresh) in turn.rules.stale.iter().zip(&mut self.fresh) {
+            if heard.contains(PointIndex(*slot)) {
+                *fresh = turn.now.ticks;
+            }
+        }
+        self.arm_silence(turn, ledger);
+    }
+
+    /// Forgets the points that have grown stale. What becomes unknown moves no alarm, so no rule is asked.
+    fn wither(&mut self, turn: &Turn<'_>) {
+        for (place, (slot, _)) in turn.rules.stale.iter().enumerate() {
+            if self
+                .grows_stale(place, turn.rules, turn.listening)
+                .is_some_and(|at| at <= turn.now.ticks)
+            {
+                set(&mut self.slots, *slot, f64::NAN);
+            }
+        }
+    }
+
     /// The device's timer for silence has come; what changed by that.
     pub(super) fn silence_due(&mut self, turn: &Turn<'_>, ledger: &mut Ledger) -> SlotSet {
         self.silence_at = None;
@@ -181,11 +207,12 @@ impl Device {
                 changed = changed.union(self.change(derived.slot, 1.0));
             }
         }
+        self.wither(turn);
         self.arm_silence(turn, ledger);
         changed
     }
 
-    /// Sees to it that the device's one timer for silence comes in time. It may come early, and is then set anew:
+    /// Sees to it that the device's one timer for silence, its own and that of its points, comes in time. It may come early, and is then set anew:
     /// a device that speaks does not touch it.
     pub(super) fn arm_silence(&mut self, turn: &Turn<'_>, ledger: &mut Ledger) {
         let Some(at) = self.next_silence(turn.rules, turn.listening) else {
@@ -200,12 +227,21 @@ impl Device {
         self.silence_at = Some(at);
     }
 
-    /// The first instant at which the device will have been silent for as long as a rule asks.
+    /// The first instant at which the device will have been silent for as long as a rule asks, or one of its points
+    /// for as long as its kind allows.
     pub(super) fn next_silence(&self, rules: &KindRules, listening: Option<Ticks>) -> Option<Ticks> {
         let derived = rules.derived.iter();
-        derived
-            .filter_map(|derived| self.falls_silent(derived, listening))
-            .min()
+        let silent = derived.filter_map(|derived| self.falls_silent(derived, listening));
+        let stale = (0..rules.stale.len()).filter_map(|place| self.grows_stale(place, rules, listening));
+        silent.chain(stale).min()
+    }
+
+    /// When the point at `place` of those that grow stale does; `None` while it is unknown, or nobody listens.
+    fn grows_stale(&self, place: usize, rules: &KindRules, listening: Option<Ticks>) -> Option<Ticks> {
+        let (slot, after) = rules.stale.get(place)?;
+        let known = !get(&self.slots, *slot).is_nan();
+        let since = listening.filter(|_| known)?;
+        Some(since.max(*self.fresh.get(place)?).after(*after))
     }
 
     /// When `derived` turns true; `None` if it is something else, is true already, or nobody listens.

@@ -54,6 +54,8 @@ pub(super) struct Device {
     pub(super) key: Arc<DeviceKey>,
     /// When its timer for silence comes.
     pub(super) silence_at: Option<Ticks>,
+    /// When each of the points that grow stale was last heard of, in the order of its kind.
+    pub(super) fresh: Box<[Ticks]>,
     /// One for each derived value of its kind, in their order.
     pub(super) derived: Box<[DerivedState]>,
     /// One for each rule of its kind, in their order.
@@ -120,6 +122,7 @@ impl Device {
             sampled: Ticks::default(),
             heard: now,
             silence_at: None,
+            fresh: rules.map_or_else(Box::default, |rules| rules.stale.iter().map(|_| now).collect()),
             slots,
             restless: SlotSet::ALL,
             derived,

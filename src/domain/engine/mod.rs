@@ -241,6 +241,7 @@ impl Engine {
             return;
         }
         let news = device.update(reading, rules, now).union(heard);
+        device.refresh(&turn, news.heard, &mut self.ledger);
         judge(&mut self.ledger, device, &turn, news, effects);
     }
 
