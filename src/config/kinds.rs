@@ -9,7 +9,7 @@ use super::finding::did_you_mean;
 use super::names::{Names, identifier};
 use super::source::{Report, Scope, Source};
 use super::value::Value;
-use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
+use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, RESERVED, ValueType};
 use crate::domain::time::Millis;
 
 const STALE_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
@@ -79,6 +79,11 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
     let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
     if let Some(value) = id_value.filter(|_| !id.is_empty()) {
         names.add(&id, &value, report);
+        if RESERVED.contains(&id.as_str()) {
+            value.wrong(format!(
+                "no kind can be called `{id}`: it has a meaning of its own in the `on` of rules"
+            ));
+        }
     }
     let title = table.required("title").and_then(|title| title.title());
     let mut point_names = Names::new("point");

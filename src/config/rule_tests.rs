@@ -234,9 +234,9 @@ impl Cast<'_> {
     fn watching(&self, value: &Value<'_>, device: Option<&DeviceKey>) -> Option<String> {
         let id = value.filled_text()?;
         if let Some(rule) = self.rule(&id, value)
-            && let Some(device) = device.filter(|device| device.kind != rule.on)
+            && let Some(device) = device.filter(|device| !rule.watches(&device.kind))
         {
-            let (id, on, kind) = (&rule.id, &rule.on, &device.kind);
+            let (id, on, kind) = (&rule.id, rule.on.join("`, `"), &device.kind);
             value.wrong(format!("the rule `{id}` watches `{on}`, not `{kind}`"));
         }
         Some(id.into_owned())

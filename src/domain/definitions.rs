@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::kind::Kind;
+use super::kind::{EVERY_KIND, Kind};
 use super::rule::{Derivations, Derived, ExpressionError, Grid, Rule, RuleDef, RuleField, nearest};
 use super::time::Millis;
 
@@ -132,7 +132,8 @@ fn stale_points(kind: &Kind) -> Vec<(u8, Millis)> {
 
 /// Finds the rules that `suppressed_by` names among those of the kind. A rule may be suppressed only by one that is
 /// not itself, directly or by others, suppressed by it: else both would be silent.
-fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut Vec<RuleError>) {
+fn resolve_suppressors(target: &mut KindRules, source: &DefinitionSource, errors: &mut Vec<RuleError>) {
+    let written = &source.rules;
     let places: BTreeMap<String, u16> = (0_u16..)
         .zip(&target.rules)
         .map(|(place, rule)| (rule.def.id.clone(), place))
@@ -144,9 +145,19 @@ fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut
             let mut suggestion = None;
             let problem = match places.get(name) {
                 None => {
-                    let others = places.keys().map(String::as_str).filter(|id| *id != rule.def.id);
-                    suggestion = nearest(name, others).map(str::to_owned);
-                    format!("no rule of the kind `{}` is called `{name}`", rule.def.on)
+                    let meeting = |other: &&RuleDef| meet(&rule.def, other, &source.kinds);
+                    let others = written.iter().filter(meeting).map(|other| other.id.as_str());
+                    if others.clone().any(|id| id == name) {
+                        // It watches another of the rule's kinds, or is wrong itself.
+                        continue;
+                    }
+                    suggestion = nearest(name, others.filter(|id| *id != rule.def.id)).map(str::to_owned);
+                    match rule.def.on.as_slice() {
+                        [kind] if *kind == target.kind.id => {
+                            format!("no rule of the kind `{kind}` is called `{name}`")
+                        }
+                        _ => format!("no rule of any of its kinds is called `{name}`"),
+                    }
                 }
                 Some(_) if leads_back(name, &rule.def.id, &defs) => {
                     format!(
@@ -165,10 +176,21 @@ fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut
                 problem,
                 suggestion,
             };
-            errors.push(RuleError { rule, problem });
+            let error = RuleError { rule, problem };
+            // A rule on several kinds is told once.
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
         }
         rule.suppressors = suppressors.into();
     }
+}
+
+/// Whether some kind is watched by both.
+fn meet(one: &RuleDef, other: &RuleDef, kinds: &[Kind]) -> bool {
+    kinds
+        .iter()
+        .any(|kind| one.watches(&kind.id) && other.watches(&kind.id))
 }
 
 /// Whether `from` is `to`, or is suppressed by it, directly or by others.
@@ -188,6 +210,42 @@ fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
         }
     }
     false
+}
+
+/// Compiles `def` for each kind that it watches; what is wrong with it.
+fn compile_rule<'a>(
+    def: &RuleDef,
+    kinds: impl Iterator<Item = (&'a mut KindRules, &'a mut Derivations)>,
+) -> Vec<RuleProblem> {
+    let mut watched = 0;
+    let mut wrong: Vec<(String, RuleField, ExpressionError)> = Vec::new();
+    for (target, derived) in kinds.filter(|(target, _)| def.watches(&target.kind.id)) {
+        watched += 1;
+        match Rule::compile(def, &target.kind, derived) {
+            Ok(rule) => target.rules.push(rule),
+            Err(problems) => {
+                let problems = problems.into_iter();
+                wrong.extend(problems.map(|(field, error)| (target.kind.id.clone(), field, error)));
+            }
+        }
+    }
+    let mut told = Vec::new();
+    for (kind, field, error) in &wrong {
+        let alike = wrong
+            .iter()
+            .filter(|(_, other, same)| (other, same) == (field, error));
+        let mut error = error.clone();
+        // What is wrong on every kind is said once; else it is said of which kind.
+        let named = format!("the kind `{kind}`");
+        if alike.count() < watched && !error.message.contains(&named) {
+            error.message = format!("on {named}: {}", error.message);
+        }
+        let problem = RuleProblem::Expression(*field, error);
+        if !told.contains(&problem) {
+            told.push(problem);
+        }
+    }
+    told
 }
 
 impl Definitions {
@@ -216,24 +274,19 @@ impl Definitions {
             {
                 report(RuleProblem::DuplicateId);
             }
-            let mut targets = kinds.iter_mut().zip(&mut derived);
-            let Some((target, derived)) = targets.find(|(target, _)| target.kind.id == def.on) else {
+            let known = |on: &String| on == EVERY_KIND || source.kinds.iter().any(|kind| kind.id == *on);
+            if def.on.is_empty() || !def.on.iter().all(known) {
                 report(RuleProblem::UnknownKind);
                 continue;
-            };
-            match Rule::compile(def, &target.kind, derived) {
-                Ok(rule) => target.rules.push(rule),
-                Err(problems) => {
-                    for (field, error) in problems {
-                        report(RuleProblem::Expression(field, error));
-                    }
-                }
             }
+            compile_rule(def, kinds.iter_mut().zip(&mut derived))
+                .into_iter()
+                .for_each(report);
         }
         for (target, derived) in kinds.iter_mut().zip(derived) {
             target.derived = derived.into_list();
             target.rules.sort_by_key(|rule| rule.def.priority);
-            resolve_suppressors(target, &source.rules, &mut errors);
+            resolve_suppressors(target, &source, &mut errors);
             target.grid = Grid::of(&target.rules, target.slots());
         }
         if errors.is_empty() {

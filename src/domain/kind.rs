@@ -18,6 +18,12 @@ pub const ONLINE: PointIndex = PointIndex(0);
 /// The name of [`ONLINE`] in rules.
 pub const ONLINE_NAME: &str = "online";
 
+/// What rules are on that watch the devices of every kind.
+pub const EVERY_KIND: &str = "device";
+
+/// What a kind may not be called: the words that say what a rule is on.
+pub const RESERVED: [&str; 2] = [EVERY_KIND, "venue"];
+
 /// A point's number within its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

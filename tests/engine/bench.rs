@@ -124,22 +124,24 @@ impl Bench {
             effects: Effects::default(),
         };
         bench.define(rules);
+        bench.admit(&key("g1"));
         bench
-            .engine
-            .handle(&Input::Device(&key("g1")), start, &mut bench.effects)
+    }
+
+    /// A device is seen for the first time.
+    pub(crate) fn admit(&mut self, key: &DeviceKey) -> DeviceIndex {
+        self.engine
+            .handle(&Input::Device(key), self.now, &mut self.effects)
             .unwrap();
-        bench
+        self.engine.find(key).unwrap()
     }
 
     pub(crate) fn define(&mut self, rules: Vec<RuleDef>) {
-        self.define_on(gas_kind(), rules);
+        self.define_on(vec![gas_kind()], rules);
     }
 
-    pub(crate) fn define_on(&mut self, kind: Kind, rules: Vec<RuleDef>) {
-        let source = DefinitionSource {
-            kinds: vec![kind],
-            rules,
-        };
+    pub(crate) fn define_on(&mut self, kinds: Vec<Kind>, rules: Vec<RuleDef>) {
+        let source = DefinitionSource { kinds, rules };
         let (_, hash) = source.stored().unwrap();
         let definitions = Arc::new(Definitions::compile(source).unwrap());
         let input = Input::Definitions(DefinitionsInput {

@@ -12,6 +12,7 @@ mod bench;
 mod life;
 mod properties;
 mod restore;
+mod several;
 mod shipped;
 mod table;
 mod time;

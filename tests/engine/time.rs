@@ -237,7 +237,7 @@ fn a_point_not_heard_of_for_long_is_unknown_again() {
     let both = rule("both", "lel >= 25.0 && state == 'fault'", None);
     for (waited, expected) in [(1_799_999, vec!["both raised"]), (1_800_000, vec![])] {
         let mut bench = Bench::with(vec![]);
-        bench.define_on(stale_gas_kind(Millis(1_800_000)), vec![both.clone()]);
+        bench.define_on(vec![stale_gas_kind(Millis(1_800_000))], vec![both.clone()]);
         bench.listen(true);
         bench.lel(5.0);
         bench.wait(900_000);
@@ -254,7 +254,7 @@ fn a_point_not_heard_of_for_long_is_unknown_again() {
 #[test]
 fn a_stale_point_ends_no_alarm_and_is_shown_no_more() {
     let mut bench = Bench::with(vec![]);
-    bench.define_on(stale_gas_kind(Millis(60_000)), vec![low()]);
+    bench.define_on(vec![stale_gas_kind(Millis(60_000))], vec![low()]);
     bench.listen(true);
     bench.lel(60.0);
     let id = bench.raised();
@@ -273,13 +273,13 @@ fn a_stale_point_ends_no_alarm_and_is_shown_no_more() {
 fn a_point_grows_stale_only_while_somebody_listens() {
     let both = rule("both", "lel >= 25.0 && state == 'fault'", None);
     let mut bench = Bench::with(vec![]);
-    bench.define_on(stale_gas_kind(Millis(60_000)), vec![both.clone()]);
+    bench.define_on(vec![stale_gas_kind(Millis(60_000))], vec![both.clone()]);
     bench.lel(60.0);
     bench.wait(3_600_000);
     bench.listen(true);
     bench.wait(59_999);
     // Whatever else it says, and other rules, leave the point as old as it is.
-    bench.define_on(stale_gas_kind(Millis(60_000)), vec![low(), both.clone()]);
+    bench.define_on(vec![stale_gas_kind(Millis(60_000))], vec![low(), both.clone()]);
     bench.seen();
     bench.read(&[(STATE, 2.0)], None, ReadingKind::Live);
     assert!(bench.seen().contains(&"both raised".to_owned()), "not yet");

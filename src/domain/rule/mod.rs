@@ -21,7 +21,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::compile::compile;
 use self::compile::compile_into;
@@ -32,7 +32,7 @@ pub use self::grid::{Grid, News};
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
-use super::kind::{Kind, SlotSet};
+use super::kind::{EVERY_KIND, Kind, SlotSet};
 use super::text::Text;
 use super::time::Millis;
 
@@ -125,8 +125,9 @@ pub struct Repeat {
 pub struct RuleDef {
     /// Its name; a rule is the same rule by this through every edit.
     pub id: String,
-    /// The device kind it watches.
-    pub on: String,
+    /// The device kinds it watches, or [`EVERY_KIND`].
+    #[serde(deserialize_with = "one_or_more")]
+    pub on: Vec<String>,
     /// CEL: the condition.
     pub when: String,
     /// CEL: when the condition counts as over; without it, when `when` is false.
@@ -166,12 +167,31 @@ const fn default_chatter() -> Repeat {
     DEFAULT_CHATTER
 }
 
+/// A list of names; one alone may stand without the list, as it once always did.
+fn one_or_more<'de, D: Deserializer<'de>>(names: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Names::deserialize(names)? {
+        Names::One(name) => vec![name],
+        Names::More(names) => names,
+    })
+}
+
 impl RuleDef {
+    /// Whether it watches the devices of `kind`.
+    pub fn watches(&self, kind: &str) -> bool {
+        self.on.iter().any(|on| on == kind || on == EVERY_KIND)
+    }
+
     /// A rule on `kind` that raises an alarm of high priority as soon as `when` holds and ends it as soon as it does not.
     pub fn new(id: &str, kind: &str, when: &str) -> RuleDef {
         RuleDef {
             id: id.to_owned(),
-            on: kind.to_owned(),
+            on: vec![kind.to_owned()],
             when: when.to_owned(),
             clear: None,
             hold: Millis::ZERO,
