@@ -18,9 +18,9 @@ use super::value::{Value, parse_duration};
 use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceKey;
 use crate::domain::journal::OperatorAction;
-use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use crate::domain::kind::{GATEWAY_KIND, Kind, PointDef, PointIndex, ValueType};
 use crate::domain::reading::ReadingKind;
-use crate::domain::rehearsal::{Act, Expectation, RuleTest, Sample, Step, USUAL_VENUE};
+use crate::domain::rehearsal::{Act, Expectation, GATEWAY, RuleTest, Sample, Step, USUAL_VENUE};
 use crate::domain::rule::RuleDef;
 use crate::domain::time::{Ticks, Timestamp};
 
@@ -154,7 +154,16 @@ impl Cast<'_> {
 
     fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        let device = table.required("device").and_then(|device| self.device(&device));
+        if let Some(broker) = table.optional("broker") {
+            let step = |up| Step {
+                at,
+                device: DeviceKey::gateway(GATEWAY),
+                act: Act::Broker(up),
+            };
+            return broker.boolean().map(step).into_iter().collect();
+        }
+        let device_value = table.required("device");
+        let device = device_value.as_ref().and_then(|device| self.device(device));
         if let Some(operator) = table.optional("operator") {
             let action = operator.word("act of an operator", &ACTIONS);
             let rule = table.required("rule");
@@ -174,6 +183,12 @@ impl Cast<'_> {
                 })
                 .into_iter()
                 .collect();
+        }
+        if let (Some(DeviceKey { kind, .. }), Some(value)) = (&device, &device_value)
+            && kind == GATEWAY_KIND
+        {
+            let help = "write `broker = false` or `broker = true` in a step without a device";
+            value.wrong_with("the gateway sends no messages", help.to_owned());
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
         let points = table
@@ -206,6 +221,9 @@ impl Cast<'_> {
 
     fn device(&self, value: &Value<'_>) -> Option<DeviceKey> {
         let text = value.filled_text()?;
+        if text == GATEWAY {
+            return Some(DeviceKey::gateway(GATEWAY));
+        }
         let parts: Vec<&str> = text.split('/').collect();
         let (venue, kind, device) = match parts.as_slice() {
             [kind, device] => (USUAL_VENUE, *kind, *device),

@@ -13,7 +13,7 @@ use super::source::{Place, Report, Scope, Source};
 use super::targets::{RouteDraft, class};
 use super::value::Value;
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
-use crate::domain::kind::EVERY_KIND;
+use crate::domain::kind::{EVERY_KIND, GATEWAY_KIND};
 use crate::domain::rule::{
     Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, ExpressionError, MAX_REPEAT, Priority, Repeat, RuleDef,
     RuleField,
@@ -231,7 +231,7 @@ fn watched_kind(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
         value.wrong("rules on a venue are not available in this version");
         return None;
     }
-    if kind != EVERY_KIND {
+    if kind != EVERY_KIND && kind != GATEWAY_KIND {
         kinds.names.check(&kind, &value.place(), value.scope.report);
     }
     Some(kind.into_owned())
@@ -263,7 +263,7 @@ fn route(value: &Value<'_>, class: Option<Class>, around: &Surroundings<'_>) -> 
 
 /// Compiles the rules whose kinds are known wholly: of the others nothing sure can be said yet.
 fn compile(drafts: &[RuleDraft], kinds: &Kinds, report: &Report) -> Definitions {
-    let known = |on: &String| on == EVERY_KIND || kinds.whole(on).is_some();
+    let known = |on: &String| on == EVERY_KIND || on == GATEWAY_KIND || kinds.whole(on).is_some();
     let drafts: Vec<&RuleDraft> = drafts
         .iter()
         .filter(|draft| draft.when.is_some() && !draft.def.on.is_empty())

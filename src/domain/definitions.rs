@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::kind::{EVERY_KIND, Kind};
+use super::kind::{EVERY_KIND, GATEWAY_KIND, Kind};
 use super::rule::{Derivations, Derived, ExpressionError, Grid, Rule, RuleDef, RuleField, nearest};
 use super::time::Millis;
 
@@ -77,6 +77,17 @@ pub struct KindRules {
 }
 
 impl KindRules {
+    /// The kind, with no rules yet.
+    fn new(kind: Kind) -> KindRules {
+        KindRules {
+            rules: Vec::new(),
+            derived: Vec::new(),
+            grid: Grid::default(),
+            stale: stale_points(&kind),
+            kind,
+        }
+    }
+
     /// How many slots a device of the kind has.
     pub fn slots(&self) -> usize {
         let derived = self.derived.iter();
@@ -188,9 +199,9 @@ fn resolve_suppressors(target: &mut KindRules, source: &DefinitionSource, errors
 
 /// Whether some kind is watched by both.
 fn meet(one: &RuleDef, other: &RuleDef, kinds: &[Kind]) -> bool {
-    kinds
-        .iter()
-        .any(|kind| one.watches(&kind.id) && other.watches(&kind.id))
+    let ids = kinds.iter().map(|kind| kind.id.as_str());
+    ids.chain([GATEWAY_KIND])
+        .any(|kind| one.watches(kind) && other.watches(kind))
 }
 
 /// Whether `from` is `to`, or is suppressed by it, directly or by others.
@@ -254,15 +265,14 @@ impl Definitions {
         let mut kinds: Vec<KindRules> = source
             .kinds
             .iter()
-            .map(|kind| KindRules {
-                kind: kind.clone(),
-                rules: Vec::new(),
-                derived: Vec::new(),
-                grid: Grid::default(),
-                stale: stale_points(kind),
-            })
+            .cloned()
+            .chain([Kind::gateway()])
+            .map(KindRules::new)
             .collect();
-        let mut derived: Vec<Derivations> = source.kinds.iter().map(Derivations::new).collect();
+        let mut derived: Vec<Derivations> = kinds
+            .iter()
+            .map(|target| Derivations::new(&target.kind))
+            .collect();
         let mut errors = Vec::new();
         for (place, def) in source.rules.iter().enumerate() {
             let mut report = |problem| errors.push(RuleError { rule: place, problem });
@@ -274,7 +284,7 @@ impl Definitions {
             {
                 report(RuleProblem::DuplicateId);
             }
-            let known = |on: &String| on == EVERY_KIND || source.kinds.iter().any(|kind| kind.id == *on);
+            let known = |on: &String| on == EVERY_KIND || kinds.iter().any(|known| known.kind.id == *on);
             if def.on.is_empty() || !def.on.iter().all(known) {
                 report(RuleProblem::UnknownKind);
                 continue;
@@ -314,7 +324,7 @@ impl Definitions {
             .map(|(index, _)| KindIndex(index))
     }
 
-    /// All kinds, in number order.
+    /// All kinds, in number order: those of the source, and the gateway's.
     pub fn kinds(&self) -> impl Iterator<Item = &KindRules> {
         self.kinds.iter()
     }

@@ -4,7 +4,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView};
+use super::device::DeviceKey;
 use super::id::Id;
+use super::kind::GATEWAY_KIND;
 use super::registry::Registry;
 use super::rule::{Class, Priority};
 use super::text::Text;
@@ -70,7 +72,6 @@ impl<'a> AlarmBody<'a> {
     /// shown by its id.
     pub fn new(alarm: &'a AlarmView, registry: &'a Registry) -> AlarmBody<'a> {
         let key = alarm.device.as_ref();
-        let venue = registry.venue(&key.venue);
         let (acknowledged_by, acknowledged_at) = match &alarm.ack {
             Ack::Unacknowledged => (None, None),
             Ack::Acknowledged { operator, at } => (Some(operator.by.as_str()), Some(at.to_rfc3339())),
@@ -82,12 +83,7 @@ impl<'a> AlarmBody<'a> {
             priority: alarm.rule.priority,
             state: alarm.state,
             title: &alarm.rule.title,
-            venue: VenueBody {
-                id: &key.venue,
-                name: venue.map_or(&key.venue, |venue| &venue.name),
-                kind: venue.map_or("other", |venue| &venue.kind),
-                address: venue.map_or("", |venue| &venue.address),
-            },
+            venue: VenueBody::new(key, registry),
             device: DeviceBody {
                 id: &key.device,
                 kind: &key.kind,
@@ -104,6 +100,27 @@ impl<'a> AlarmBody<'a> {
             raised_count: alarm.chatter,
             mask: alarm.suppressed.then_some("suppressed"),
             latched: alarm.rule.latch && alarm.state != AlarmState::Cleared,
+        }
+    }
+}
+
+impl<'a> VenueBody<'a> {
+    /// The device's venue. The gateway has none: it stands in the place of its own, so that every message has one.
+    fn new(key: &'a DeviceKey, registry: &'a Registry) -> VenueBody<'a> {
+        if key.kind == GATEWAY_KIND {
+            return VenueBody {
+                id: &key.venue,
+                name: &key.device,
+                kind: GATEWAY_KIND,
+                address: "",
+            };
+        }
+        let venue = registry.venue(&key.venue);
+        VenueBody {
+            id: &key.venue,
+            name: venue.map_or(&key.venue, |venue| &venue.name),
+            kind: venue.map_or("other", |venue| &venue.kind),
+            address: venue.map_or("", |venue| &venue.address),
         }
     }
 }

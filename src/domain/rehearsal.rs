@@ -17,6 +17,9 @@ use super::time::{ClockBounds, Moment, Ticks, Timestamp};
 /// The venue of a device that is written without one; it is not shown either.
 pub const USUAL_VENUE: &str = "v1";
 
+/// What the gateway is called in tests.
+pub const GATEWAY: &str = "gateway";
+
 /// One test: what happens when, and what is expected of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleTest {
@@ -46,6 +49,8 @@ pub struct Step {
 pub enum Act {
     /// It sends a message.
     Read(Sample),
+    /// The gateway gains or loses its connection to the broker.
+    Broker(bool),
     /// An operator acts on one of its alarms.
     Operate {
         /// The alarm's rule.
@@ -170,6 +175,7 @@ impl Stage {
             .map_or(DefinitionsHash::default(), |(_, hash)| hash);
         let input = Input::Definitions(DefinitionsInput { hash, definitions });
         stage.total(&input, Ticks(0));
+        stage.total(&Input::Device(&DeviceKey::gateway(GATEWAY)), Ticks(0));
         stage.total(&Input::Listening(true), Ticks(0));
         stage
     }
@@ -178,6 +184,7 @@ impl Stage {
         self.wait_until(step.at);
         match &step.act {
             Act::Read(sample) => self.read(&step.device, sample, step.at),
+            Act::Broker(up) => self.total(&Input::Listening(*up), step.at),
             Act::Operate {
                 rule,
                 action,
@@ -320,9 +327,9 @@ const fn asked(action: OperatorAction) -> &'static str {
     }
 }
 
-/// An alarm as tests name it: `rule device`, the venue in front of the device unless it is the usual one.
+/// An alarm as tests name it: `rule device`, the venue in front of the device unless it is the usual one or there is none.
 fn shown(rule: &str, key: &DeviceKey) -> String {
-    if key.venue == USUAL_VENUE {
+    if key.venue == USUAL_VENUE || key.venue.is_empty() {
         format!("{rule} {}", key.device)
     } else {
         format!("{rule} {}/{}", key.venue, key.device)

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use self::batch::OpenBatch;
 use crate::clock::{self, Clock};
 use crate::domain::definitions::Definitions;
-use crate::domain::device::DeviceIndex;
+use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, SnapshotError};
 use crate::domain::journal::{DefinitionsInput, Input, JournalError};
 use crate::domain::notice::{AlarmBody, EventBody};
@@ -134,11 +134,8 @@ impl Gateway {
     /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
     /// still has it.
     pub async fn run(mut self, mut lines: Lines) -> Result<(), GatewayError> {
-        if self.engine.is_listening() {
-            // What the last run heard last: since then nobody listened.
-            self.listen(false)?;
-        }
         self.adopt_definitions()?;
+        self.introduce()?;
         lines.listening.mark_changed();
         let mut census = Instant::from_std(clock::monotonic());
         loop {
@@ -189,6 +186,17 @@ impl Gateway {
         });
         let now = self.clock.now();
         self.step(now, &input)?;
+        self.collect()
+    }
+
+    /// The gateway is a device too. Whatever the last run heard last: until the session stands, nobody listens.
+    fn introduce(&mut self) -> Result<(), GatewayError> {
+        let now = self.clock.now();
+        let own = DeviceKey::gateway(&self.surroundings.id);
+        if self.engine.find(&own).is_none() {
+            self.step(now, &Input::Device(&own))?;
+        }
+        self.step(now, &Input::Listening(false))?;
         self.collect()
     }
 

@@ -9,6 +9,7 @@
 
 mod backtest;
 mod bench;
+mod gateway;
 mod life;
 mod properties;
 mod restore;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ninewatch::domain::alarm::{AlarmState, Operator};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
+use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput};
@@ -31,6 +32,8 @@ enum Action {
     Operate(OperatorAction),
     Define(bool),
     Listen(bool),
+    /// The gateway is known from now on.
+    Introduce,
 }
 
 fn reading() -> impl Strategy<Value = Action> {
@@ -93,8 +96,11 @@ impl Run {
         let skewed = rule("skewed", "clock_skew() && lel > 5.0", None);
         let silent = rule("silent", "age() >= '45s'", None);
         let silence = rule("silence", "age() > '20s' || held('30s', age() > '20s')", None);
+        let [lost, flapping] = of_the_gateway();
         let sets = [
             vec![
+                lost.clone(),
+                flapping.clone(),
                 high(),
                 low(),
                 slow(),
@@ -105,10 +111,20 @@ impl Run {
                 often(),
                 skewed.clone(),
             ],
-            vec![slow(), silence, lasting, high(), rising, often(), quiet, skewed],
+            vec![
+                slow(),
+                silence,
+                lasting,
+                high(),
+                rising,
+                often(),
+                quiet,
+                skewed,
+                lost,
+                flapping,
+            ],
         ];
-        let kinds = [gas_kind(), stale_gas_kind(Millis(50_000))];
-        let mut kinds = kinds.into_iter();
+        let mut kinds = [gas_kind(), stale_gas_kind(Millis(50_000))].into_iter();
         let sets = sets.map(|rules| {
             let kinds = kinds.next().into_iter().collect();
             Arc::new(Definitions::compile(DefinitionSource { kinds, rules }).unwrap())
@@ -175,6 +191,7 @@ impl Run {
                     operator,
                 }));
             }
+            Action::Introduce => self.feed(&Input::Device(&DeviceKey::gateway("test"))),
             Action::Listen(up) => self.feed(&Input::Listening(*up)),
             Action::Define(other) => {
                 let set = Arc::clone(&self.sets[usize::from(*other)]);
@@ -224,6 +241,24 @@ impl Run {
     }
 }
 
+/// Rules on the gateway itself.
+fn of_the_gateway() -> [RuleDef; 2] {
+    let lost = RuleDef {
+        hold: Millis(20_000),
+        keep_for: Millis(400_000),
+        ..rule("lost", "!broker", None)
+    };
+    let flapping = RuleDef {
+        after: often().after,
+        suppressed_by: vec!["lost".to_owned()],
+        ..rule("flapping", "!broker || changes(broker, '2m') > 3", None)
+    };
+    [lost, flapping].map(|rule| RuleDef {
+        on: vec!["gateway".to_owned()],
+        ..rule
+    })
+}
+
 fn hash(set: &Definitions) -> [u8; 32] {
     set.source().stored().unwrap().1
 }
@@ -250,7 +285,7 @@ proptest! {
         stops in prop::collection::vec(0_usize..60, 0..6),
         snapshots in prop::collection::vec(0_usize..60, 0..4),
     ) {
-        let mut begun = vec![Action::Define(false)];
+        let mut begun = vec![Action::Define(false), Action::Introduce];
         begun.extend(actions);
         prop_assert_eq!(run(&begun, &[], &[]), run(&begun, &stops, &snapshots));
     }

@@ -1,14 +1,14 @@
 //! What alarm systems commonly get wrong: one test for each, named after what must not happen.
 
 use ninewatch::domain::alarm::AlarmState;
-use ninewatch::domain::device::DeviceIndex;
+use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::journal::OperatorAction;
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Repeat, RuleDef};
 use ninewatch::domain::time::{ClockBounds, Millis, Timestamp};
 
-use crate::bench::{Bench, LEL, START, high, low, rule, slow};
+use crate::bench::{Bench, LEL, START, high, key, low, rule, slow};
 
 /// A reading with the device's own time, so many milliseconds after the start.
 fn at(bench: &mut Bench, lel: f64, device_ms: i64) {
@@ -94,6 +94,42 @@ fn a_backlog_is_not_taken_for_a_clock_that_was_set_back() {
         bench.seen().is_empty(),
         "what was measured an hour ago ends nothing"
     );
+}
+
+#[test]
+fn a_lost_broker_is_one_alarm_not_one_for_each_device() {
+    let on = |kind: &str, rule: RuleDef| RuleDef {
+        on: vec![kind.to_owned()],
+        ..rule
+    };
+    let lost = RuleDef {
+        hold: Millis(30_000),
+        ..rule("lost", "!broker", None)
+    };
+    let mut bench = Bench::with(vec![
+        on("gateway", lost),
+        on("device", rule("offline", "online == false", None)),
+        on("device", rule("silent", "age() >= '5m'", None)),
+    ]);
+    for device in ["g2", "g3", "g4"] {
+        bench.admit(&key(device));
+    }
+    bench.admit(&DeviceKey::gateway("karuo-01"));
+    bench.listen(true);
+    bench.lel(1.0);
+    bench.listen(false);
+    bench.wait(29_999);
+    assert!(bench.told().is_empty());
+    bench.wait(86_400_000);
+    assert_eq!(bench.told(), ["lost raised"]);
+    bench.restart();
+    bench.listen(false);
+    bench.wait(86_400_000);
+    assert!(bench.told().is_empty(), "a restart without the broker is no news");
+    bench.listen(true);
+    assert_eq!(bench.told(), ["lost recovered", "lost cleared"]);
+    bench.wait(299_999);
+    assert!(bench.told().is_empty(), "silence counts from now on");
 }
 
 #[test]

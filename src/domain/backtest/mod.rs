@@ -15,7 +15,7 @@ use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, SavedDevices};
 use super::id::Id;
 use super::journal::{DefinitionsInput, Entry, Input, JournalError, OperatorAction, OperatorInput, entries};
-use super::kind::{Kind, PointIndex};
+use super::kind::{GATEWAY_KIND, Kind, PointIndex};
 use super::reading::Reading;
 use super::time::{Moment, Ticks, Timestamp};
 
@@ -193,6 +193,15 @@ impl Backtest {
             definitions: &definitions,
         };
         self.hand(&Input::Definitions(candidate), now);
+        // It sends no message by which it would be taken in.
+        let mut own = self
+            .devices
+            .iter()
+            .rev()
+            .filter(|seen| seen.key.kind == GATEWAY_KIND);
+        if let Some(key) = own.next().map(|seen| Arc::clone(&seen.key)) {
+            self.hand(&Input::Device(&key), now);
+        }
         if input > 0 {
             self.hand(&Input::Listening(true), now);
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
-use super::super::kind::{ONLINE, PointIndex, SlotSet};
+use super::super::kind::{GATEWAY_KIND, ONLINE, PointIndex, SlotSet};
 use super::super::reading::{Reading, ReadingKind};
 use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
@@ -124,15 +124,24 @@ impl Device {
     pub(super) fn held_due(&mut self, turn: &Turn<'_>, place: u16, at: Ticks) -> SlotSet {
         let place = usize::from(place);
         let (Some(DerivedState::Held(held)), Some(derived)) =
-            (self.derived.get(place), turn.rules.derived.get(place))
+            (self.derived.get_mut(place), turn.rules.derived.get(place))
         else {
             return SlotSet::EMPTY;
         };
-        let Quantity::Held { length, max_gap, .. } = &derived.quantity else {
+        let Quantity::Held {
+            condition,
+            length,
+            max_gap,
+        } = &derived.quantity
+        else {
             return SlotSet::EMPTY;
         };
         if held.deadline(*length) != Some(at) {
             return SlotSet::EMPTY;
+        }
+        if turn.rules.kind.id == GATEWAY_KIND {
+            // Its state needs no message to be known.
+            *held = held.observe(condition.evaluate(&self.slots), turn.now.ticks);
         }
         let lasted = number(held.lasted(*length, *max_gap, turn.now.ticks));
         self.change(derived.slot, lasted)

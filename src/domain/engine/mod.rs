@@ -4,6 +4,7 @@
 mod change;
 mod derive;
 mod device;
+mod gateway;
 mod ledger;
 mod snapshot;
 mod step;
@@ -21,7 +22,7 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput};
-use super::kind::SlotSet;
+use super::kind::{GATEWAY_KIND, SlotSet};
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::time::{Moment, Ticks};
@@ -66,6 +67,8 @@ pub struct Engine {
     definitions_hash: Option<DefinitionsHash>,
     devices: Vec<Device>,
     by_key: HashMap<Arc<DeviceKey>, DeviceIndex>,
+    /// The gateway itself, once it is known.
+    gateway: Option<DeviceIndex>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
     listening: Option<Ticks>,
     ledger: Ledger,
@@ -79,6 +82,7 @@ impl Engine {
             definitions_hash: None,
             devices: Vec::new(),
             by_key: HashMap::new(),
+            gateway: None,
             listening: None,
             ledger: Ledger::new(GatewayHash::of(gateway)),
         }
@@ -105,10 +109,12 @@ impl Engine {
             Input::Operator(input) => self.operate(input, now, effects),
             Input::Definitions(DefinitionsInput { hash, definitions }) => {
                 self.redefine(*hash, definitions, now, effects);
+                self.tell_gateway(None, now, effects);
                 Ok(())
             }
             Input::Listening(listening) => {
                 self.listen(*listening, now);
+                self.tell_gateway(Some(*listening), now, effects);
                 Ok(())
             }
         };
@@ -141,12 +147,12 @@ impl Engine {
         self.by_key.get(key).copied()
     }
 
-    /// How many devices have been seen.
+    /// How many devices have been seen, the gateway not counted.
     pub fn device_count(&self) -> usize {
-        self.devices.len()
+        self.devices.len() - usize::from(self.gateway.is_some())
     }
 
-    /// Each kind with its devices' presence, counted now.
+    /// Each kind with its devices' presence, counted now; without the gateway.
     pub fn presence(&self) -> Vec<(&str, Presence)> {
         let mut counts: Vec<(&str, Presence)> = self
             .definitions
@@ -163,6 +169,7 @@ impl Engine {
                 None => count.unknown += 1,
             }
         }
+        counts.retain(|(kind, _)| *kind != GATEWAY_KIND);
         counts
     }
 
@@ -193,7 +200,35 @@ impl Engine {
             device.arm_silence(&turn, &mut self.ledger);
         }
         self.devices.push(device);
+        self.enter(key, index);
+    }
+
+    fn enter(&mut self, key: Arc<DeviceKey>, index: DeviceIndex) {
+        if key.kind == GATEWAY_KIND {
+            self.gateway = Some(index);
+        }
         self.by_key.insert(key, index);
+    }
+
+    /// The gateway is, or is no longer, connected to the broker; `None`: that is as it was, but there may be rules
+    /// that have not heard of it.
+    fn tell_gateway(&mut self, connected: Option<bool>, now: Moment, effects: &mut Effects) {
+        let Some((index, device)) = self
+            .gateway
+            .and_then(|index| Some((index, self.devices.get_mut(index.slot())?)))
+        else {
+            return;
+        };
+        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+            return;
+        };
+        let mut turn = Turn::new(index, rules, self.listening, now);
+        let Some(news) = device.connect(&turn, connected) else {
+            return;
+        };
+        // Told again, it is no second occurrence.
+        turn.repeated = news.changed.is_empty();
+        judge(&mut self.ledger, device, &turn, News::all(news.heard), effects);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
@@ -342,6 +377,7 @@ fn mature(
         // The life has moved on. Acting on it would let the past decide what comes first, which a restart forgets.
         return;
     }
+    device.vouch(turn, place);
     let transition = device.respond(place, Stimulus::Deadline, &step);
     if transition == Transition::Stay {
         // Stale evidence: the next reading decides, not the clock.

@@ -20,7 +20,7 @@ pub enum Reject {
     #[error("no profile matches the topic")]
     UnknownTopic,
     /// The topic names a kind that is not configured.
-    #[error("device kind {0:?} is not configured")]
+    #[error("device kind {0:?} is not one that devices can have: kinds.toml does not name it")]
     UnknownKind(String),
     /// The profile takes the venue from the registry and the device is not in it.
     #[error("device {0:?} is not registered and its topic names no venue")]

@@ -2,7 +2,7 @@
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
-use super::super::kind::{SlotSet, ValueType};
+use super::super::kind::{GATEWAY_KIND, SlotSet, ValueType};
 use super::super::time::Millis;
 use super::super::window::WindowFunction;
 use super::check::{Checked, Checker, Typed};
@@ -136,6 +136,9 @@ impl<'a> Checker<'a, '_> {
             let message =
                 "age() can only be compared with >= or >: it is known when it has passed a length of time";
             return Err(self.error(expr, message).suggest(suggestion));
+        }
+        if self.context.kind.id == GATEWAY_KIND {
+            return Err(self.error(expr, "the gateway itself is never silent: use `!broker`"));
         }
         let length = self.length(word)?;
         let slot = self.derive(

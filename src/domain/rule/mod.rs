@@ -32,7 +32,7 @@ pub use self::grid::{Grid, News};
 pub use self::program::{Program, Truth};
 pub use self::scan::MAX_SOURCE_BYTES;
 
-use super::kind::{EVERY_KIND, Kind, SlotSet};
+use super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet};
 use super::text::Text;
 use super::time::Millis;
 
@@ -184,7 +184,8 @@ fn one_or_more<'de, D: Deserializer<'de>>(names: D) -> Result<Vec<String>, D::Er
 impl RuleDef {
     /// Whether it watches the devices of `kind`.
     pub fn watches(&self, kind: &str) -> bool {
-        self.on.iter().any(|on| on == kind || on == EVERY_KIND)
+        let every = kind != GATEWAY_KIND;
+        self.on.iter().any(|on| on == kind || (every && on == EVERY_KIND))
     }
 
     /// A rule on `kind` that raises an alarm of high priority as soon as `when` holds and ends it as soon as it does not.
