@@ -54,14 +54,14 @@ pub(super) struct Device {
     pub(super) key: Arc<DeviceKey>,
     /// When its timer for silence comes.
     pub(super) silence_at: Option<Ticks>,
-    /// When each of the points that grow stale was last heard of, in the order of its kind.
-    pub(super) fresh: Box<[Ticks]>,
     /// One for each derived value of its kind, in their order.
     pub(super) derived: Box<[DerivedState]>,
     /// One for each rule of its kind, in their order.
     pub(super) lives: Box<[Life]>,
     /// The rules that have raised lately; at most one entry for each.
     pub(super) flaps: Vec<Flap>,
+    /// When each of the points that grow stale was last heard of, in the order of its kind.
+    pub(super) fresh: Box<[Ticks]>,
 }
 
 /// What is remembered of a device's messages, to know repeated ones and a clock that was set back.
