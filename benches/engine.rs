@@ -23,7 +23,7 @@ use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 
 fn main() {
     for stream in [Stream::Restful, Stream::Eventful, Stream::Wild] {
@@ -77,6 +77,7 @@ fn number(id: &str) -> PointDef {
             max: 1e9,
         },
         default: None,
+        stale_after: None,
         title: Text::default(),
     }
 }
@@ -90,6 +91,7 @@ fn definitions(tens: usize, others: usize) -> Definitions {
             values: words.map(str::to_owned).to_vec(),
         },
         default: Some(0.0),
+        stale_after: None,
         title: Text::default(),
     };
     let points = vec![number("lel"), number("temperature"), number("battery"), state];
@@ -198,7 +200,8 @@ fn read(engine: &mut Engine, effects: &mut Effects, device: u32, turn: u32, valu
     };
     let reading = Reading {
         device: DeviceIndex(device),
-        device_at: Some(now.wall),
+        device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+        seq: None,
         kind: ReadingKind::Live,
         retained: false,
         points: &points,
@@ -397,7 +400,8 @@ fn journal_a_reading(bencher: Bencher<'_, '_>) {
         };
         let reading = Reading {
             device: DeviceIndex(7),
-            device_at: Some(now.wall),
+            device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points: &points,
