@@ -66,7 +66,7 @@ const PERIOD_MS: u32 = 2_000;
 const SAMPLES: usize = 16;
 
 /// How often each device speaks in the comparison.
-const COMPARED: u32 = 600;
+const COMPARED: u32 = 300;
 
 /// Who speaks, and what: each device once in a round.
 struct Turns {
