@@ -186,7 +186,7 @@ fn what_the_file_says_arrives_in_the_settings() {
     assert_eq!(settings.routes[0].targets, ["duty", "second"]);
 
     let rules = &settings.definitions.source().rules;
-    assert_eq!(rules.len(), 6, "a file that two patterns match is read once");
+    assert_eq!(rules.len(), 8, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
     let reason = rules[0].reason.as_ref().unwrap();
     assert_eq!(
