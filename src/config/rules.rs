@@ -83,6 +83,9 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let on = table.required("on").and_then(|on| watched(&on, around.kinds));
     let absent = table.optional("absent");
     let silence = absent.as_ref().and_then(silence);
+    if let (Some(VENUE), Some(value)) = (on.as_deref(), &absent) {
+        value.key_wrong("`absent` is for rules on a kind of device; of venues ask when = \"devices.all(d, age(d) >= '10m')\"");
+    }
     // `absent` stands in the place of `when`; of what is not available that was said.
     let when = if later || absent.is_some() {
         table.optional("when")
@@ -115,10 +118,14 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let text = |value: &Option<Value<'_>>| value.as_ref().and_then(Value::filled_text).map(String::from);
     let when_text = silence.or_else(|| text(&when));
     let clear_text = text(&clear);
+    let silent = absent.is_some();
     let when = absent.or(when);
     RuleDraft {
         table: place,
-        when: when.filter(|_| when_text.is_some()).map(|value| value.place()),
+        // Of a silent venue that was said.
+        when: when
+            .filter(|_| when_text.is_some() && !(silent && on.as_deref() == Some(VENUE)))
+            .map(|value| value.place()),
         clear: clear.map(|value| value.place()),
         suppressors,
         schedule: schedule.as_ref().map(Value::place),
@@ -234,10 +241,9 @@ fn millis(duration: Duration) -> Millis {
 
 fn watched(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
     let kind = value.filled_text()?;
-    if kind == VENUE {
-        return Some(kind.into_owned());
-    }
-    kinds.names.check(&kind, &value.place(), value.scope.report);
+    kinds
+        .names
+        .check_or(&kind, Some(VENUE), &value.place(), value.scope.report);
     Some(kind.into_owned())
 }
 

@@ -196,7 +196,11 @@ fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut
                 None => {
                     let others = places.keys().map(String::as_str).filter(|id| *id != rule.def.id);
                     suggestion = nearest(name, others).map(str::to_owned);
-                    format!("no rule of the kind `{}` is called `{name}`", rule.def.on)
+                    if rule.def.on == VENUE {
+                        format!("no rule on venues is called `{name}`")
+                    } else {
+                        format!("no rule of the kind `{}` is called `{name}`", rule.def.on)
+                    }
                 }
                 Some(_) if leads_back(name, &rule.def.id, &defs) => {
                     format!(

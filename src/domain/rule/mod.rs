@@ -19,6 +19,8 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod venue;
+#[cfg(test)]
+mod venue_tests;
 
 use std::sync::Arc;
 

@@ -312,7 +312,7 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
         "function `ratte` is not",
         Some("rate"),
     ),
-    ("size(lel) > 5", "size", "function `size` is not", None),
+    ("size(lel) > 5", "size", "stands behind a kind", None),
     ("rate(leel, '30s') > 5", "leel", "no point `leel`", Some("lel")),
     ("rate(lel + 1, '30s') > 5", "lel + 1", "the name of a point", None),
     ("wet && rate(lel) > 5", "rate(lel)", "a point and a window", None),
