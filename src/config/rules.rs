@@ -83,9 +83,6 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let on = table.required("on").and_then(|on| watched(&on, around.kinds));
     let absent = table.optional("absent");
     let silence = absent.as_ref().and_then(silence);
-    if let (Some(VENUE), Some(value)) = (on.as_deref(), &absent) {
-        value.key_wrong("`absent` is for rules on a kind of device; of venues ask when = \"devices.all(d, age(d) >= '10m')\"");
-    }
     // `absent` stands in the place of `when`; of what is not available that was said.
     let when = if later || absent.is_some() {
         table.optional("when")
@@ -93,11 +90,9 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
         table.required("when")
     };
     let clear = table.optional("clear");
-    if absent.is_some() {
-        for other in when.iter().chain(&clear) {
-            other.wrong("`absent` stands in the place of `when` and `clear`: it ends when the device speaks");
-        }
-    }
+    let silent_venue = absent
+        .as_ref()
+        .is_some_and(|absent| misplaced(absent, on.as_deref(), when.iter().chain(&clear)));
     let timing = read_timing(&mut table, absent.is_some());
     let (suppressed_by, suppressors) = names_of(table.optional("suppressed_by"));
     let schedule = table.optional("schedule");
@@ -118,13 +113,11 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let text = |value: &Option<Value<'_>>| value.as_ref().and_then(Value::filled_text).map(String::from);
     let when_text = silence.or_else(|| text(&when));
     let clear_text = text(&clear);
-    let silent = absent.is_some();
     let when = absent.or(when);
     RuleDraft {
         table: place,
-        // Of a silent venue that was said.
         when: when
-            .filter(|_| when_text.is_some() && !(silent && on.as_deref() == Some(VENUE)))
+            .filter(|_| when_text.is_some() && !silent_venue)
             .map(|value| value.place()),
         clear: clear.map(|value| value.place()),
         suppressors,
@@ -150,6 +143,18 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             notify,
         },
     }
+}
+
+/// Whether `absent` stands on a venue, which says nothing itself; reports that, and what cannot stand beside `absent`.
+fn misplaced<'v>(absent: &Value<'_>, on: Option<&str>, others: impl Iterator<Item = &'v Value<'v>>) -> bool {
+    for other in others {
+        other.wrong("`absent` stands in the place of `when` and `clear`: it ends when the device speaks");
+    }
+    let silent_venue = on == Some(VENUE);
+    if silent_venue {
+        absent.key_wrong("`absent` is for rules on a kind of device; of venues ask when = \"devices.all(d, age(d) >= '10m')\"");
+    }
+    silent_venue
 }
 
 /// How fast a rule raises and ends.

@@ -43,6 +43,9 @@ use super::kind::{Kind, SlotSet};
 use super::text::Text;
 use super::time::Millis;
 
+/// The names of all functions, and of all macros over a venue's devices.
+pub const WORDS: [&[&str]; 2] = [&functions::FUNCTIONS, &venue::METHODS];
+
 /// How long evidence counts for a rule that does not say (`max_gap`).
 pub const DEFAULT_MAX_GAP: Millis = Millis(300_000);
 

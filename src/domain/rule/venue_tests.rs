@@ -96,9 +96,8 @@ fn each_different_question_is_counted_once_and_by_itself() {
     }
 }
 
-#[test]
-fn findings_underline_what_they_speak_of() {
-    for (source, span, message, suggestion) in [
+/// A source, the part that the finding speaks of, a part of its message, and the suggestion.
+const FINDINGS: &[(&str, &str, &str, Option<&str>)] = &[
         ("gas_detector.exists(d, d.lel)", "d.lel", "a number", None),
         (
             "gas_detector.exists(d, '故障' == d.state && (d.lel))",
@@ -175,7 +174,11 @@ fn findings_underline_what_they_speak_of() {
             "age",
             Some("!(age(d) >= '10m')"),
         ),
-    ] {
+];
+
+#[test]
+fn findings_underline_what_they_speak_of() {
+    for &(source, span, message, suggestion) in FINDINGS {
         let Err(error) = compile_on_venue(source) else {
             panic!("{source} is wrong");
         };
