@@ -65,7 +65,10 @@ fn every_example_of_a_rule_is_right() {
 
 /// The words of `keys` that no example of a rule sets.
 fn without_example<'k>(keys: impl IntoIterator<Item = &'k str>) -> Vec<&'k str> {
-    let examples: String = blocks("docs/rules.md").into_iter().map(|(_, block)| block).collect();
+    let examples: String = blocks("docs/rules.md")
+        .into_iter()
+        .map(|(_, block)| block)
+        .collect();
     let is_set = |key: &str| {
         let set = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
         examples.lines().any(set)

@@ -98,82 +98,82 @@ fn each_different_question_is_counted_once_and_by_itself() {
 
 /// A source, the part that the finding speaks of, a part of its message, and the suggestion.
 const FINDINGS: &[(&str, &str, &str, Option<&str>)] = &[
-        ("gas_detector.exists(d, d.lel)", "d.lel", "a number", None),
-        (
-            "gas_detector.exists(d, '故障' == d.state && (d.lel))",
-            "d.lel",
-            "a number",
-            None,
-        ),
-        (
-            "gas_detector.exists(d, d.state == fault)",
-            "fault",
-            "put it in quotes",
-            Some("'fault'"),
-        ),
-        (
-            "gas_detector.exists(d, tempratur > 5)",
-            "tempratur",
-            "no point",
-            Some("d.temperature"),
-        ),
-        (
-            "gas_detector . exists ( d , d . lell > 5 )",
-            "d . lell",
-            "no point",
-            Some("d.lel"),
-        ),
-        (
-            "online && gas_detector.exists(d, d.wet)",
-            "online",
-            "no points of its own",
-            None,
-        ),
-        (
-            "valve.filter(d, d.wet).size()",
-            "valve.filter(d, d.wet).size()",
-            "a number",
-            None,
-        ),
-        ("-valve.size() + 1", "-valve.size() + 1", "a number", None),
-        ("(valve.size())", "valve.size()", "a number", None),
-        (
-            "valve.exists(d, d.wet) ? valve.size() : devices.size()",
-            "valve.exists(d, d.wet) ? valve.size() : devices.size()",
-            "a number",
-            None,
-        ),
-        (
-            "valve.all(d, d.wet) && valve.filter(d, d.wet)",
-            "valve.filter(d, d.wet)",
-            "only be counted",
-            Some("valve.filter(d, d.wet).size()"),
-        ),
-        ("held('2m', valve.exists(d, d.lel)) ", "d.lel", "a number", None),
-        (
-            "rate(valve.lel, '30s') > 1",
-            "valve.lel",
-            "no points of its own",
-            None,
-        ),
-        (
-            "valve.exists(d, rate(d, '30s') > 1)",
-            "d",
-            "`d` is the device",
-            None,
-        ),
-        (
-            "valve.exists(d, max(d.state, '30s') > 1)",
-            "d.state",
-            "point with numbers",
-            None,
-        ),
-        (
-            "valve.exists(d, age(d) < '10m')",
-            "age(d) < '10m'",
-            "age",
-            Some("!(age(d) >= '10m')"),
-        ),
+    ("gas_detector.exists(d, d.lel)", "d.lel", "a number", None),
+    (
+        "gas_detector.exists(d, '故障' == d.state && (d.lel))",
+        "d.lel",
+        "a number",
+        None,
+    ),
+    (
+        "gas_detector.exists(d, d.state == fault)",
+        "fault",
+        "put it in quotes",
+        Some("'fault'"),
+    ),
+    (
+        "gas_detector.exists(d, tempratur > 5)",
+        "tempratur",
+        "no point",
+        Some("d.temperature"),
+    ),
+    (
+        "gas_detector . exists ( d , d . lell > 5 )",
+        "d . lell",
+        "no point",
+        Some("d.lel"),
+    ),
+    (
+        "online && gas_detector.exists(d, d.wet)",
+        "online",
+        "no points of its own",
+        None,
+    ),
+    (
+        "valve.filter(d, d.wet).size()",
+        "valve.filter(d, d.wet).size()",
+        "a number",
+        None,
+    ),
+    ("-valve.size() + 1", "-valve.size() + 1", "a number", None),
+    ("(valve.size())", "valve.size()", "a number", None),
+    (
+        "valve.exists(d, d.wet) ? valve.size() : devices.size()",
+        "valve.exists(d, d.wet) ? valve.size() : devices.size()",
+        "a number",
+        None,
+    ),
+    (
+        "valve.all(d, d.wet) && valve.filter(d, d.wet)",
+        "valve.filter(d, d.wet)",
+        "only be counted",
+        Some("valve.filter(d, d.wet).size()"),
+    ),
+    ("held('2m', valve.exists(d, d.lel)) ", "d.lel", "a number", None),
+    (
+        "rate(valve.lel, '30s') > 1",
+        "valve.lel",
+        "no points of its own",
+        None,
+    ),
+    (
+        "valve.exists(d, rate(d, '30s') > 1)",
+        "d",
+        "`d` is the device",
+        None,
+    ),
+    (
+        "valve.exists(d, max(d.state, '30s') > 1)",
+        "d.state",
+        "point with numbers",
+        None,
+    ),
+    (
+        "valve.exists(d, age(d) < '10m')",
+        "age(d) < '10m'",
+        "age",
+        Some("!(age(d) >= '10m')"),
+    ),
 ];
 
 #[test]
