@@ -21,6 +21,7 @@ use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use crate::domain::reading::ReadingKind;
+use crate::domain::definitions::VENUE;
 use crate::domain::rehearsal::{Act, Expectation, RuleTest, Sample, Step, USUAL_VENUE};
 use crate::domain::rule::RuleDef;
 use crate::domain::time::{Ticks, Timestamp};
@@ -164,7 +165,9 @@ impl Cast<'_> {
 
     fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        let device = table.required("device").and_then(|device| self.device(&device));
+        let device = table.required("device");
+        let acts = table.has("operator");
+        let device = device.and_then(|device| self.device(&device, acts));
         if let Some(operator) = table.optional("operator") {
             let act = self.operation(&operator, &mut table, device.as_ref());
             let step = device.zip(act).map(|(device, act)| Step { at, device, act });
@@ -221,10 +224,12 @@ impl Cast<'_> {
         }
     }
 
-    fn device(&self, value: &Value<'_>) -> Option<DeviceKey> {
+    /// The device of a step; where somebody `acts`, it may be a venue, written `venue/v1`.
+    fn device(&self, value: &Value<'_>, acts: bool) -> Option<DeviceKey> {
         let text = value.filled_text()?;
         let parts: Vec<&str> = text.split('/').collect();
         let (venue, kind, device) = match parts.as_slice() {
+            [VENUE, id] if acts => (*id, VENUE, *id),
             [kind, device] => (USUAL_VENUE, *kind, *device),
             [venue, kind, device] => (*venue, *kind, *device),
             _ => ("", "", ""),
@@ -239,7 +244,10 @@ impl Cast<'_> {
         }
         let from = text.len() - device.len() - 1 - kind.len();
         let place = value.place().inside(&text, &(from..from + kind.len()));
-        self.kinds.names.check(kind, &place, value.scope.report);
+        let also = acts.then_some(VENUE);
+        self.kinds
+            .names
+            .check_or(kind, also, &place, value.scope.report);
         Some(DeviceKey {
             venue: venue.to_owned(),
             kind: kind.to_owned(),
