@@ -17,11 +17,10 @@ use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
 use super::value::{Value, parse_duration};
 use super::venues;
-use crate::domain::definitions::Definitions;
+use crate::domain::definitions::{Definitions, VENUE};
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use crate::domain::reading::ReadingKind;
-use crate::domain::definitions::VENUE;
 use crate::domain::rehearsal::{Act, Expectation, RuleTest, Sample, Step, USUAL_VENUE};
 use crate::domain::rule::RuleDef;
 use crate::domain::time::{Ticks, Timestamp};
@@ -245,9 +244,7 @@ impl Cast<'_> {
         let from = text.len() - device.len() - 1 - kind.len();
         let place = value.place().inside(&text, &(from..from + kind.len()));
         let also = acts.then_some(VENUE);
-        self.kinds
-            .names
-            .check_or(kind, also, &place, value.scope.report);
+        self.kinds.names.check_or(kind, also, &place, value.scope.report);
         Some(DeviceKey {
             venue: venue.to_owned(),
             kind: kind.to_owned(),

@@ -209,14 +209,14 @@ impl<'a> Checker<'a, '_> {
     /// The point that stands behind a `.`.
     pub(super) fn field(&self, variable: &str, select: &'a SelectExpr) -> Checked<&'a str> {
         let operand = &*select.operand;
-        match &operand.expr {
-            Expr::Ident(name) if name == variable => Ok(&select.field),
-            Expr::Ident(_) => {
-                let message = format!("the device is called `{variable}` here");
-                Err(self.error(operand, message).suggest(Some(variable.to_owned())))
-            }
-            _ => Err(self.error(operand, "only a point of the device can stand behind a `.`")),
+        let Expr::Ident(name) = &operand.expr else {
+            return Err(self.error(operand, "a point has no fields: before a `.` stands the device"));
+        };
+        if name == variable {
+            return Ok(&select.field);
         }
+        let message = format!("the device is called `{variable}` here");
+        Err(self.error(operand, message).suggest(Some(variable.to_owned())))
     }
 
     /// What is wrong with a name without a `.` in what is asked of a device.
