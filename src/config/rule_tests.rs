@@ -19,7 +19,7 @@ use super::value::{Value, parse_duration};
 use super::venues;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceKey;
-use crate::domain::kind::{GATEWAY_KIND, Kind, PointDef, PointIndex, ValueType};
+use crate::domain::kind::{GATEWAY_KIND, Kind, PointDef, PointIndex, VENUE, ValueType};
 use crate::domain::reading::ReadingKind;
 use crate::domain::rehearsal::{Act, Expectation, GATEWAY, RuleTest, Sample, Step, USUAL_VENUE};
 use crate::domain::rule::RuleDef;
@@ -173,7 +173,8 @@ impl Cast<'_> {
             return broker.boolean().map(step).into_iter().collect();
         }
         let device_value = table.required("device");
-        let device = device_value.as_ref().and_then(|device| self.device(device));
+        let acts = table.has("operator");
+        let device = device_value.as_ref().and_then(|device| self.device(device, acts));
         if let Some(operator) = table.optional("operator") {
             let act = self.operation(&operator, &mut table, device.as_ref());
             let step = device.zip(act).map(|(device, act)| Step { at, device, act });
@@ -238,13 +239,15 @@ impl Cast<'_> {
         }
     }
 
-    fn device(&self, value: &Value<'_>) -> Option<DeviceKey> {
+    /// The device of a step; where somebody `acts`, it may be a venue, written `venue/v1`.
+    fn device(&self, value: &Value<'_>, acts: bool) -> Option<DeviceKey> {
         let text = value.filled_text()?;
         if text == GATEWAY {
             return Some(DeviceKey::gateway(GATEWAY));
         }
         let parts: Vec<&str> = text.split('/').collect();
         let (venue, kind, device) = match parts.as_slice() {
+            [VENUE, id] if acts => (*id, VENUE, *id),
             [kind, device] => (USUAL_VENUE, *kind, *device),
             [venue, kind, device] => (*venue, *kind, *device),
             _ => ("", "", ""),
@@ -259,7 +262,8 @@ impl Cast<'_> {
         }
         let from = text.len() - device.len() - 1 - kind.len();
         let place = value.place().inside(&text, &(from..from + kind.len()));
-        self.kinds.names.check(kind, &place, value.scope.report);
+        let also = acts.then_some(VENUE);
+        self.kinds.names.check_or(kind, also, &place, value.scope.report);
         Some(DeviceKey {
             venue: venue.to_owned(),
             kind: kind.to_owned(),
