@@ -22,4 +22,5 @@ mod shipped;
 mod table;
 mod time;
 mod venue;
+mod venue_life;
 mod wrong;

@@ -318,3 +318,22 @@ fn the_evidence_of_an_alarm_is_shown_and_a_reset_needs_a_good_one() {
     let event = bench.effects.alarms.first().expect("cleared");
     assert_eq!(event.alarm.state, AlarmState::Cleared);
 }
+
+#[test]
+fn an_occurrence_under_a_shelf_is_told_of_only_when_that_ends() {
+    let mut bench = Bench::with(vec![RuleDef {
+        keep_for: Millis(0),
+        ..high()
+    }]);
+    bench.lel(60.0);
+    let id = bench.raised();
+    bench.lel(1.0);
+    bench.operate(id, OperatorAction::Acknowledge).unwrap();
+    shelve(&mut bench, id);
+    bench.effects.alarms.clear();
+    bench.lel(60.0);
+    bench.lel(1.0);
+    assert!(bench.told().is_empty(), "neither that it came nor that it went");
+    bench.wait(HOUR.0);
+    assert_eq!(bench.told(), ["gas-high announced"]);
+}

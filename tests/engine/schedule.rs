@@ -451,3 +451,62 @@ fn no_rule_on_a_schedule_no_timer() {
     });
     assert_eq!(bench.engine.next_deadline(), None);
 }
+
+#[test]
+fn what_holds_again_when_its_schedule_begins_again_goes_on() {
+    let interval = |from, to| Interval {
+        days: Day::ALL.to_vec(),
+        from,
+        to,
+    };
+    let hours = Hours {
+        weekly: vec![interval(0, 14 * 60), interval(14 * 60 + 1, 24 * 60)],
+        ..daily(0, 24)
+    };
+    let rule = RuleDef {
+        keep_for: Millis(120_000),
+        ..during("turns", rule("open", "lel >= 25.0", None))
+    };
+    let mut bench = bench(DefinitionSource {
+        rules: vec![rule],
+        schedules: vec![ScheduleDef {
+            name: "turns".to_owned(),
+            hours,
+        }],
+        ..DefinitionSource::default()
+    });
+    bench.lel(60.0);
+    assert_eq!(bench.seen(), ["open raised"]);
+    bench.pass(12 * HOUR);
+    assert!(
+        bench.seen().is_empty(),
+        "out of force for a minute, and over only after two"
+    );
+}
+
+#[test]
+fn a_rule_whose_schedule_is_taken_off_judges_at_once() {
+    let plain = rule("open", "lel >= 25.0", None);
+    let mut bench = closed_hours(vec![during("closed-hours", plain.clone())]);
+    bench.lel(60.0);
+    assert!(bench.seen().is_empty());
+    bench.define(vec![plain]);
+    assert_eq!(bench.seen(), ["open raised"]);
+}
+
+#[test]
+fn a_date_needs_no_reading_to_be_confirmed() {
+    let rule = RuleDef {
+        hold: Millis(HOUR),
+        ..rule("expiring", "expires_within('30d')", None)
+    };
+    let mut bench = bench(DefinitionSource {
+        rules: vec![rule],
+        venues: vec![venue("v1", None, &[("g1", "2026-01-10")])],
+        ..DefinitionSource::default()
+    });
+    bench.pass(HOUR - 1);
+    assert!(bench.seen().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.seen(), ["expiring raised"]);
+}

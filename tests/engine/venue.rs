@@ -12,20 +12,20 @@ use ninewatch::domain::notice::AlarmBody;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::rule::{Repeat, RuleDef};
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{DeviceTime, Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
 use crate::bench::{START, gas_kind, text};
 
-const GAS: &str = "gas_detector";
+pub(crate) const GAS: &str = "gas_detector";
 const VALVE: &str = "shutoff_valve";
-const LEL: PointIndex = PointIndex(1);
+pub(crate) const LEL: PointIndex = PointIndex(1);
 const POSITION: PointIndex = PointIndex(1);
 const OPEN: f64 = 1.0;
 const CLOSED: f64 = 0.0;
 
 /// A rule on venues that never counts as chattering.
-fn venue_rule(id: &str, when: &str) -> RuleDef {
+pub(crate) fn venue_rule(id: &str, when: &str) -> RuleDef {
     RuleDef {
         chatter: Repeat {
             count: 16,
@@ -49,15 +49,15 @@ fn valve_kind() -> Kind {
 }
 
 /// An engine with several venues.
-struct Town {
-    engine: Engine,
-    now: Moment,
-    effects: Effects,
+pub(crate) struct Town {
+    pub(crate) engine: Engine,
+    pub(crate) now: Moment,
+    pub(crate) effects: Effects,
     definitions: Arc<Definitions>,
 }
 
 impl Town {
-    fn with(rules: Vec<RuleDef>) -> Town {
+    pub(crate) fn with(rules: Vec<RuleDef>) -> Town {
         let mut town = Town {
             engine: Engine::new("test"),
             now: Moment {
@@ -71,7 +71,7 @@ impl Town {
         town
     }
 
-    fn define(&mut self, rules: Vec<RuleDef>) {
+    pub(crate) fn define(&mut self, rules: Vec<RuleDef>) {
         let source = DefinitionSource {
             kinds: vec![gas_kind(), valve_kind()],
             rules,
@@ -86,18 +86,23 @@ impl Town {
         }));
     }
 
-    fn handle(&mut self, input: &Input<'_>) {
+    pub(crate) fn handle(&mut self, input: &Input<'_>) {
         self.engine.handle(input, self.now, &mut self.effects).unwrap();
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let saved = self.engine.snapshot().unwrap();
         let definitions = Arc::clone(&self.definitions);
         self.engine = Engine::restore("test", &saved, |_| Ok(Arc::clone(&definitions))).unwrap();
     }
 
     /// `venue/kind/device` says a value.
-    fn say(&mut self, device: &str, point: PointIndex, value: f64) {
+    pub(crate) fn say(&mut self, device: &str, point: PointIndex, value: f64) {
+        self.say_at(device, (point, value), None);
+    }
+
+    /// The same, with the time of its own.
+    pub(crate) fn say_at(&mut self, device: &str, point: (PointIndex, f64), at: Option<DeviceTime>) {
         let mut parts = device.split('/').map(str::to_owned);
         let key = DeviceKey {
             venue: parts.next().unwrap(),
@@ -108,15 +113,15 @@ impl Town {
         let reading = Reading {
             device: self.engine.find(&key).unwrap(),
             seq: None,
-            device_at: None,
+            device_at: at,
             kind: ReadingKind::Live,
             retained: false,
-            points: &[(point, value)],
+            points: &[point],
         };
         self.handle(&Input::Reading(reading));
     }
 
-    fn lel(&mut self, device: &str, lel: f64) {
+    pub(crate) fn lel(&mut self, device: &str, lel: f64) {
         self.say(&format!("v1/{GAS}/{device}"), LEL, lel);
     }
 
@@ -124,14 +129,14 @@ impl Town {
         self.say(&format!("v1/{VALVE}/{device}"), POSITION, position);
     }
 
-    fn wait(&mut self, ms: u64) {
+    pub(crate) fn wait(&mut self, ms: u64) {
         self.now.wall.0 += i64::try_from(ms).unwrap();
         self.now.ticks.0 += ms;
         self.handle(&Input::Timeout);
     }
 
     /// What has happened since the last call, as `rule subject step`.
-    fn seen(&mut self) -> Vec<String> {
+    pub(crate) fn seen(&mut self) -> Vec<String> {
         let events = self.effects.alarms.drain(..);
         events
             .map(|event| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::almanac::{Almanac, Fact};
-use super::super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, VENUE};
+use super::super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
 use super::super::rule::{
     Derivations, ExpressionError, Feed, Grid, Members, Program, Quantity, Rule, RuleDef, RuleField,
     compile_faulty, nearest,
@@ -204,6 +204,15 @@ impl KindRules {
         errors: &mut Vec<RuleError>,
     ) {
         self.derived = derived.into_list();
+        let held = self.derived.iter().filter_map(|derived| match derived.quantity {
+            Quantity::Held { .. } => Some(derived.reads),
+            Quantity::Window { .. }
+            | Quantity::Silent { .. }
+            | Quantity::Count { .. }
+            | Quantity::Fact(_)
+            | Quantity::ClockSkew => None,
+        });
+        self.observed = held.fold(SlotSet::EMPTY, SlotSet::union);
         self.rules.sort_by_key(|rule| rule.def.priority);
         resolve_suppressors(self, source, above, errors);
         let feeds: Vec<&Program> = self.feeds.iter().map(|feed| &feed.condition).collect();
@@ -341,7 +350,7 @@ fn facts<'a>(kinds: impl Iterator<Item = &'a KindRules>) -> Vec<Fact> {
             Quantity::Window { .. }
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
-            | Quantity::Count
+            | Quantity::Count { .. }
             | Quantity::ClockSkew => None,
         })
         .collect()

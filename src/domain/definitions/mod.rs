@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
-use super::kind::Kind;
+use super::kind::{Kind, SlotSet};
 use super::rule::{Derived, ExpressionError, Feed, Grid, Program, Rule, RuleDef, RuleField};
 use super::time::Millis;
 
@@ -80,6 +80,8 @@ pub struct KindRules {
     pub feeds: Vec<Feed>,
     /// Where the answers of its rules and feeds can change.
     pub grid: Grid,
+    /// The slots of which each word counts, also an unchanged one: how long a condition has held is made from them.
+    pub observed: SlotSet,
     /// The slots of its points that grow stale, each with the time that it takes.
     pub stale: Vec<(u8, Millis)>,
     /// The kind's `faulty`, compiled.

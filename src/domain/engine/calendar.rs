@@ -95,12 +95,11 @@ impl Engine {
                 judge(&mut self.ledger, device, (&turn, look), answers, effects);
             }
         }
-        for ((number, venue), awaited) in (0_u32..).zip(&mut self.venues).zip(&mut self.awaited) {
+        for (number, venue) in (0_u32..).zip(&mut self.venues) {
             let rules = self.definitions.on_venue(&venue.key.venue);
             let turn = Turn::new(index_of(number), rules, self.listening, now);
             let answers = venue.consult(&turn, &page);
             judge(&mut self.ledger, venue, (&turn, look), answers, effects);
-            *awaited = venue.restless;
         }
     }
 
@@ -139,7 +138,7 @@ impl Device {
                 Quantity::Window { .. }
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
-                | Quantity::Count
+                | Quantity::Count { .. }
                 | Quantity::ClockSkew => {}
             }
         }
@@ -176,8 +175,9 @@ fn judge(
         };
         let stimulus = device::observe(rule, &device.slots, life);
         let counts = match stimulus {
-            // No reading has found the condition holding: that neither counts nor confirms, but may begin.
-            Stimulus::Holds => may_begin(life) && rule.def.after.is_none(),
+            // No reading has found the condition holding: that neither counts nor confirms, but may begin, and what holds
+            // again is not over.
+            Stimulus::Holds => may_begin(life, rule.def.after.is_some()),
             Stimulus::Lapses
             | Stimulus::Clears
             | Stimulus::Unknown
@@ -202,9 +202,10 @@ fn judge(
     }
 }
 
-const fn may_begin(life: &Life) -> bool {
+const fn may_begin(life: &Life, counts: bool) -> bool {
     match life {
-        Life::Normal | Life::Recovered { .. } => true,
-        Life::Pending { .. } | Life::Active(_) | Life::Recovering { .. } => false,
+        Life::Normal | Life::Recovered { .. } => !counts,
+        Life::Recovering { .. } => true,
+        Life::Pending { .. } | Life::Active(_) => false,
     }
 }

@@ -93,11 +93,16 @@ impl Engine {
 
     fn confront_venues(&mut self, old: &Definitions, now: Moment, effects: &mut Effects) {
         let unproven = unproven(old.venue(), self.definitions.venue());
-        for ((number, venue), awaited) in (0_u32..).zip(&mut self.venues).zip(&mut self.awaited) {
+        let words: Vec<Option<Ticks>> = (0_u32..)
+            .take(self.venues.len())
+            .map(|venue| self.last_word(venue))
+            .collect();
+        for ((number, venue), word) in (0_u32..).zip(&mut self.venues).zip(words) {
+            // The evidence of a venue is no younger than its devices' last word.
+            venue.heard = word.unwrap_or(venue.heard);
             let rules = self.definitions.on_venue(&venue.key.venue);
             let turn = Turn::new(index_of(number), rules, self.listening, now);
             confront(&mut self.ledger, venue, &turn, &unproven, effects);
-            *awaited = venue.restless;
         }
         self.inform_all();
     }
@@ -122,6 +127,7 @@ impl Engine {
                 self.ledger.adopt(life, (index, ordinal), number, &rule.def);
             }
             venue.adopt_deadlines(index, rules, &mut self.ledger);
+            venue.arm_mask(index, &mut self.ledger);
         }
     }
 }
@@ -135,6 +141,7 @@ fn unproven(before: &KindRules, after: &KindRules) -> Vec<usize> {
             known.def.id == rule.def.id
                 && known.def.when == rule.def.when
                 && known.def.clear == rule.def.clear
+                && known.def.schedule == rule.def.schedule
         })
     };
     let rules = after.rules.iter().enumerate();

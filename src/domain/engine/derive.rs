@@ -31,7 +31,7 @@ impl DerivedState {
                 DerivedState::Window(Box::new(Window::new(*function, *length)))
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
-            Quantity::Silent { .. } | Quantity::ClockSkew | Quantity::Count | Quantity::Fact(_) => {
+            Quantity::Silent { .. } | Quantity::ClockSkew | Quantity::Count { .. } | Quantity::Fact(_) => {
                 DerivedState::Nothing
             }
         }
@@ -117,7 +117,7 @@ impl Device {
                     | Quantity::Silent { .. }
                     | Quantity::ClockSkew
                     | Quantity::Fact(_)
-                    | Quantity::Count,
+                    | Quantity::Count { .. },
                 ) => {}
             }
         }
@@ -173,7 +173,10 @@ impl Device {
                         self.put(derived.slot, skew, turn.rules, &mut news);
                     }
                 }
-                Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) | Quantity::Count => {}
+                Quantity::Window { .. }
+                | Quantity::Held { .. }
+                | Quantity::Fact(_)
+                | Quantity::Count { .. } => {}
             }
         }
         if !changed.is_empty() {
@@ -278,7 +281,7 @@ impl Device {
             Quantity::Window { .. }
             | Quantity::Held { .. }
             | Quantity::Fact(_)
-            | Quantity::Count
+            | Quantity::Count { .. }
             | Quantity::ClockSkew => None,
         }
     }

@@ -22,13 +22,12 @@ impl Device {
         Some(news)
     }
 
-    /// What the gateway knows of itself stays true until it knows otherwise: no message has to confirm what the rule
-    /// in `place` waits for.
+    /// What the gateway knows by itself (of itself, of silence, of the calendar) stays true until it knows otherwise: no
+    /// message has to confirm what the rule in `place` waits for.
     pub(super) fn vouch(&mut self, turn: &Turn<'_>, place: usize) {
-        if turn.rules.kind.id != GATEWAY_KIND {
-            return;
-        }
+        let of_itself = turn.rules.kind.id == GATEWAY_KIND;
         if let (Some(life), Some(rule)) = (self.lives.get_mut(place), turn.rules.rules.get(place))
+            && (of_itself || rule.evident)
             && rule.def.after.is_none()
         {
             life.confirm(turn.now.ticks, &rule.def);

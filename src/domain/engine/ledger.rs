@@ -220,6 +220,8 @@ impl Ledger {
                     standing.raised_at = now.wall;
                     standing.chatter = subject.chatter();
                     standing.mask = self.admit(subject);
+                    // Another occurrence: who was told of the last one knows nothing of this.
+                    standing.announced = false;
                     standing.handling.advance(HandlingStimulus::RaisedAgain, None);
                     let step = raised(&standing);
                     *life = Life::Active(standing);

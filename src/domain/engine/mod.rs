@@ -26,6 +26,7 @@ use self::ledger::{Due, Ledger};
 pub use self::operate::Refusal;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
+use self::venue::Word;
 use super::alarm::{AlarmEvent, Stimulus, Transition};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
@@ -72,8 +73,6 @@ pub struct Engine {
     venues: Vec<Device>,
     /// The devices of each venue.
     members: Vec<Vec<DeviceIndex>>,
-    /// The slots of each venue whose rules wait for evidence.
-    awaited: Vec<SlotSet>,
     /// The gateway itself, once it is known.
     gateway: Option<DeviceIndex>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
@@ -93,7 +92,6 @@ impl Engine {
             by_key: HashMap::new(),
             venues: Vec::new(),
             members: Vec::new(),
-            awaited: Vec::new(),
             gateway: None,
             listening: None,
             watch: Watch::default(),
@@ -223,18 +221,20 @@ impl Engine {
             let turn = Turn::new(index, rules, self.listening, now);
             device.arm_silence(&turn, &mut self.ledger);
         }
-        if venue as usize == self.venues.len() {
+        let first = venue as usize == self.venues.len();
+        if first {
             let rules = self.definitions.on_venue(&key.venue);
             self.venues
                 .push(venue::entity(&key.venue, venue, rules, now.ticks));
             self.members.push(Vec::new());
-            self.awaited.push(SlotSet::ALL);
-            self.consult_first(venue::index_of(venue), now, effects);
         }
         self.devices.push(device);
         self.enter(key, index);
         self.consult_first(index, now, effects);
         self.join(index, now, effects);
+        if first {
+            self.look_first(venue, now, effects);
+        }
     }
 
     fn enter(&mut self, key: Arc<DeviceKey>, index: DeviceIndex) {
@@ -284,7 +284,6 @@ impl Engine {
         let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
             return;
         };
-        let venue = device.venue;
         let mut turn = Turn::new(reading.device, rules, self.listening, now);
         let heard = device.hear(&turn, reading, &mut self.ledger);
         match reading.kind {
@@ -292,7 +291,7 @@ impl Engine {
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
                 let news = judge(&mut self.ledger, device, &turn, heard, effects);
-                self.tell(venue, Some((reading.device, news.heard)), now, effects);
+                self.tell(Word::of(&turn, news.heard), now, effects);
                 return;
             }
         }
@@ -309,7 +308,7 @@ impl Engine {
                 };
                 read_late(&mut self.ledger, device, &step, updated, effects);
             }
-            self.tell(venue, Some((reading.device, news.heard)), now, effects);
+            self.tell(Word::of(&turn, news.heard), now, effects);
             return;
         }
         let news = device.update(reading, rules, now).union(heard);
@@ -318,7 +317,7 @@ impl Engine {
         if rules.feeds.is_empty() {
             return;
         }
-        self.tell(venue, Some((reading.device, news.heard)), now, effects);
+        self.tell(Word::of(&turn, news.heard), now, effects);
     }
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
@@ -348,9 +347,9 @@ impl Engine {
             }
         };
         let news = judge(ledger, device, &turn, News::all(changed), effects);
-        let venue = device.venue;
+        let word = Word::of(&turn, news.heard);
         if venue::venue_at(index).is_none() {
-            self.tell(venue, Some((index, news.heard)), now, effects);
+            self.tell(word, now, effects);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::super::time::{Millis, Moment};
 use super::device::Device;
 use super::ledger::Ledger;
 use super::step::Step;
+use super::venue::venue_at;
 use super::{Effects, Engine};
 
 /// Why an operator's request was refused.
@@ -198,6 +199,7 @@ impl Engine {
         now: Moment,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
+        let on_venue = self.quality_of_venue(input.alarm, now);
         let found = self.locate(input.alarm)?;
         let step = found.step(now, &input.operator);
         let place = found.place();
@@ -206,7 +208,10 @@ impl Engine {
         if transition == Transition::Refuse {
             return Err(life.state().map_or(Refusal::NoSuchAlarm, Refusal::StillActive));
         }
-        let quality = found.device.quality(place, &step);
+        let quality = match venue_at(found.index) {
+            None => found.device.quality(place, &step),
+            Some(_) => on_venue,
+        };
         if transition == Transition::Reset && quality != Quality::Good {
             return Err(Refusal::PoorQuality(quality));
         }
@@ -214,6 +219,15 @@ impl Engine {
             .device
             .carry_out((place, transition), &step, found.ledger, effects);
         Ok(())
+    }
+
+    /// The quality of the evidence for a venue's alarm; that of a device is asked of the device.
+    fn quality_of_venue(&self, alarm: Id, now: Moment) -> Quality {
+        let found = self.ledger.find(alarm);
+        let venue = found.and_then(|(index, ordinal)| Some((venue_at(index)?, ordinal)));
+        venue.map_or(Quality::Good, |(venue, ordinal)| {
+            self.quality_on_venue(venue, usize::from(ordinal), now)
+        })
     }
 
     fn verify(

@@ -77,11 +77,11 @@ impl Subject<'_> {
             .filter(|((index, _), value)| depends.contains(*index) && !value.is_nan())
             .map(|((_, point), value)| (point.id.clone(), point.shown(*value)));
         let counts = rules.derived.iter().filter_map(|derived| match derived.quantity {
-            Quantity::Count if depends.contains(PointIndex(derived.slot)) => {
+            Quantity::Count { .. } if depends.contains(PointIndex(derived.slot)) => {
                 let value = self.slots.get(usize::from(derived.slot))?;
                 Some((derived.shown().to_owned(), serde_json::json!(value)))
             }
-            Quantity::Count
+            Quantity::Count { .. }
             | Quantity::Window { .. }
             | Quantity::Held { .. }
             | Quantity::Silent { .. }

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use super::super::alarm::Quality;
 use super::super::definitions::{Definitions, KindRules};
 use super::super::device::{DeviceIndex, DeviceKey};
-use super::super::kind::{SlotSet, VENUE};
-use super::super::rule::{Feed, News, Truth};
+use super::super::kind::{PointIndex, SlotSet, VENUE};
+use super::super::rule::{Feed, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::derive::Turn;
 use super::device::Device;
@@ -16,6 +17,27 @@ use super::{Effects, Engine, judge};
 
 /// Venues stand behind all devices.
 const FIRST: u32 = 1 << 31;
+
+/// A message of a device, as its venue takes note of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word {
+    pub(super) device: DeviceIndex,
+    /// What it spoke of: evidence for rules that wait.
+    pub(super) heard: SlotSet,
+    /// It had been said before.
+    pub(super) repeated: bool,
+}
+
+impl Word {
+    /// What a device said in its turn.
+    pub(super) const fn of(turn: &Turn<'_>, heard: SlotSet) -> Word {
+        Word {
+            device: turn.device,
+            heard,
+            repeated: turn.repeated,
+        }
+    }
+}
 
 /// An answer of a device that its venue counts has changed.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +132,12 @@ impl Engine {
         if let Some(entity) = self.venues.get(venue as usize) {
             device.masks.venue = explaining(&self.definitions, entity);
         }
-        self.tell(venue, None, now, effects);
+        let word = Word {
+            device: index,
+            heard: SlotSet::EMPTY,
+            repeated: false,
+        };
+        self.tell(word, now, effects);
     }
 
     /// Lets every device know what its venue's alarms explain, before it is judged by other definitions.
@@ -149,51 +176,100 @@ impl Engine {
         }
     }
 
-    /// Passes on to a venue what one of its devices told, and judges the venue's rules. `heard`: what the device, of
-    /// the kind with these rules, spoke of; it is evidence for rules that wait.
-    pub(super) fn tell(
-        &mut self,
-        venue: u32,
-        heard: Option<(DeviceIndex, SlotSet)>,
-        now: Moment,
-        effects: &mut Effects,
-    ) {
+    /// Passes on to a venue what one of its devices told, and judges the venue's rules.
+    pub(super) fn tell(&mut self, word: Word, now: Moment, effects: &mut Effects) {
         let Engine {
             definitions,
             devices,
             venues,
             ledger,
             listening,
-            awaited,
             ..
         } = self;
-        let number = venue as usize;
-        let Some(awaited) = awaited.get_mut(number) else {
+        let Some(device) = devices.get(word.device.slot()) else {
             return;
         };
-        if ledger.told().is_empty() && awaited.is_empty() {
-            return;
-        }
-        let Some(entity) = venues.get_mut(number) else {
+        let (Some(kind), Some(entity)) = (
+            device.kind.and_then(|kind| definitions.kind(kind)),
+            venues.get_mut(device.venue as usize),
+        ) else {
             return;
         };
         let rules = definitions.on_venue(&entity.key.venue);
+        let awaited = entity.restless.union(rules.observed);
+        if ledger.told().is_empty() && awaited.is_empty() {
+            return;
+        }
         let mut news = News::default();
         ledger.pass_on(|told| entity.count(told, rules, &mut news));
-        if let Some((index, heard)) = heard
-            && let Some(device) = devices.get(index.slot())
-            && let Some(kind) = device.kind.and_then(|kind| definitions.kind(kind))
-        {
-            entity.heard = now.ticks;
-            for feed in &kind.feeds {
-                if feed.condition.depends().intersects(heard) {
-                    news.heard = news.heard.with_slot(feed.slot);
-                }
+        for feed in &kind.feeds {
+            if feed.condition.depends().intersects(word.heard) {
+                news.heard = news.heard.with_slot(feed.slot);
             }
         }
-        let turn = Turn::new(index_of(venue), rules, *listening, now);
+        let mut turn = Turn::new(index_of(device.venue), rules, *listening, now);
+        turn.repeated = word.repeated;
         judge(ledger, entity, &turn, news, effects);
-        *awaited = entity.restless;
+    }
+
+    /// Judges a venue of which something is known for the first time: that it has no device of a kind, for one thing.
+    pub(super) fn look_first(&mut self, venue: u32, now: Moment, effects: &mut Effects) {
+        let listening = self.listening;
+        let index = index_of(venue);
+        let Some((entity, rules, ledger)) = self.subject(index) else {
+            return;
+        };
+        let mut counts = SlotSet::EMPTY;
+        for derived in &rules.derived {
+            counts = match derived.quantity {
+                Quantity::Count { .. } => counts.union(derived.own()),
+                Quantity::Window { .. }
+                | Quantity::Held { .. }
+                | Quantity::Silent { .. }
+                | Quantity::Fact(_)
+                | Quantity::ClockSkew => counts,
+            };
+        }
+        let turn = Turn::new(index, rules, listening, now);
+        judge(ledger, entity, &turn, News::all(counts), effects);
+        self.consult_first(index, now, effects);
+    }
+
+    /// How far the evidence for the alarm of a venue's rule in `place` can be trusted: as far as that of the worst device
+    /// of those that the rule asks.
+    pub(super) fn quality_on_venue(&self, venue: u32, place: usize, now: Moment) -> Quality {
+        let number = venue as usize;
+        let (Some(entity), Some(members)) = (self.venues.get(number), self.members.get(number)) else {
+            return Quality::Uncertain;
+        };
+        let Some(rule) = self.definitions.on_venue(&entity.key.venue).rules.get(place) else {
+            return Quality::Uncertain;
+        };
+        let (mut stale, mut faulty) = (false, false);
+        for device in members.iter().filter_map(|index| self.devices.get(index.slot())) {
+            let Some(kind) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+                continue;
+            };
+            let asked = |feed: &Feed| rule.depends.contains(PointIndex(feed.slot));
+            if !kind.feeds.iter().any(asked) {
+                continue;
+            }
+            let silent = now.ticks.since(device.heard) > rule.def.max_gap;
+            stale |= silent || device.online() == Some(false);
+            faulty |= kind
+                .faulty
+                .as_ref()
+                .is_some_and(|faulty| faulty.evaluate(&device.slots) == Truth::True);
+        }
+        Quality::of(false, stale, faulty)
+    }
+
+    /// When a device of the venue last spoke.
+    pub(super) fn last_word(&self, venue: u32) -> Option<Ticks> {
+        let members = self.members.get(venue as usize)?.iter();
+        members
+            .filter_map(|index| Some(self.devices.get(index.slot())?.heard))
+            .max()
     }
 
     /// Counts every venue's devices anew: the definitions, or the whole state, have changed.
@@ -204,7 +280,6 @@ impl Engine {
             venues,
             members,
             ledger,
-            awaited,
             ..
         } = self;
         for venue in venues.iter_mut() {
@@ -225,8 +300,6 @@ impl Engine {
                 ledger.pass_on(|told| venue.count(told, rules, &mut News::default()));
             }
         }
-        awaited.clear();
-        awaited.resize(venues.len(), SlotSet::ALL);
     }
 }
 

@@ -49,7 +49,10 @@ pub enum Quantity {
     },
     /// How many devices of a venue fulfil a condition. Two slots: how many do, and how many may, those included of
     /// whom it is unknown.
-    Count,
+    Count {
+        /// Whether the condition is made of what needs no evidence.
+        evident: bool,
+    },
     /// What the wall clock decides: 0 or 1, missing when unknown.
     Fact(Fact),
     /// Whether the device's clock is outside the bounds of its profile: 0 or 1, missing until it has told a time.
@@ -60,7 +63,7 @@ impl Quantity {
     /// The value of its slots before anything was heard.
     pub const fn initial(&self) -> f64 {
         match self {
-            Quantity::Count => 0.0,
+            Quantity::Count { .. } => 0.0,
             Quantity::Window { .. }
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
@@ -72,7 +75,7 @@ impl Quantity {
     /// How many slots it takes.
     pub const fn width(&self) -> u8 {
         match self {
-            Quantity::Window { .. } | Quantity::Count => 2,
+            Quantity::Window { .. } | Quantity::Count { .. } => 2,
             Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::ClockSkew => 1,
         }
     }
@@ -92,7 +95,7 @@ impl Derived {
     }
 
     /// Its own slots.
-    fn own(&self) -> SlotSet {
+    pub fn own(&self) -> SlotSet {
         let slots = self.slot..self.slot.saturating_add(self.quantity.width());
         slots.fold(SlotSet::EMPTY, SlotSet::with_slot)
     }
@@ -133,6 +136,22 @@ impl Derivations {
     pub(super) fn find(&self, name: &str) -> Option<(u8, SlotSet)> {
         let derived = self.list.iter().find(|derived| derived.name == name)?;
         Some((derived.slot, derived.reads.union(derived.own())))
+    }
+
+    /// Whether all of `slots` are known at every instant without any reading: silence, dates and schedules, counts and
+    /// durations of those.
+    pub(super) fn evident(&self, slots: SlotSet) -> bool {
+        slots.slots().all(|slot| {
+            let derived = self
+                .list
+                .iter()
+                .find(|derived| derived.own().contains(PointIndex(slot)));
+            derived.is_some_and(|derived| match derived.quantity {
+                Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::Held { .. } => true,
+                Quantity::Count { evident } => evident,
+                Quantity::Window { .. } | Quantity::ClockSkew => false,
+            })
+        })
     }
 
     /// The slot of whether the schedule called `name` is in force, which is `fact`.

@@ -250,6 +250,8 @@ pub struct Rule {
     pub clear: Option<Program>,
     /// The slots that either reads, and what those are derived from: whatever speaks of one of them is evidence.
     pub depends: SlotSet,
+    /// Whether it reads only what is known at every instant: its delays need no reading to confirm them.
+    pub evident: bool,
     /// The places, among the rules of the kind, of those that suppress it.
     pub suppressors: Box<[u16]>,
 }
@@ -332,6 +334,7 @@ impl Rule {
                     when,
                     clear,
                     depends,
+                    evident: context.derived.evident(depends),
                     suppressors: Box::default(),
                 })
             }

@@ -128,18 +128,33 @@ impl<'a> Checker<'a, '_> {
             if inverse { "exclude" } else { "filter" },
             self.context.max_gap.0
         );
-        let known = self.context.derived.find(&name);
-        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::Count)?;
-        if known.is_some() {
+        if let Some((slot, reads)) = self.context.derived.find(&name) {
+            self.reads = self.reads.union(reads);
             return Ok(slot);
         }
+        let mut conditions = Vec::new();
         for place in range {
             let scope = Scope::Member { variable, every };
-            let condition = self.on_member(place, scope, condition, inverse)?;
-            if let Scope::Venue(members) = &mut self.context.scope
-                && let Some(feeds) = members.feeds.get_mut(place)
-            {
-                feeds.push(Feed { condition, slot });
+            conditions.push((place, self.on_member(place, scope, condition, inverse)?));
+        }
+        self.feed(expr, name, conditions)
+    }
+
+    /// Adds a count called `name` of the devices that fulfil these conditions, one a kind.
+    fn feed(&mut self, expr: &'a IdedExpr, name: String, conditions: Vec<(usize, Program)>) -> Checked<u8> {
+        let evident = match &self.context.scope {
+            Scope::Venue(members) => conditions.iter().all(|(place, condition)| {
+                let derived = members.derived.get(*place);
+                derived.is_some_and(|derived| derived.evident(condition.depends()))
+            }),
+            Scope::Device | Scope::Member { .. } => false,
+        };
+        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::Count { evident })?;
+        if let Scope::Venue(members) = &mut self.context.scope {
+            for (place, condition) in conditions {
+                if let Some(feeds) = members.feeds.get_mut(place) {
+                    feeds.push(Feed { condition, slot });
+                }
             }
         }
         Ok(slot)
@@ -187,22 +202,16 @@ impl<'a> Checker<'a, '_> {
         let range = self.kinds(of)?;
         let name = format!("{}.size()", self.text(&self.syntax.span(of)));
         let known = self.context.derived.find(&name);
-        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::Count)?;
-        if known.is_none()
-            && let Scope::Venue(members) = &mut self.context.scope
-        {
+        let slot = if let Some((slot, reads)) = known {
+            self.reads = self.reads.union(reads);
+            slot
+        } else {
             let always = emit(&Condition::Constant(true), SlotSet::EMPTY).map_err(|TooLarge| {
                 ExpressionError::new(self.syntax.span(expr), "the condition is too deep")
             })?;
-            for place in range {
-                if let Some(feeds) = members.feeds.get_mut(place) {
-                    feeds.push(Feed {
-                        condition: always.clone(),
-                        slot,
-                    });
-                }
-            }
-        }
+            let conditions = range.map(|place| (place, always.clone())).collect();
+            self.feed(expr, name, conditions)?
+        };
         Ok(Typed::Number(Value::Bounded(slot)))
     }
 
