@@ -8,8 +8,8 @@ pub(super) const FORM: &str = "a length of time is a number and a unit: '500ms',
 /// The shortest window, in milliseconds.
 const LEAST: u64 = 1_000;
 
-/// The longest window, in milliseconds: 90 days.
-const MOST: u64 = 90 * 86_400_000;
+/// The longest window, in milliseconds: a year.
+const MOST: u64 = 366 * 86_400_000;
 
 /// Why a word is no length of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
