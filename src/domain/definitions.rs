@@ -100,11 +100,17 @@ impl KindRules {
         }
     }
 
-    /// Puts the parts together once every rule is compiled.
-    fn finish(&mut self, derived: Derivations, written: &[RuleDef], errors: &mut Vec<RuleError>) {
+    /// Puts the parts together once every rule is compiled. `above`: the rules on venues, which may suppress those on
+    /// devices.
+    fn finish(
+        &mut self,
+        derived: Derivations,
+        (written, above): (&[RuleDef], &[Rule]),
+        errors: &mut Vec<RuleError>,
+    ) {
         self.derived = derived.into_list();
         self.rules.sort_by_key(|rule| rule.def.priority);
-        resolve_suppressors(self, written, errors);
+        resolve_suppressors(self, (written, above), errors);
         let feeds: Vec<&Program> = self.feeds.iter().map(|feed| &feed.condition).collect();
         self.grid = Grid::of(&self.rules, &feeds, self.slots());
     }
@@ -138,6 +144,8 @@ pub struct Definitions {
     source: DefinitionSource,
     kinds: Vec<KindRules>,
     venue: KindRules,
+    /// The places of the rules on venues that rules on devices are suppressed by.
+    explaining: Vec<u16>,
     almanac: Almanac,
     /// What the rules ask of the almanac.
     facts: Vec<Fact>,
@@ -181,8 +189,13 @@ pub enum RuleProblem {
 }
 
 /// Finds the rules that `suppressed_by` names among those of the kind. A rule may be suppressed only by one that is
-/// not itself, directly or by others, suppressed by it: else both would be silent.
-fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut Vec<RuleError>) {
+/// not itself, directly or by others, suppressed by it: else both would be silent. One on a device may name a rule on
+/// venues too, those `above`.
+fn resolve_suppressors(
+    target: &mut KindRules,
+    (written, above): (&[RuleDef], &[Rule]),
+    errors: &mut Vec<RuleError>,
+) {
     let places: BTreeMap<String, u16> = (0_u16..)
         .zip(&target.rules)
         .map(|(place, rule)| (rule.def.id.clone(), place))
@@ -192,9 +205,12 @@ fn resolve_suppressors(target: &mut KindRules, written: &[RuleDef], errors: &mut
         let mut suppressors = Vec::new();
         for (place, name) in rule.def.suppressed_by.iter().enumerate() {
             let mut suggestion = None;
+            let mut on_venues = above.iter().map(|rule| rule.def.id.as_str());
             let problem = match places.get(name) {
+                None if on_venues.any(|id| id == name) => continue,
                 None => {
-                    let others = places.keys().map(String::as_str).filter(|id| *id != rule.def.id);
+                    let others = places.keys().map(String::as_str).chain(on_venues);
+                    let others = others.filter(|id| *id != rule.def.id);
                     suggestion = nearest(name, others).map(str::to_owned);
                     format!("no rule of the kind `{}` is called `{name}`", rule.def.on)
                 }
@@ -238,6 +254,19 @@ fn leads_back(from: &str, to: &str, defs: &[Arc<RuleDef>]) -> bool {
         }
     }
     false
+}
+
+/// The places of the rules on venues that rules on devices are suppressed by.
+fn explaining(venue: &KindRules, kinds: &[KindRules]) -> Vec<u16> {
+    let named = |id: &String| {
+        let mut rules = kinds.iter().flat_map(|kind| &kind.rules);
+        rules.any(|rule| rule.def.suppressed_by.contains(id))
+    };
+    let places = (0_u16..).zip(&venue.rules);
+    places
+        .filter(|(_, rule)| named(&rule.def.id))
+        .map(|(place, _)| place)
+        .collect()
 }
 
 /// The schedule of a rule.
@@ -316,14 +345,15 @@ impl Definitions {
                 report(RuleProblem::Expression(field, error));
             }
         }
+        venue.finish(counts, (&source.rules, &[]), &mut errors);
         for ((target, derived), feeds) in kinds.iter_mut().zip(derived).zip(feeds) {
             target.feeds = feeds;
-            target.finish(derived, &source.rules, &mut errors);
+            target.finish(derived, (&source.rules, &venue.rules), &mut errors);
         }
-        venue.finish(counts, &source.rules, &mut errors);
         if errors.is_empty() {
             let facts = facts(kinds.iter().chain([&venue]));
             Ok(Definitions {
+                explaining: explaining(&venue, &kinds),
                 source,
                 kinds,
                 venue,
@@ -343,6 +373,11 @@ impl Definitions {
     /// The rules on venues; a venue has no points, only what is counted of its devices.
     pub const fn venue(&self) -> &KindRules {
         &self.venue
+    }
+
+    /// The places of the rules on venues that rules on devices are suppressed by.
+    pub fn explaining(&self) -> &[u16] {
+        &self.explaining
     }
 
     /// The schedules, venues and dates that rules may ask of.

@@ -82,6 +82,7 @@ fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
         let at_once = rule("timed", "lel >= 20.0", Some("lel < 10.0"));
         rules.extend([slow(), often(), at_once].map(|rule| scheduled(name, rule)));
     }
+    rules.extend(on_venue(first));
     DefinitionSource {
         kinds: vec![gas_kind()],
         rules,
@@ -96,6 +97,32 @@ fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
             expiries: Vec::new(),
         }],
     }
+}
+
+/// Rules on the venue, which another set has with other numbers, and one on devices that they explain.
+fn on_venue(set: u16) -> Vec<RuleDef> {
+    let two = format!("gas_detector.filter(d, d.lel >= {}0.0).size() >= 2", set + 1);
+    let slow = "gas_detector.exists(d, rate(d.lel, '30s') > 0.4) && !gas_detector.all(d, d.lel > 40.0)";
+    vec![
+        RuleDef {
+            keep_for: Millis(5_000),
+            latch: set == 2,
+            ..RuleDef::new("venue-two", "venue", &two)
+        },
+        RuleDef {
+            hold: Millis(15_000),
+            max_gap: Millis(12_000),
+            ..RuleDef::new("venue-slow", "venue", slow)
+        },
+        scheduled(
+            "turns",
+            RuleDef::new("venue-held", "venue", "held('20s', devices.exists_one(d, d.online))"),
+        ),
+        RuleDef {
+            suppressed_by: vec!["venue-two".to_owned(), "venue-slow".to_owned()],
+            ..rule("explained", "lel >= 35.0", None)
+        },
+    ]
 }
 
 /// An engine under test with everything that a restart needs.

@@ -333,6 +333,74 @@ fn only_answers_that_change_reach_the_venue() {
     );
 }
 
+#[test]
+fn an_alarm_of_the_venue_explains_those_of_its_devices() {
+    let silent = |length: &str| format!("age() >= '{length}'");
+    let rules = || {
+        vec![
+            venue_rule("dark", "devices.all(d, age(d) >= '4m')"),
+            RuleDef {
+                suppressed_by: vec!["dark".to_owned()],
+                ..RuleDef::new("silent", GAS, &silent("5m"))
+            },
+        ]
+    };
+    let told = |town: &mut Town| {
+        town.effects.alarms.retain(|event| event.notify);
+        town.seen()
+    };
+    for jump in [60_000, 86_400_000] {
+        let mut town = Town::with(rules());
+        town.handle(&Input::Listening(true));
+        for device in ["g1", "g2", "g3"] {
+            town.lel(device, 1.0);
+        }
+        town.say("v2/gas_detector/g4", LEL, 1.0);
+        town.wait(120_000);
+        town.say("v2/gas_detector/g5", LEL, 1.0);
+        town.wait(jump);
+        town.wait(jump);
+        town.wait(jump);
+        assert_eq!(
+            told(&mut town)[..1],
+            ["dark v1 raised"],
+            "one message for three devices; in the other venue one still speaks"
+        );
+        assert!(town.engine.standing_count() >= 4);
+        town.restart();
+        // The first that speaks again ends the venue's silence; the others are told of by themselves.
+        town.lel("g1", 1.0);
+        assert_eq!(
+            told(&mut town),
+            [
+                "dark v1 recovered",
+                "dark v1 cleared",
+                "silent g2 announced",
+                "silent g3 announced"
+            ]
+        );
+        town.define(rules());
+        assert!(town.seen().is_empty());
+    }
+}
+
+#[test]
+fn a_changed_rule_of_a_venue_explains_at_once_and_a_removed_one_no_longer() {
+    let by = |name: &str| RuleDef {
+        suppressed_by: vec![name.to_owned()],
+        ..RuleDef::new("high", GAS, "lel >= 50.0")
+    };
+    let two = || venue_rule("two", "gas_detector.filter(d, d.lel >= 40.0).size() >= 2");
+    let mut town = Town::with(vec![RuleDef::new("high", GAS, "lel >= 50.0")]);
+    town.lel("g1", 60.0);
+    town.lel("g2", 45.0);
+    assert_eq!(town.seen(), ["high g1 raised"]);
+    town.define(vec![two(), by("two")]);
+    assert_eq!(town.seen(), ["two v1 raised", "high g1 suppressed"]);
+    town.define(vec![RuleDef::new("high", GAS, "lel >= 50.0")]);
+    assert_eq!(town.seen(), ["two v1 cleared", "high g1 announced"]);
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Gas(u8, u8, u8),

@@ -55,20 +55,21 @@ impl Engine {
             carry_over(venue, None, Some(before), Some(after));
         }
         self.count_anew();
+        self.inform_all();
         self.adopt_all();
         self.consult(Look::Renewed, now, effects);
         self.confront_all(&old, now, effects);
     }
 
-    /// Judges what every device and venue said last by the rules that are new or were changed since `old`.
+    /// Judges what every venue and device said last by the rules that are new or were changed since `old`. Venues come
+    /// first: their alarms may explain those of the devices.
     fn confront_all(&mut self, old: &Definitions, now: Moment, effects: &mut Effects) {
+        self.confront_venues(old, now, effects);
         let Engine {
             definitions,
             devices,
-            venues,
             ledger,
             listening,
-            awaited,
             ..
         } = self;
         let of_kinds: Vec<Vec<usize>> = definitions
@@ -87,13 +88,17 @@ impl Engine {
             let turn = Turn::new(index, rules, *listening, now);
             confront(ledger, device, &turn, unproven, effects);
         }
-        let rules = definitions.venue();
+    }
+
+    fn confront_venues(&mut self, old: &Definitions, now: Moment, effects: &mut Effects) {
+        let rules = self.definitions.venue();
         let unproven = unproven(old.venue(), rules);
-        for ((number, venue), awaited) in (0_u32..).zip(venues).zip(awaited) {
-            let turn = Turn::new(index_of(number), rules, *listening, now);
-            confront(ledger, venue, &turn, &unproven, effects);
+        for ((number, venue), awaited) in (0_u32..).zip(&mut self.venues).zip(&mut self.awaited) {
+            let turn = Turn::new(index_of(number), rules, self.listening, now);
+            confront(&mut self.ledger, venue, &turn, &unproven, effects);
             *awaited = venue.restless;
         }
+        self.inform_all();
     }
 
     /// Enters every life into the ledger anew.

@@ -171,14 +171,15 @@ impl Device {
         changed
     }
 
-    /// The device's timer for silence has come; what changed by that.
-    pub(super) fn silence_due(&mut self, turn: &Turn<'_>, ledger: &mut Ledger) -> SlotSet {
+    /// The device's timer for silence, set for `at`, has come; what changed by that. What is due later comes later, also
+    /// when both are overdue: other devices fall silent in between.
+    pub(super) fn silence_due(&mut self, turn: &Turn<'_>, at: Ticks, ledger: &mut Ledger) -> SlotSet {
         self.silence_at = None;
         let mut changed = SlotSet::EMPTY;
         for derived in &turn.rules.derived {
             if self
                 .falls_silent(derived, turn.listening)
-                .is_some_and(|at| at <= turn.now.ticks)
+                .is_some_and(|due| due <= at)
             {
                 changed = changed.union(self.change(derived.slot, 1.0));
             }

@@ -15,7 +15,7 @@ use super::Effects;
 use super::book::Book;
 use super::limit::Limits;
 use super::subject::Subject;
-use super::venue::Told;
+use super::venue::{Told, venue_at};
 
 /// What is to become of a standing alarm's mask.
 pub(super) struct Remask {
@@ -63,6 +63,8 @@ pub(super) struct Ledger {
     standing: HashMap<Id, (DeviceIndex, u16)>,
     /// What the present device has to tell its venue.
     told: Vec<Told>,
+    /// The venues whose own alarms have moved: they may explain those of their devices.
+    moved_venues: Vec<u32>,
     /// How often rules with a limit were told of.
     pub(super) limits: Limits,
     /// The ended alarms that are not closed.
@@ -80,6 +82,7 @@ impl Ledger {
             deadlines: BTreeSet::new(),
             standing: HashMap::new(),
             told: Vec::new(),
+            moved_venues: Vec::new(),
             limits: Limits::default(),
             book: Book::default(),
         }
@@ -145,6 +148,20 @@ impl Ledger {
     /// What a device has to tell its venue.
     pub(super) fn told(&self) -> &[Told] {
         &self.told
+    }
+
+    /// An alarm has moved; if it is a venue's, that is noted.
+    pub(super) fn note_move(&mut self, index: DeviceIndex) {
+        if let Some(venue) = venue_at(index)
+            && !self.moved_venues.contains(&venue)
+        {
+            self.moved_venues.push(venue);
+        }
+    }
+
+    /// A venue whose own alarms have moved.
+    pub(super) fn take_moved_venue(&mut self) -> Option<u32> {
+        self.moved_venues.pop()
     }
 
     /// Passes on what a device has to tell its venue.

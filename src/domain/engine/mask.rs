@@ -19,6 +19,8 @@ pub(super) struct Masks {
     pub(super) out_of_service: Option<Box<Pause>>,
     /// At most one for each rule.
     shelves: Vec<Shelf>,
+    /// The rules on the device's venue whose active alarms may explain the device's.
+    pub(super) venue: Vec<String>,
 }
 
 /// A rule that is shelved on a device.
@@ -85,18 +87,24 @@ impl Device {
         if let Some(pause) = self.masks.shelf(place) {
             return MaskReason::Shelf(pause);
         }
-        let rule = rules.rules.get(place);
-        let suppressors = rule.map(|rule| rule.suppressors.iter()).into_iter().flatten();
-        let found = suppressors
-            .map(|other| usize::from(*other))
-            .find(|other| self.explains(*other))
-            .and_then(|other| rules.rules.get(other));
-        found.map_or(MaskReason::Nothing, |rule| MaskReason::Rule(&rule.def.id))
+        let Some(rule) = rules.rules.get(place) else {
+            return MaskReason::Nothing;
+        };
+        let of_venue = || {
+            let mut names = rule.def.suppressed_by.iter();
+            names.find(|name| self.masks.venue.contains(name))
+        };
+        let suppressors = rule.suppressors.iter().map(|other| usize::from(*other));
+        let mut explaining = suppressors.filter(|other| self.explains(*other));
+        let found = explaining.find_map(|other| Some(&rules.rules.get(other)?.def.id));
+        found
+            .or_else(of_venue)
+            .map_or(MaskReason::Nothing, |id| MaskReason::Rule(id))
     }
 
     /// Whether the rule in `place` has an active alarm that may explain others. One that people are kept from hearing
     /// of explains nothing to them.
-    fn explains(&self, place: usize) -> bool {
+    pub(super) fn explains(&self, place: usize) -> bool {
         let Some(life) = self.lives.get(place).filter(|life| life.is_active()) else {
             return false;
         };
@@ -154,6 +162,7 @@ impl Device {
         self.with_subject(place, step, (Mask::None, 0), |life, subject| {
             changed = ledger.remask(remask, life, subject, effects);
         });
+        ledger.note_move(step.device);
         changed
     }
 

@@ -66,6 +66,8 @@ pub struct Engine {
     by_key: HashMap<Arc<DeviceKey>, DeviceIndex>,
     /// The venues of the devices, by their numbers.
     venues: Vec<Device>,
+    /// The devices of each venue.
+    members: Vec<Vec<DeviceIndex>>,
     /// The slots of each venue whose rules wait for evidence.
     awaited: Vec<SlotSet>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
@@ -84,6 +86,7 @@ impl Engine {
             devices: Vec::new(),
             by_key: HashMap::new(),
             venues: Vec::new(),
+            members: Vec::new(),
             awaited: Vec::new(),
             listening: None,
             watch: Watch::default(),
@@ -120,6 +123,7 @@ impl Engine {
                 Ok(())
             }
         };
+        self.spread(now, effects);
         self.ledger.advance();
         outcome
     }
@@ -213,6 +217,7 @@ impl Engine {
             let rules = self.definitions.venue();
             self.venues
                 .push(venue::entity(&key.venue, venue, rules, now.ticks));
+            self.members.push(Vec::new());
             self.awaited.push(SlotSet::ALL);
             self.consult_first(venue::index_of(venue), now, effects);
         }
@@ -279,29 +284,34 @@ impl Engine {
 
     fn expire(&mut self, now: Moment, effects: &mut Effects) {
         self.watch_calendar(now, effects);
-        while let Some((at, index, due)) = self.ledger.take_due(now.ticks) {
-            let listening = self.listening;
-            let Some((device, rules, ledger)) = self.subject(index) else {
-                continue;
-            };
-            let turn = Turn::new(index, rules, listening, now);
-            let changed = match due {
-                Due::Rule(ordinal) => {
-                    mature(ledger, device, &turn, (ordinal, at), effects);
-                    continue;
-                }
-                Due::Held(place) => device.held_due(&turn, place, at),
-                Due::Silence => device.silence_due(&turn, ledger),
-                Due::Mask => {
-                    device.mask_due(&turn, at, ledger, effects);
-                    continue;
-                }
-            };
-            let news = judge(ledger, device, &turn, News::all(changed), effects);
-            let venue = device.venue;
-            if venue::venue_at(index).is_none() {
-                self.tell(venue, Some((index, news.heard)), now, effects);
+        while let Some(due) = self.ledger.take_due(now.ticks) {
+            self.fall_due(due, now, effects);
+            self.spread(now, effects);
+        }
+    }
+
+    fn fall_due(&mut self, (at, index, due): (Ticks, DeviceIndex, Due), now: Moment, effects: &mut Effects) {
+        let listening = self.listening;
+        let Some((device, rules, ledger)) = self.subject(index) else {
+            return;
+        };
+        let turn = Turn::new(index, rules, listening, now);
+        let changed = match due {
+            Due::Rule(ordinal) => {
+                mature(ledger, device, &turn, (ordinal, at), effects);
+                return;
             }
+            Due::Held(place) => device.held_due(&turn, place, at),
+            Due::Silence => device.silence_due(&turn, at, ledger),
+            Due::Mask => {
+                device.mask_due(&turn, at, ledger, effects);
+                return;
+            }
+        };
+        let news = judge(ledger, device, &turn, News::all(changed), effects);
+        let venue = device.venue;
+        if venue::venue_at(index).is_none() {
+            self.tell(venue, Some((index, news.heard)), now, effects);
         }
     }
 }

@@ -77,6 +77,7 @@ impl Device {
         };
         if transition.moves() {
             self.restless = SlotSet::ALL;
+            ledger.note_move(step.device);
         }
         self.with_subject(place, step, (mask, raises), |life, subject| {
             ledger.apply(transition, life, subject, effects);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::definitions::{KindRules, VENUE};
+use super::super::definitions::{Definitions, KindRules, VENUE};
 use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::kind::SlotSet;
 use super::super::rule::{Feed, News, Truth};
@@ -11,6 +11,7 @@ use super::super::time::{Moment, Ticks};
 use super::derive::Turn;
 use super::device::Device;
 use super::ledger::Ledger;
+use super::step::Step;
 use super::{Effects, Engine, judge};
 
 /// Venues stand behind all devices.
@@ -49,11 +50,8 @@ pub(super) const fn index_of(venue: u32) -> DeviceIndex {
 }
 
 /// The number of the venue in this place; `None` for a device.
-pub(super) fn venue_at(index: DeviceIndex) -> Option<usize> {
-    index
-        .0
-        .checked_sub(FIRST)
-        .and_then(|venue| usize::try_from(venue).ok())
+pub(super) const fn venue_at(index: DeviceIndex) -> Option<u32> {
+    index.0.checked_sub(FIRST)
 }
 
 /// A venue of which nothing is known yet.
@@ -64,6 +62,16 @@ pub(super) fn entity(id: &str, number: u32, rules: &KindRules, now: Ticks) -> De
         device: String::new(),
     };
     Device::new(Arc::new(key), number, None, Some(rules), now)
+}
+
+/// The rules on a venue whose active alarms may explain those of its devices.
+fn explaining(definitions: &Definitions, venue: &Device) -> Vec<String> {
+    let rules = &definitions.venue().rules;
+    let places = definitions.explaining().iter().map(|place| usize::from(*place));
+    places
+        .filter(|place| venue.explains(*place))
+        .filter_map(|place| Some(rules.get(place)?.def.id.clone()))
+        .collect()
 }
 
 impl Engine {
@@ -77,7 +85,7 @@ impl Engine {
             ..
         } = self;
         if let Some(venue) = venue_at(index) {
-            return Some((venues.get_mut(venue)?, definitions.venue(), ledger));
+            return Some((venues.get_mut(venue as usize)?, definitions.venue(), ledger));
         }
         let device = devices.get_mut(index.slot())?;
         let rules = definitions.kind(device.kind?)?;
@@ -94,7 +102,49 @@ impl Engine {
             return;
         };
         device.tell_anew(rules, &mut self.ledger);
+        if let Some(members) = self.members.get_mut(venue as usize) {
+            members.push(index);
+        }
+        if let Some(entity) = self.venues.get(venue as usize) {
+            device.masks.venue = explaining(&self.definitions, entity);
+        }
         self.tell(venue, None, now, effects);
+    }
+
+    /// Lets every device know what its venue's alarms explain, before it is judged by other definitions.
+    pub(super) fn inform_all(&mut self) {
+        for (entity, members) in self.venues.iter().zip(&self.members) {
+            let explained = explaining(&self.definitions, entity);
+            for index in members {
+                if let Some(device) = self.devices.get_mut(index.slot()) {
+                    device.masks.venue.clone_from(&explained);
+                }
+            }
+        }
+    }
+
+    /// Lets the devices of the venues whose own alarms have moved know what those explain now.
+    pub(super) fn spread(&mut self, now: Moment, effects: &mut Effects) {
+        while let Some(venue) = self.ledger.take_moved_venue() {
+            let number = venue as usize;
+            let (Some(entity), Some(members)) = (self.venues.get(number), self.members.get(number)) else {
+                continue;
+            };
+            let explained = explaining(&self.definitions, entity);
+            for index in members {
+                let Some(device) = self.devices.get_mut(index.slot()) else {
+                    continue;
+                };
+                if device.masks.venue == explained {
+                    continue;
+                }
+                device.masks.venue.clone_from(&explained);
+                if let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) {
+                    let turn = Turn::new(*index, rules, self.listening, now);
+                    device.explain(&Step::of(&turn), &mut self.ledger, effects);
+                }
+            }
+        }
     }
 
     /// Passes on to a venue what one of its devices told, and judges the venue's rules. `heard`: what the device, of
@@ -150,6 +200,7 @@ impl Engine {
             definitions,
             devices,
             venues,
+            members,
             ledger,
             awaited,
             ..
@@ -158,7 +209,12 @@ impl Engine {
         for venue in venues.iter_mut() {
             venue.empty(rules);
         }
-        for device in devices {
+        members.clear();
+        members.resize_with(venues.len(), Vec::new);
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(devices) {
+            if let Some(members) = members.get_mut(device.venue as usize) {
+                members.push(index);
+            }
             let Some(kind) = device.kind.and_then(|kind| definitions.kind(kind)) else {
                 continue;
             };
