@@ -17,7 +17,7 @@ use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
 use super::value::{Value, parse_duration};
 use super::venues;
-use crate::domain::definitions::Definitions;
+use crate::domain::definitions::{Definitions, VENUE};
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use crate::domain::reading::ReadingKind;
@@ -164,11 +164,15 @@ impl Cast<'_> {
 
     fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        let device = table.required("device").and_then(|device| self.device(&device));
+        let written = table.required("device");
+        let device = written.as_ref().and_then(|device| self.device(device));
         if let Some(operator) = table.optional("operator") {
             let act = self.operation(&operator, &mut table, device.as_ref());
             let step = device.zip(act).map(|(device, act)| Step { at, device, act });
             return step.into_iter().collect();
+        }
+        if let Some(written) = written.filter(|_| device.as_ref().is_some_and(|device| device.kind == VENUE)) {
+            written.wrong("a venue sends no messages, its devices do");
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
         let points = table
@@ -236,6 +240,13 @@ impl Cast<'_> {
                 "write `kind/device` or `venue/kind/device`, without spaces".to_owned(),
             );
             return None;
+        }
+        if parts.as_slice() == [VENUE, device] {
+            return Some(DeviceKey {
+                venue: device.to_owned(),
+                kind: VENUE.to_owned(),
+                device: String::new(),
+            });
         }
         let from = text.len() - device.len() - 1 - kind.len();
         let place = value.place().inside(&text, &(from..from + kind.len()));
