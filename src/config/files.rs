@@ -8,7 +8,7 @@ use super::source::{Report, Scope, Source};
 use super::value::Value;
 
 const BUILT_IN_KINDS: (&str, &str) = ("<built-in>/kinds.toml", include_str!("../../config/kinds.toml"));
-const BUILT_IN_RULES: [(&str, &str); 6] = [
+const BUILT_IN_RULES: [(&str, &str); 8] = [
     (
         "<built-in>/rules/charging-port.toml",
         include_str!("../../config/rules/charging-port.toml"),
@@ -16,6 +16,10 @@ const BUILT_IN_RULES: [(&str, &str); 6] = [
     (
         "<built-in>/rules/gas.toml",
         include_str!("../../config/rules/gas.toml"),
+    ),
+    (
+        "<built-in>/rules/hygiene.toml",
+        include_str!("../../config/rules/hygiene.toml"),
     ),
     (
         "<built-in>/rules/lift-blocker.toml",
@@ -32,6 +36,10 @@ const BUILT_IN_RULES: [(&str, &str); 6] = [
     (
         "<built-in>/rules/valve.toml",
         include_str!("../../config/rules/valve.toml"),
+    ),
+    (
+        "<built-in>/rules/venue.toml",
+        include_str!("../../config/rules/venue.toml"),
     ),
 ];
 
