@@ -100,7 +100,7 @@ fn the_shipped_configuration_loads() {
     );
     assert!(matches!(settings.http.auth, Auth::None));
     assert_eq!(settings.definitions.source().kinds.len(), 7);
-    assert_eq!(settings.definitions.source().rules.len(), 52);
+    assert_eq!(settings.definitions.source().rules.len(), 75);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
@@ -144,7 +144,7 @@ fn the_list_of_shipped_rules_says_what_they_say() {
 fn every_shipped_rule_has_title_and_reason_in_both_languages() {
     let shipped = config::load(Path::new("config/ninewatch.toml")).unwrap();
     let rules = &shipped.definitions.source().rules;
-    assert!(rules.len() >= 50, "only {} rules", rules.len());
+    assert!(rules.len() >= 70, "only {} rules", rules.len());
     for rule in rules {
         let reason = rule.reason.as_ref();
         let reason = reason.unwrap_or_else(|| panic!("{} has no reason", rule.id));
@@ -222,7 +222,7 @@ fn a_configuration_from_memory_starts_from_the_given_folder() {
     let settings = config::load_str("demo", text, Path::new("config")).unwrap();
     assert_eq!(settings.gateway.data_dir, Path::new("config/data"));
     assert_eq!(settings.gateway.public_url, "http://127.0.0.1:9464");
-    assert_eq!(settings.definitions.source().rules.len(), 8);
+    assert_eq!(settings.definitions.source().rules.len(), 7);
 
     let findings = config::load_str("demo", "[gateway]\nid = 5\n", Path::new("config")).unwrap_err();
     let first = findings.iter().find(|finding| finding.line == 2).unwrap();

@@ -171,7 +171,8 @@ impl Cast<'_> {
             let step = device.zip(act).map(|(device, act)| Step { at, device, act });
             return step.into_iter().collect();
         }
-        if let Some(written) = written.filter(|_| device.as_ref().is_some_and(|device| device.kind == VENUE)) {
+        if let Some(written) = written.filter(|_| device.as_ref().is_some_and(|device| device.kind == VENUE))
+        {
             written.wrong("a venue sends no messages, its devices do");
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));

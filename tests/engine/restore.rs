@@ -116,7 +116,11 @@ fn on_venue(set: u16) -> Vec<RuleDef> {
         },
         scheduled(
             "turns",
-            RuleDef::new("venue-held", "venue", "held('20s', devices.exists_one(d, d.online))"),
+            RuleDef::new(
+                "venue-held",
+                "venue",
+                "held('20s', devices.exists_one(d, d.online))",
+            ),
         ),
         RuleDef {
             suppressed_by: vec!["venue-two".to_owned(), "venue-slow".to_owned()],

@@ -36,3 +36,18 @@ pub(super) fn length(text: &str) -> Result<Millis, NoLength> {
         Err(NoLength::Range)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::time::Millis;
+    use super::{NoLength, length};
+
+    #[test]
+    fn from_a_second_to_a_year() {
+        assert_eq!(length("1s"), Ok(Millis(1_000)));
+        assert_eq!(length("366d"), Ok(Millis(31_622_400_000)));
+        for outside in ["999ms", "367d"] {
+            assert_eq!(length(outside), Err(NoLength::Range), "{outside}");
+        }
+    }
+}
