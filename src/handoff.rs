@@ -9,6 +9,7 @@ use crate::domain::definitions::DefinitionsHash;
 use crate::domain::engine::Refusal;
 use crate::domain::journal::{OperatorInput, ServiceInput};
 use crate::domain::profile::Reject;
+use crate::domain::service::DeviceEvent;
 use crate::domain::time::{Moment, Timestamp};
 
 /// What came off the wire. Nobody has looked into the payload yet.
@@ -65,6 +66,15 @@ pub struct AlarmCommit {
     pub targets: Vec<String>,
 }
 
+/// A device's event ready to be stored.
+#[derive(Debug)]
+pub struct DeviceCommit {
+    /// The event.
+    pub event: DeviceEvent,
+    /// The whole event: a JSON object.
+    pub body: String,
+}
+
 /// An answer to an operator, given once what it caused is durable.
 #[derive(Debug)]
 pub struct OperatorAnswer {
@@ -85,6 +95,8 @@ pub struct Batch {
     pub journal: Vec<u8>,
     /// The moment of the last input.
     pub last: Moment,
+    /// What happened to devices beside their alarms, in order. Stored before the alarm events, whose cause it may be.
+    pub devices: Vec<DeviceCommit>,
     /// The alarm events, in order.
     pub alarms: Vec<AlarmCommit>,
     /// What could not be used.

@@ -18,6 +18,7 @@ pub mod rehearsal;
 pub mod route;
 pub mod rule;
 pub mod schedule;
+pub mod service;
 pub mod text;
 pub mod time;
 pub mod window;

@@ -5,10 +5,13 @@ use serde_json::{Map, Value};
 
 use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView, Handling, Mask, Quality, Verdict};
 use super::definitions::VENUE;
+use super::device::DeviceKey;
 use super::id::Id;
 use super::registry::Registry;
 use super::rule::{Class, Priority};
+use super::service::DeviceEvent;
 use super::text::Text;
+use super::time::Timestamp;
 
 /// An alarm as the API and messages show it. The order of the members is the order in which they are written.
 #[derive(Debug, Serialize)]
@@ -116,11 +119,7 @@ impl<'a> AlarmBody<'a> {
                 kind: venue.map_or("other", |venue| &venue.kind),
                 address: venue.map_or("", |venue| &venue.address),
             },
-            device: (key.kind != VENUE).then(|| DeviceBody {
-                id: &key.device,
-                kind: &key.kind,
-                name: registry.device(key).map_or(&key.device, |device| &device.name),
-            }),
+            device: (key.kind != VENUE).then(|| DeviceBody::new(key, registry)),
             values: alarm.values.iter().cloned().collect(),
             raised_at: alarm.raised_at.to_rfc3339(),
             recovered_at: alarm.recovered_at.map(super::time::Timestamp::to_rfc3339),
@@ -165,6 +164,48 @@ impl<'a> HandlingBody<'a> {
             by: judgement.map(|judgement| judgement.operator.by.as_str()),
             at: judgement.map(|judgement| judgement.at.to_rfc3339()),
             note: judgement.and_then(|judgement| judgement.operator.note.as_deref()),
+        }
+    }
+}
+
+/// What happened to a device beside its alarms, as the event chain keeps it.
+#[derive(Debug, Serialize)]
+pub struct DeviceEventBody<'a> {
+    id: Id,
+    r#type: &'static str,
+    at: String,
+    gateway: &'a str,
+    venue: &'a str,
+    device: DeviceBody<'a>,
+    by: Option<&'a str>,
+    note: Option<&'a str>,
+    until: Option<String>,
+}
+
+impl<'a> DeviceEventBody<'a> {
+    /// Puts `event` into words.
+    pub fn new(event: &'a DeviceEvent, registry: &'a Registry, gateway: &'a str) -> DeviceEventBody<'a> {
+        let operator = event.step.operator();
+        DeviceEventBody {
+            id: event.id,
+            r#type: event.step.event_type(),
+            at: event.at.to_rfc3339(),
+            gateway,
+            venue: &event.device.venue,
+            device: DeviceBody::new(&event.device, registry),
+            by: operator.map(|operator| operator.by.as_str()),
+            note: operator.and_then(|operator| operator.note.as_deref()),
+            until: event.step.until().map(Timestamp::to_rfc3339),
+        }
+    }
+}
+
+impl<'a> DeviceBody<'a> {
+    fn new(key: &'a DeviceKey, registry: &'a Registry) -> DeviceBody<'a> {
+        DeviceBody {
+            id: &key.device,
+            kind: &key.kind,
+            name: registry.device(key).map_or(&key.device, |device| &device.name),
         }
     }
 }

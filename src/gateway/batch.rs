@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
-use crate::handoff::{AlarmCommit, Batch, DeadLetter, OperatorAnswer, Receipt, StoredDefinitions};
+use crate::handoff::{
+    AlarmCommit, Batch, DeadLetter, DeviceCommit, OperatorAnswer, Receipt, StoredDefinitions,
+};
 
 /// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
 /// the writer never holds the acknowledgements of more than a blink.
@@ -19,6 +21,7 @@ const GATHER: Duration = Duration::from_millis(1);
 pub(super) struct OpenBatch {
     pub(super) journal: Journal,
     first_input: u64,
+    devices: Vec<DeviceCommit>,
     alarms: Vec<AlarmCommit>,
     dead_letters: Vec<DeadLetter>,
     definitions: Vec<StoredDefinitions>,
@@ -53,6 +56,12 @@ impl OpenBatch {
     /// An alarm event: it waits for nobody.
     pub(super) fn alarm(&mut self, alarm: AlarmCommit) {
         self.alarms.push(alarm);
+        self.urgent = true;
+    }
+
+    /// Something that happened to a device.
+    pub(super) fn device(&mut self, device: DeviceCommit) {
+        self.devices.push(device);
         self.urgent = true;
     }
 
@@ -107,6 +116,7 @@ impl OpenBatch {
             inputs: self.journal.inputs(),
             last,
             journal: self.journal.into_bytes(),
+            devices: self.devices,
             alarms: self.alarms,
             dead_letters: self.dead_letters,
             definitions: self.definitions,

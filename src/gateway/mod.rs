@@ -19,14 +19,16 @@ use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceIndex;
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
 use crate::domain::journal::{Input, JournalError};
-use crate::domain::notice::{AlarmBody, EventBody};
+use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
-use crate::handoff::{AlarmCommit, DeadLetter, Envelope, OperatorAct, OperatorAnswer, OperatorRequest, Work};
+use crate::handoff::{
+    AlarmCommit, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorAnswer, OperatorRequest, Work,
+};
 use crate::metrics::Metrics;
 
 /// Inputs between two checkpoints: bounds the replay at the next start.
@@ -318,6 +320,11 @@ impl Gateway {
             .readings_repeated
             .inc_by(std::mem::take(&mut self.effects.repetitions));
         let around = &self.surroundings;
+        for event in self.effects.devices.drain(..) {
+            let body = DeviceEventBody::new(&event, &around.registry, &around.id);
+            let body = serde_json::to_string(&body)?;
+            self.open.device(DeviceCommit { event, body });
+        }
         for event in self.effects.alarms.drain(..) {
             let targets = if event.notify {
                 route::targets(&around.routes, &event.alarm)

@@ -61,7 +61,7 @@ const MIGRATIONS: &[&str] = &["
         id    BLOB    NOT NULL,
         at    INTEGER NOT NULL,
         type  TEXT    NOT NULL,
-        alarm BLOB    NOT NULL,
+        alarm BLOB,
         body  TEXT    NOT NULL,
         hash  BLOB    NOT NULL
     ) STRICT;

@@ -10,7 +10,7 @@ use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
 use crate::domain::time::Timestamp;
 use crate::handoff::{
-    AlarmCommit, Batch, DeadLetter, DeliveryOutcome, DeliveryReport, StoredDefinitions, Work,
+    AlarmCommit, Batch, DeadLetter, DeliveryOutcome, DeliveryReport, DeviceCommit, StoredDefinitions, Work,
 };
 
 /// How many bytes of a dead letter's payload are kept: enough to see what it was.
@@ -69,8 +69,14 @@ fn write_batch(
         write_definitions(transaction, definitions)?;
     }
     write_journal(transaction, batch)?;
+    for DeviceCommit { event, body } in &batch.devices {
+        let fact = (event.id, event.at, event.step.event_type());
+        write_event(transaction, fact, (None, body), changes)?;
+    }
     for alarm in &batch.alarms {
-        write_event(transaction, alarm, changes)?;
+        let event = &alarm.event;
+        let fact = (event.id, event.at, event.step.event_type());
+        write_event(transaction, fact, (Some(event.alarm.id), &alarm.body), changes)?;
         write_alarm(transaction, alarm, changes)?;
         write_notices(transaction, alarm, now, changes)?;
     }
@@ -114,21 +120,22 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
 
 fn write_event(
     transaction: &Transaction<'_>,
-    commit: &AlarmCommit,
+    (id, at, event_type): (Id, Timestamp, &str),
+    (alarm, body): (Option<Id>, &str),
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    let head = changes.head.next(commit.body.as_bytes());
+    let head = changes.head.next(body.as_bytes());
     transaction
         .prepare_cached(
             "INSERT INTO event (seq, id, at, type, alarm, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             head.seq,
-            key(commit.event.id),
-            commit.event.at.0,
-            commit.event.step.event_type(),
-            key(commit.event.alarm.id),
-            commit.body,
+            key(id),
+            at.0,
+            event_type,
+            alarm.map(key),
+            body,
             head.hash.0,
         ])?;
     changes.head = head;

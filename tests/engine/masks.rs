@@ -139,6 +139,36 @@ fn a_device_out_of_service_is_silent_until_it_is_back() {
 }
 
 #[test]
+fn leave_and_return_of_a_device_are_facts_also_without_an_alarm() {
+    let mut bench = Bench::with(vec![high()]);
+    bench.serve(ServiceAction::Out(HOUR)).unwrap();
+    bench.serve(ServiceAction::In).unwrap();
+    bench.serve(ServiceAction::Out(Millis(60_000))).unwrap();
+    bench.wait(60_000);
+    assert!(bench.seen().is_empty());
+    let facts: Vec<_> = bench
+        .effects
+        .devices
+        .iter()
+        .map(|event| {
+            let by = event.step.operator().map(|operator| operator.by.as_str());
+            (event.step.event_type(), event.device.device.as_str(), by)
+        })
+        .collect();
+    assert_eq!(
+        facts,
+        [
+            ("device.out_of_service", "g1", Some("duty")),
+            ("device.in_service", "g1", Some("duty")),
+            ("device.out_of_service", "g1", Some("duty")),
+            ("device.in_service", "g1", None),
+        ]
+    );
+    let until = bench.effects.devices[0].step.until();
+    assert_eq!(until, Some(Timestamp(START + 3_600_000)));
+}
+
+#[test]
 fn a_shelf_outlasts_the_leave_of_its_device() {
     let mut bench = Bench::with(vec![low()]);
     bench.lel(60.0);

@@ -1,10 +1,13 @@
 //! What a commit does and releases, in which order.
 
+use std::sync::Arc;
+
 use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
 use ninewatch::domain::rule::{Class, Priority};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Batch, DeliveryOutcome, DeliveryReport, OperatorAnswer, Work};
-use ninewatch::store::AlarmFilter;
+use ninewatch::domain::service::{DeviceEvent, DeviceStep};
+use ninewatch::handoff::{Batch, DeliveryOutcome, DeliveryReport, DeviceCommit, OperatorAnswer, Work};
+use ninewatch::store::{AlarmFilter, Verified, verify};
 use tokio::sync::oneshot;
 
 use crate::fixture::{
@@ -72,6 +75,32 @@ async fn a_batch_without_inputs_writes_no_journal_row() {
     let beside = connection(folder.path());
     assert_eq!((count(&beside, "journal"), count(&beside, "dead_letter")), (0, 1));
     running.stop();
+}
+
+#[tokio::test]
+async fn what_happened_to_a_device_stands_in_the_chain_before_its_alarms() {
+    let folder = folder();
+    let mut running = Running::start(folder.path());
+    let mut batch = batch(0, 1);
+    batch.alarms = vec![raised(1, &[])];
+    batch.devices = vec![DeviceCommit {
+        event: DeviceEvent {
+            id: id(7),
+            at: Timestamp(5),
+            device: Arc::clone(&batch.alarms[0].event.alarm.device),
+            step: DeviceStep::InService(None),
+        },
+        body: r#"{"type":"device.in_service"}"#.to_owned(),
+    }];
+    running.commit(batch).await;
+    let events = running.reader.events(0, 10).await.expect("it reads");
+    let bodies: Vec<&str> = events.iter().map(|event| event.body.as_str()).collect();
+    assert_eq!(bodies.len(), 2);
+    assert_eq!(bodies[0], r#"{"type":"device.in_service"}"#);
+    assert!(bodies[1].contains("alarm.raised"));
+    running.stop();
+    let verified = verify(folder.path()).expect("it can be read");
+    assert!(matches!(verified, Verified::Intact { events: 2, .. }), "{verified:?}");
 }
 
 #[tokio::test]

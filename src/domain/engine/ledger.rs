@@ -466,7 +466,7 @@ impl Ledger {
         });
     }
 
-    fn id(&mut self, at: Timestamp) -> Id {
+    pub(super) fn id(&mut self, at: Timestamp) -> Id {
         let id = Id::derive(self.gateway, self.sequence, self.ordinal, at);
         self.ordinal = self.ordinal.wrapping_add(1);
         id

@@ -1,11 +1,14 @@
 //! Which of a device's alarms nobody is told of, and why: shelves, a device out of service, and other alarms that
 //! explain one. Brings masks up to date; what follows from that is the ledger's.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::alarm::{AlarmStep, Life, Mask, MaskChange, MaskReason, Operator, Pause};
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
+use super::super::service::{DeviceEvent, DeviceStep};
 use super::super::time::Ticks;
 use super::Effects;
 use super::derive::Turn;
@@ -195,6 +198,21 @@ impl Device {
         self.explain(&step, ledger, effects);
     }
 
+    /// Makes an event of what happened to the device's service.
+    pub(super) fn serviced(
+        &self,
+        told: DeviceStep,
+        step: &Step<'_>,
+        (ledger, effects): (&mut Ledger, &mut Effects),
+    ) {
+        effects.devices.push(DeviceEvent {
+            id: ledger.id(step.now.wall),
+            at: step.now.wall,
+            device: Arc::clone(&self.key),
+            step: told,
+        });
+    }
+
     /// Puts the device back in service.
     pub(super) fn end_service(
         &mut self,
@@ -203,6 +221,8 @@ impl Device {
         (ledger, effects): (&mut Ledger, &mut Effects),
     ) {
         self.masks.out_of_service = None;
+        let told = DeviceStep::InService(because.cloned());
+        self.serviced(told, step, (&mut *ledger, &mut *effects));
         for place in 0..self.lives.len() {
             let because = AlarmStep::InService(because.cloned());
             self.remask(place, Some(because), step, (ledger, effects));

@@ -33,6 +33,7 @@ use super::journal::{DefinitionsInput, Input};
 use super::kind::SlotSet;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
+use super::service::DeviceEvent;
 use super::time::{Moment, Ticks};
 
 /// What the engine wants done. One value is reused from batch to batch.
@@ -40,6 +41,8 @@ use super::time::{Moment, Ticks};
 pub struct Effects {
     /// Alarm events, in order.
     pub alarms: Vec<AlarmEvent>,
+    /// What happened to devices beside their alarms, in order.
+    pub devices: Vec<DeviceEvent>,
     /// Rule conditions evaluated, for the counter.
     pub evaluations: u64,
     /// Readings that had been taken before, for the counter.

@@ -12,6 +12,7 @@ use super::super::device::DeviceIndex;
 use super::super::id::Id;
 use super::super::journal::{OperatorAction, OperatorInput, ServiceAction, ServiceInput};
 use super::super::rule::Class;
+use super::super::service::DeviceStep;
 use super::super::time::{Millis, Moment};
 use super::device::Device;
 use super::ledger::Ledger;
@@ -154,6 +155,11 @@ impl Engine {
             ServiceAction::Out(length) => {
                 let pause = pause(length, &OUT_OF_SERVICE, now, &input.operator)?;
                 device.masks.out_of_service = Some(Box::new(pause.clone()));
+                device.serviced(
+                    DeviceStep::OutOfService(pause.clone()),
+                    &step,
+                    (&mut self.ledger, effects),
+                );
                 for place in 0..device.lives.len() {
                     let because = AlarmStep::OutOfService {
                         until: pause.until,
