@@ -99,6 +99,7 @@ fn inputs(
         let reading = Reading {
             device: DeviceIndex(turn % DEVICES),
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points: &points,

@@ -53,6 +53,7 @@ fn point(id: &str, value: ValueType) -> PointDef {
         id: id.to_owned(),
         value,
         default: None,
+        stale_after: None,
         title: Text::default(),
     }
 }

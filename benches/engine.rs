@@ -9,21 +9,18 @@
     reason = "a bench that breaks down has failed"
 )]
 
-use std::hint::black_box;
-use std::sync::Arc;
+#[path = "support/town.rs"]
+mod town;
 
-use divan::Bencher;
 use divan::counter::ItemsCount;
-use ninewatch::domain::alarm::AlarmStep;
-use ninewatch::domain::definitions::{DefinitionSource, Definitions};
-use ninewatch::domain::device::{DeviceIndex, DeviceKey};
-use ninewatch::domain::engine::{Effects, Engine};
-use ninewatch::domain::journal::{DefinitionsInput, Input, Journal};
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use divan::{Bencher, black_box};
+use ninewatch::domain::definitions::Definitions;
+use ninewatch::domain::device::DeviceIndex;
+use ninewatch::domain::journal::{Input, Journal};
+use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::{Reading, ReadingKind};
-use ninewatch::domain::rule::{Repeat, RuleDef};
-use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{ClockBounds, Moment, Ticks, Timestamp};
+use town::{BATCH, KIND, STEP, Town, measure_by_hand, noise};
 
 fn main() {
     for stream in [Stream::Restful, Stream::Eventful, Stream::Wild] {
@@ -68,84 +65,20 @@ const RULES: [&str; 10] = [
     "online == false",
 ];
 
-fn number(id: &str) -> PointDef {
-    PointDef {
-        id: id.to_owned(),
-        value: ValueType::Number {
-            unit: String::new(),
-            min: -1e9,
-            max: 1e9,
-        },
-        default: None,
-        title: Text::default(),
-    }
-}
-
 /// `tens` x 10 rules on the detectors' kind, and `others` on another.
 fn definitions(tens: usize, others: usize) -> Definitions {
-    let words = ["normal", "warmup", "fault", "end_of_life"];
-    let state = PointDef {
-        id: "state".to_owned(),
-        value: ValueType::Enum {
-            values: words.map(str::to_owned).to_vec(),
-        },
-        default: Some(0.0),
-        title: Text::default(),
-    };
-    let points = vec![number("lel"), number("temperature"), number("battery"), state];
-    let kinds = ["gas_detector", "other"].map(|id| Kind::new(id.to_owned(), Text::default(), points.clone()));
+    let kinds = [KIND, "other"].map(|id| town::kind(id, &["lel", "temperature", "battery"]));
     let own = (0..tens).flat_map(|ten| {
         RULES
             .iter()
-            .map(move |when| ("gas_detector", when.replace("{n}", &ten.to_string())))
+            .map(move |when| (KIND, when.replace("{n}", &ten.to_string())))
     });
     let others = (0..others).map(|place| ("other", format!("lel >= {place}.5")));
-    let rules = own
-        .chain(others)
-        .enumerate()
-        .map(|(place, (kind, when))| RuleDef {
-            // A storm of alarms is not what is measured.
-            chatter: Repeat {
-                count: 16,
-                within: Millis(1),
-            },
-            ..RuleDef::new(&format!("rule-{place}"), kind, &when)
-        });
-    Definitions::compile(DefinitionSource {
-        kinds: kinds.to_vec(),
-        rules: rules.collect(),
-        ..DefinitionSource::default()
-    })
-    .expect("the rules are right")
+    town::definitions(kinds.to_vec(), own.chain(others))
 }
 
-fn engine(devices: u32, definitions: Definitions) -> Engine {
-    let mut engine = Engine::new("bench");
-    let mut effects = Effects::default();
-    let definitions = Arc::new(definitions);
-    let input = Input::Definitions(DefinitionsInput {
-        hash: [0; 32],
-        definitions: &definitions,
-    });
-    engine
-        .handle(&input, Moment::default(), &mut effects)
-        .expect("only operators are refused");
-    for device in 0..devices {
-        let key = DeviceKey {
-            venue: format!("v{}", device / 4),
-            kind: "gas_detector".to_owned(),
-            device: format!("g{device}"),
-        };
-        engine
-            .handle(&Input::Device(&key), Moment::default(), &mut effects)
-            .expect("only operators are refused");
-    }
-    engine
-}
-
-/// Small steps of a generator that is the same in every run.
-const fn noise(turn: u32) -> u32 {
-    turn.wrapping_mul(2_654_435_761) >> 8
+fn town(devices: u32, definitions: Definitions) -> Town {
+    Town::new(definitions, devices, 4)
 }
 
 /// lel, temperature and battery of a device's reading number `round`.
@@ -167,45 +100,20 @@ const COMPARED: (u32, u32) = (100, 20_000);
 /// How many conditions came to hold.
 fn by_engine(stream: Stream, tens: usize) -> usize {
     let (devices, readings) = COMPARED;
-    let mut engine = engine(devices, definitions(tens, 0));
-    let mut effects = Effects::default();
+    let mut town = town(devices, definitions(tens, 0));
     for turn in 0..readings {
-        read(
-            &mut engine,
-            &mut effects,
-            turn % devices,
-            turn,
-            values(stream, turn, turn / devices),
-        );
+        let values = values(stream, turn, turn / devices);
+        town.say(turn % devices, turn, &points(values));
     }
-    let raised = effects
-        .alarms
-        .iter()
-        .filter(|event| matches!(event.step, AlarmStep::Raised | AlarmStep::Chattering));
-    raised.count()
+    town.raised()
 }
 
-fn read(engine: &mut Engine, effects: &mut Effects, device: u32, turn: u32, values: [f64; 3]) {
-    let [lel, temperature, battery] = values;
-    let points = [
+fn points([lel, temperature, battery]: [f64; 3]) -> [(PointIndex, f64); 3] {
+    [
         (PointIndex(1), lel),
         (PointIndex(2), temperature),
         (PointIndex(3), battery),
-    ];
-    let now = Moment {
-        wall: Timestamp(1_767_225_600_000 + i64::from(turn)),
-        ticks: Ticks(u64::from(turn)),
-    };
-    let reading = Reading {
-        device: DeviceIndex(device),
-        device_at: Some(now.wall),
-        kind: ReadingKind::Live,
-        retained: false,
-        points: &points,
-    };
-    engine
-        .handle(&Input::Reading(black_box(reading)), now, effects)
-        .expect("only operators are refused");
+    ]
 }
 
 /// One detector, written by hand: the same ten rules `TENS` times.
@@ -271,12 +179,6 @@ fn by_hand(stream: Stream, tens: usize) -> usize {
     }
 }
 
-/// Readings in one measured run: the clock's own cost is spread over them.
-const BATCH: u32 = 1_024;
-
-/// Devices speak in an order that no prefetcher knows: a step that has no divisor in common with their number.
-const STEP: u32 = 61_803;
-
 /// Who speaks, and what.
 struct Turns {
     stream: Stream,
@@ -304,33 +206,26 @@ impl Turns {
 }
 
 fn engine_bench(bencher: Bencher<'_, '_>, stream: Stream, devices: u32, definitions: Definitions) {
-    let mut engine = engine(devices, definitions);
-    let mut effects = Effects::default();
+    let mut town = town(devices, definitions);
     let mut turns = Turns::new(stream, devices);
+    let mut next = || {
+        let (device, turn, values) = turns.next();
+        (device, turn, points(values))
+    };
     // Every device has spoken before the measuring starts.
     for _ in 0..devices {
-        let (device, turn, values) = turns.next();
-        read(&mut engine, &mut effects, device, turn, values);
+        let (device, turn, points) = next();
+        town.say(device, turn, &points);
     }
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        effects.alarms.clear();
-        for _ in 0..BATCH {
-            let (device, turn, values) = turns.next();
-            read(&mut engine, &mut effects, device, turn, values);
-        }
-    });
+    town.measure(bencher, next);
 }
 
 fn hand_bench<const TENS: usize>(bencher: Bencher<'_, '_>, stream: Stream, devices: u32) {
     let mut table = vec![ByHand::<TENS>::NEW; devices as usize];
     let mut turns = Turns::new(stream, devices);
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        let mut raised = 0;
-        for _ in 0..BATCH {
-            let (device, _, values) = turns.next();
-            raised += black_box(&mut table)[device as usize].read(black_box(values));
-        }
-        raised
+    measure_by_hand(bencher, || {
+        let (device, _, values) = turns.next();
+        black_box(&mut table)[device as usize].read(black_box(values))
     });
 }
 
@@ -397,7 +292,8 @@ fn journal_a_reading(bencher: Bencher<'_, '_>) {
         };
         let reading = Reading {
             device: DeviceIndex(7),
-            device_at: Some(now.wall),
+            device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points: &points,

@@ -4,6 +4,7 @@
 //! `cargo bench --bench ingest [-- MESSAGES]`
 
 #[path = "support/direct_source.rs"]
+#[expect(dead_code, reason = "nothing here has to warm up")]
 mod direct_source;
 
 use std::io::{Read, Write};
@@ -31,6 +32,7 @@ fn main() -> anyhow::Result<()> {
         .find_map(|argument| argument.parse().ok());
     let load = Load {
         messages: (0..1_000).map(message).collect(),
+        warm_up: 0,
         total: messages.unwrap_or(1_000_000),
         window: 20_000,
     };

@@ -1,6 +1,7 @@
 //! The whole pipeline from a direct source: the real binary takes QoS 1 messages from a broker that costs next to
-//! nothing, and acknowledges each after its commit. Beside it, in the same run, the floor: a bare subscriber that
-//! parses packets, appends the payloads to a file, syncs it, and acknowledges.
+//! nothing, and acknowledges each after its commit; with the shipped rules, with 16 rules on the devices' kind, and with
+//! few and many devices. Beside each, in the same run, the floor: a bare subscriber that parses packets, appends the
+//! payloads to a file, syncs it, and acknowledges.
 //!
 //! `cargo bench --bench pipeline [-- --messages N --rounds N]`
 
@@ -23,9 +24,62 @@ use bytes::BytesMut;
 use direct_source::{DirectSource, Load, Report};
 use rumqttc::{Connect, Packet, PubAck, QoS, Subscribe};
 
-const DEVICES: usize = 1_000;
 const WINDOW: u16 = 20_000;
 const LARGEST_PACKET: usize = 1 << 20;
+
+/// Each device says so many different things in turn: values that never move would cost less.
+const VARIANTS: usize = 2;
+
+/// Rules on the devices' kind of which none comes to hold.
+const SIXTEEN: [&str; 16] = [
+    "lel >= 10.0 && state != 'warmup'",
+    "lel >= 25.0 && state != 'warmup'",
+    "lel >= 50.0 && state != 'warmup'",
+    "lel >= 15.0 && temperature > 50.0",
+    "lel > 4.5 && battery < 10.0",
+    "lel - temperature > 5.0",
+    "lel * 2.0 > 90.0",
+    "state == 'fault'",
+    "state == 'end_of_life'",
+    "state in ['warmup', 'end_of_life']",
+    "temperature > 60.0",
+    "temperature < -10.0 || temperature > 85.0",
+    "battery < 20.0",
+    "battery < 5.0 && online",
+    "online == false",
+    "!(battery > 1.0)",
+];
+
+/// One case.
+struct Run {
+    name: &'static str,
+    devices: usize,
+    /// None: the shipped ones.
+    rules: Option<&'static [&'static str]>,
+}
+
+const RUNS: [Run; 4] = [
+    Run {
+        name: "shipped rules, 1 000 devices",
+        devices: 1_000,
+        rules: None,
+    },
+    Run {
+        name: "16 rules, 1 000 devices",
+        devices: 1_000,
+        rules: Some(&SIXTEEN),
+    },
+    Run {
+        name: "shipped rules, 100 devices",
+        devices: 100,
+        rules: None,
+    },
+    Run {
+        name: "shipped rules, 100 000 devices",
+        devices: 100_000,
+        rules: None,
+    },
+];
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,19 +98,32 @@ fn main() -> anyhow::Result<()> {
     let (messages, rounds) = if measured { (1_000_000, 3) } else { (5_000, 1) };
     let (messages, rounds) = (number("--messages", messages), number("--rounds", rounds));
     println!(
-        "{messages} messages of {} bytes, {DEVICES} devices, {WINDOW} in flight, {rounds} rounds",
-        payload(7).len()
+        "{messages} messages of {} bytes, {WINDOW} in flight, {rounds} rounds",
+        payload(7, 0).len()
     );
-    let mut ratios = Vec::new();
-    for round in 1..=rounds {
-        let gateway = measure(messages, &start_gateway)?;
-        let floor = measure(messages, &start_floor)?;
-        println!("round {round}: ninewatch {gateway}  |  floor {floor}");
-        ratios.push(gateway.rate / floor.rate);
+    for run in &RUNS {
+        println!("{}", run.name);
+        let messages_in_turn: Vec<_> = (0..VARIANTS)
+            .flat_map(|variant| (0..run.devices).map(move |device| (topic(device), payload(device, variant))))
+            .collect();
+        let load = Load {
+            messages: messages_in_turn,
+            // Every device is known before the measuring begins.
+            warm_up: if measured { run.devices as u64 } else { 0 },
+            total: messages,
+            window: WINDOW,
+        };
+        let mut ratios = Vec::new();
+        for round in 1..=rounds {
+            let gateway = measure(&load, &|port, folder| start_gateway(port, folder, run.rules))?;
+            let floor = measure(&load, &start_floor)?;
+            println!("  round {round}: ninewatch {gateway}  |  floor {floor}");
+            ratios.push(gateway.rate / floor.rate);
+        }
+        ratios.sort_by(f64::total_cmp);
+        let median = ratios.get(ratios.len() / 2).context("at least one round")?;
+        println!("  ninewatch / floor, messages a second, median: {median:.2}");
     }
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios.get(ratios.len() / 2).context("at least one round")?;
-    println!("ninewatch / floor, messages a second, median: {median:.2}");
     Ok(())
 }
 
@@ -76,48 +143,50 @@ impl std::fmt::Display for Figures {
     }
 }
 
-fn measure(messages: u64, start: &dyn Fn(u16, &Path) -> anyhow::Result<Child>) -> anyhow::Result<Figures> {
+fn measure(load: &Load, start: &dyn Fn(u16, &Path) -> anyhow::Result<Child>) -> anyhow::Result<Figures> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let messages_in_turn = (0..DEVICES)
-        .map(|device| (topic(device), payload(device)))
-        .collect();
-    let source = DirectSource::start(&Load {
-        messages: messages_in_turn,
-        total: messages,
-        window: WINDOW,
-    })?;
+    let source = DirectSource::start(load)?;
     let mut child = start(source.port, folder.path())?;
+    source.warmed_up();
+    let before = cpu_time(child.id());
     let report = source.finish();
-    let cpu = cpu_time(child.id());
+    let after = cpu_time(child.id());
     child.kill()?;
     child.wait()?;
     let report: Report = report?;
-    ensure!(report.messages == messages, "not every message was acknowledged");
+    ensure!(
+        report.messages == load.total,
+        "not every message was acknowledged"
+    );
     Ok(Figures {
         rate: report.rate(),
-        cpu_us: cpu?.as_secs_f64() * 1e6 / messages as f64,
+        cpu_us: after?.saturating_sub(before?).as_secs_f64() * 1e6 / load.total as f64,
     })
 }
 
 fn topic(device: usize) -> String {
-    format!("ninewatch/v{:03}/gas_detector/g{device:04}/telemetry", device / 4)
+    format!("ninewatch/v{:05}/gas_detector/g{device:06}/telemetry", device / 4)
 }
 
 /// A restful reading; the time is left out so that no message is late.
-fn payload(device: usize) -> Vec<u8> {
-    let lel = 0.5 + (device % 30) as f64 / 10.0;
+fn payload(device: usize, variant: usize) -> Vec<u8> {
+    let lel = 0.5 + ((device + 7 * variant) % 30) as f64 / 10.0;
     format!(
         r#"{{"seq":{device},"lel":{lel:.1},"temperature":21.4,"battery":88,"state":"normal","firmware":"2.4.1","model":"GD-200","rssi":-61,"uptime":8640000,"note":"kitchen"}}"#
     )
     .into_bytes()
 }
 
-fn start_gateway(port: u16, folder: &Path) -> anyhow::Result<Child> {
+fn start_gateway(port: u16, folder: &Path, rules: Option<&[&str]>) -> anyhow::Result<Child> {
     let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let config = folder.join("ninewatch.toml");
-    let text = format!(
+    let mut text = format!(
         "[gateway]\nid = \"bench\"\ndata_dir = \"data\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\nauth = \"none\"\n"
     );
+    if let Some(rules) = rules {
+        text.push_str("[files]\nrules = [\"rules.toml\"]\n");
+        fs::write(folder.join("rules.toml"), rules_file(rules))?;
+    }
     fs::write(&config, text)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_ninewatch"));
     command
@@ -126,6 +195,16 @@ fn start_gateway(port: u16, folder: &Path) -> anyhow::Result<Child> {
         .arg(&config)
         .env("RUST_LOG", "error");
     Ok(command.stdin(Stdio::null()).spawn()?)
+}
+
+/// One rule for each condition.
+fn rules_file(conditions: &[&str]) -> String {
+    let rule = |(place, when): (usize, &&str)| {
+        format!(
+            "[[rule]]\nid = \"rule-{place}\"\non = \"gas_detector\"\nwhen = \"{when}\"\nclass = \"alarm\"\npriority = \"high\"\ntitle = {{ zh = \"规则\", en = \"Rule\" }}\n"
+        )
+    };
+    conditions.iter().enumerate().map(rule).collect()
 }
 
 fn start_floor(port: u16, folder: &Path) -> anyhow::Result<Child> {

@@ -130,6 +130,7 @@ fn kind() -> Kind {
         id: id.to_owned(),
         value,
         default: None,
+        stale_after: None,
         title: Text::default(),
     });
     Kind::new("gas_detector".to_owned(), Text::default(), points.to_vec())

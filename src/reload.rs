@@ -284,7 +284,7 @@ mod tests {
         let answer = timeout(DEADLINE, patient).await.unwrap().unwrap();
         assert_eq!(
             answer.unwrap(),
-            "7 kinds, 75 rules, 1 profile, 0 venues, 0 devices, 0 targets"
+            "7 kinds, 73 rules, 1 profile, 0 venues, 0 devices, 0 targets"
         );
         let filters = running.reloading.subscriptions.borrow().clone();
         assert!(

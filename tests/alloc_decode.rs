@@ -16,6 +16,7 @@ fn decoder() -> Decoder {
         id: id.to_owned(),
         value,
         default: None,
+        stale_after: None,
         title: Text::default(),
     };
     let number = |id: &str| {

@@ -12,7 +12,7 @@ use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 
 /// Seventy rules, so that their places do not fit one word, of every form: compared, calculated with, over time, with
 /// an off-delay, and one that waits for evidence all the time.
@@ -25,6 +25,7 @@ fn engine() -> Engine {
             max: 200.0,
         },
         default: None,
+        stale_after: None,
         title: Text::default(),
     };
     let when = |place: u32| match place % 5 {
@@ -77,7 +78,8 @@ fn read(engine: &mut Engine, effects: &mut Effects, second: u32, lel: f64) {
     };
     let reading = Reading {
         device: DeviceIndex(0),
-        device_at: Some(now.wall),
+        device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
+        seq: None,
         kind: ReadingKind::Live,
         retained: false,
         points: &points,

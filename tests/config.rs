@@ -100,7 +100,7 @@ fn the_shipped_configuration_loads() {
     );
     assert!(matches!(settings.http.auth, Auth::None));
     assert_eq!(settings.definitions.source().kinds.len(), 7);
-    assert_eq!(settings.definitions.source().rules.len(), 75);
+    assert_eq!(settings.definitions.source().rules.len(), 73);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
@@ -187,7 +187,7 @@ fn what_the_file_says_arrives_in_the_settings() {
     assert_eq!(settings.routes[0].targets, ["duty", "second"]);
 
     let rules = &settings.definitions.source().rules;
-    assert_eq!(rules.len(), 6, "a file that two patterns match is read once");
+    assert_eq!(rules.len(), 8, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");
     let reason = rules[0].reason.as_ref().unwrap();
     assert_eq!(

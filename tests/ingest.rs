@@ -7,6 +7,7 @@
 )]
 
 #[path = "../benches/support/direct_source.rs"]
+#[expect(dead_code, reason = "nothing here has to warm up")]
 mod direct_source;
 #[path = "ingest/filters.rs"]
 mod filters;
@@ -332,6 +333,7 @@ fn load(window: u16) -> Load {
     let message = |n: usize| (format!("t/{n}"), vec![b'x'; n]);
     Load {
         messages: (0..1_000).map(message).collect(),
+        warm_up: 0,
         total: 200_000,
         window,
     }

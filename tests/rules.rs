@@ -48,7 +48,7 @@ fn against(expected_path: &Path, shown: &str) -> Option<String> {
 
 #[test]
 fn the_shipped_tests_pass_and_raise_every_rule() {
-    let files = toml_files("config/rules/tests", 11);
+    let files = toml_files("config/rules/tests", 12);
     let output = rules_test(&files);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Load {
     /// Topics and payloads, sent again from the first one when all are through.
     pub(crate) messages: Vec<(String, Vec<u8>)>,
-    /// How many messages to send in all.
+    /// How many messages to send and have acknowledged before the measuring begins.
+    pub(crate) warm_up: u64,
+    /// How many messages to send after that.
     pub(crate) total: u64,
     /// How many may wait for their acknowledgement, 1 to 65 535.
     pub(crate) window: u16,
@@ -30,13 +33,14 @@ pub(crate) struct Load {
 pub(crate) struct DirectSource {
     /// Where it listens, on 127.0.0.1.
     pub(crate) port: u16,
+    warm: mpsc::Receiver<()>,
     thread: JoinHandle<io::Result<Report>>,
 }
 
 /// What was measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {
-    /// Messages sent, and acknowledged in order.
+    /// Messages sent, and acknowledged in order, after the warm-up.
     pub(crate) messages: u64,
     /// From the first PUBLISH to the last PUBACK.
     pub(crate) elapsed: Duration,
@@ -57,14 +61,24 @@ impl DirectSource {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let frames = Frames::encode(&load.messages)?;
-        let (total, window) = (load.total, u64::from(load.window));
+        let (warm_up, total, window) = (load.warm_up, load.total, u64::from(load.window));
+        let (to_us, warm) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("direct-source".to_owned())
             .spawn(move || {
                 let (stream, _) = listener.accept()?;
-                Connection::accepted(stream)?.pump(&frames, total, window)
+                let mut connection = Connection::accepted(stream)?;
+                connection.pump(&frames, warm_up, window)?;
+                // Nobody need wait for it.
+                let _ = to_us.send(());
+                connection.measure(&frames, total, window)
             })?;
-        Ok(DirectSource { port, thread })
+        Ok(DirectSource { port, warm, thread })
+    }
+
+    /// Waits for the end of the warm-up; a failure is told by [`DirectSource::finish`].
+    pub(crate) fn warmed_up(&self) {
+        let _ = self.warm.recv();
     }
 
     /// Waits until every message is acknowledged. An acknowledgement out of order is an error, and so is 30 s of silence.
@@ -164,13 +178,24 @@ impl Connection {
         Ok(connection)
     }
 
-    fn pump(mut self, frames: &Frames, total: u64, window: u64) -> io::Result<Report> {
+    fn measure(mut self, frames: &Frames, total: u64, window: u64) -> io::Result<Report> {
         let started = monotonic();
         let cpu_before = thread_cpu()?;
+        self.pump(frames, total, window)?;
+        Ok(Report {
+            messages: total,
+            elapsed: started.elapsed(),
+            source_cpu: thread_cpu()?.saturating_sub(cpu_before),
+        })
+    }
+
+    /// Sends so many messages more, and waits until all are acknowledged.
+    fn pump(&mut self, frames: &Frames, messages: u64, window: u64) -> io::Result<()> {
+        let end = self.sent + messages;
         let mut chunk = Vec::with_capacity(CHUNK * 2);
-        while self.acknowledged < total {
+        while self.acknowledged < end {
             chunk.clear();
-            while self.sent < total && self.sent - self.acknowledged < window && chunk.len() < CHUNK {
+            while self.sent < end && self.sent - self.acknowledged < window && chunk.len() < CHUNK {
                 frames.append(self.sent, &mut chunk)?;
                 self.sent += 1;
             }
@@ -180,11 +205,7 @@ impl Connection {
                 self.stream.write_all(&chunk)?;
             }
         }
-        Ok(Report {
-            messages: total,
-            elapsed: started.elapsed(),
-            source_cpu: thread_cpu()?.saturating_sub(cpu_before),
-        })
+        Ok(())
     }
 
     /// Waits for bytes of the client and does what its packets ask.

@@ -139,8 +139,10 @@ async fn play(
         },
         kinds: settings
             .definitions
-            .kinds()
-            .map(|kind| kind.kind.id.clone())
+            .source()
+            .kinds
+            .iter()
+            .map(|kind| kind.id.clone())
             .collect(),
         broker: broker.address(),
         screen,

@@ -8,7 +8,7 @@ use super::source::{Report, Scope, Source};
 use super::value::Value;
 
 const BUILT_IN_KINDS: (&str, &str) = ("<built-in>/kinds.toml", include_str!("../../config/kinds.toml"));
-const BUILT_IN_RULES: [(&str, &str); 8] = [
+const BUILT_IN_RULES: [(&str, &str); 9] = [
     (
         "<built-in>/rules/charging-port.toml",
         include_str!("../../config/rules/charging-port.toml"),
@@ -16,6 +16,10 @@ const BUILT_IN_RULES: [(&str, &str); 8] = [
     (
         "<built-in>/rules/gas.toml",
         include_str!("../../config/rules/gas.toml"),
+    ),
+    (
+        "<built-in>/rules/gateway.toml",
+        include_str!("../../config/rules/gateway.toml"),
     ),
     (
         "<built-in>/rules/hygiene.toml",

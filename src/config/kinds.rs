@@ -1,17 +1,19 @@
 //! Kinds files: `[[kind]]` and its `[[kind.point]]`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::document::Table;
 use super::finding::did_you_mean;
 use super::names::{Names, identifier};
 use super::source::{Report, Scope, Source};
 use super::value::Value;
-use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, ValueType};
+use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, RESERVED, ValueType};
 use crate::domain::rule::compile;
+use crate::domain::time::Millis;
 
-/// What names more than one kind of device in rules.
-const RESERVED: [&str; 4] = ["venue", "device", "devices", "gateway"];
+const STALE_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 
 /// A kind, and whether it was read without a finding: only then can what refers to its points be checked.
 #[derive(Debug)]
@@ -84,9 +86,9 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
     let id = id_value.as_ref().and_then(identifier).unwrap_or_default();
     if let Some(value) = id_value.filter(|_| !id.is_empty()) {
         names.add(&id, &value, report);
-        if RESERVED.contains(&id.as_ref()) {
+        if RESERVED.contains(&id.as_str()) {
             value.wrong(format!(
-                "in rules `{id}` means something else: a kind must have another name"
+                "no kind can be called `{id}`: it has a meaning of its own in the `on` of rules"
             ));
         }
     }
@@ -167,8 +169,17 @@ fn read_point(mut table: Table<'_>, names: &mut Names) -> PointDef {
         }
     };
     let default = table.optional("default").filter(|_| kind.is_some());
+    let stale_after = table.optional("stale_after").and_then(|stale_after| {
+        if default.is_some() {
+            stale_after
+                .key_wrong("`stale_after` cannot stand beside `default`: such a point is never unknown");
+        }
+        let after = stale_after.duration(STALE_AFTER)?;
+        u64::try_from(after.as_millis()).ok().map(Millis)
+    });
     PointDef {
         id,
+        stale_after,
         default: default.and_then(|default| read_default(&default, &value)),
         value,
         title: title.unwrap_or_default(),

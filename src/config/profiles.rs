@@ -1,7 +1,9 @@
 //! Profile files: `[profile]` and its `[[message]]`s. Checks their form and that kinds and points exist, and
 //! brings what the compiler says of a mapping to its place in the file.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::document::Table;
 use super::kinds::Kinds;
@@ -12,8 +14,13 @@ use crate::domain::profile::decoder::Decoder;
 use crate::domain::profile::native::native;
 use crate::domain::profile::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef, TimeUnit};
 use crate::domain::registry::Registry;
+use crate::domain::time::{ClockBounds, Millis};
 
 const BUILT_IN: &str = "native";
+
+const MAX_AHEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+const MAX_BEHIND: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_millis(ClockBounds::MOST_BEHIND.0);
 
 const UNITS: [(&str, TimeUnit); 4] = [
     ("s", TimeUnit::Seconds),
@@ -96,6 +103,7 @@ fn read_profile(root: &mut Table<'_>, names: &mut Names, kinds: &Kinds) -> Profi
     }
     let subscribe = head.optional("subscribe").map(|list| texts(&list));
     let ignore = head.optional("ignore").map(|list| texts(&list));
+    let clock = read_clock(&mut head);
     let messages = root.tables("message", "[[message]]");
     if messages.is_empty() {
         root.missing("[[message]]");
@@ -110,9 +118,22 @@ fn read_profile(root: &mut Table<'_>, names: &mut Names, kinds: &Kinds) -> Profi
             name,
             subscribe: subscribe.unwrap_or_else(|| filters(&messages)),
             ignore: ignore.unwrap_or_default(),
+            clock,
             messages,
         },
         messages: places,
+    }
+}
+
+fn read_clock(head: &mut Table<'_>) -> ClockBounds {
+    let usual = ClockBounds::default();
+    let mut bound = |key, range| {
+        let bound = head.optional(key).and_then(|bound| bound.duration(range));
+        bound.map(|bound| Millis(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)))
+    };
+    ClockBounds {
+        max_ahead: bound("max_ahead", MAX_AHEAD).unwrap_or(usual.max_ahead),
+        max_behind: bound("max_behind", MAX_BEHIND).unwrap_or(usual.max_behind),
     }
 }
 
@@ -193,6 +214,7 @@ fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
     });
     let test = table.optional("test").and_then(|at| pointer(&at));
     let history = table.optional("history").and_then(|at| pointer(&at));
+    let seq = table.optional("seq").and_then(|at| pointer(&at));
     let by_name = table.optional("by_name").and_then(|by_name| by_name.boolean());
     if points.is_empty() && by_name != Some(true) {
         table.missing("[[message.point]] or `by_name = true`");
@@ -201,13 +223,14 @@ fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
         time,
         test,
         history,
+        seq,
         by_name: by_name.unwrap_or(false),
         points,
     }
 }
 
 fn read_text(table: &mut Table<'_>, mut points: Vec<PointMap>) -> PayloadDef {
-    for key in ["time", "test", "history", "by_name"] {
+    for key in ["time", "test", "history", "seq", "by_name"] {
         if let Some(value) = table.optional(key) {
             value.key_wrong(&format!("`{key}` is for JSON payloads only"));
         }

@@ -17,11 +17,11 @@ use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
 use super::value::{Value, parse_duration};
 use super::venues;
-use crate::domain::definitions::{Definitions, VENUE};
+use crate::domain::definitions::Definitions;
 use crate::domain::device::DeviceKey;
-use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use crate::domain::kind::{GATEWAY_KIND, Kind, PointDef, PointIndex, VENUE, ValueType};
 use crate::domain::reading::ReadingKind;
-use crate::domain::rehearsal::{Act, Expectation, RuleTest, Sample, Step, USUAL_VENUE};
+use crate::domain::rehearsal::{Act, Expectation, GATEWAY, RuleTest, Sample, Step, USUAL_VENUE};
 use crate::domain::rule::RuleDef;
 use crate::domain::time::{Ticks, Timestamp};
 
@@ -164,22 +164,38 @@ impl Cast<'_> {
 
     fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        let written = table.required("device");
-        let device = written.as_ref().and_then(|device| self.device(device));
+        if let Some(broker) = table.optional("broker") {
+            let step = |up| Step {
+                at,
+                device: DeviceKey::gateway(GATEWAY),
+                act: Act::Broker(up),
+            };
+            return broker.boolean().map(step).into_iter().collect();
+        }
+        let device_value = table.required("device");
+        let device = device_value.as_ref().and_then(|device| self.device(device));
         if let Some(operator) = table.optional("operator") {
             let act = self.operation(&operator, &mut table, device.as_ref());
             let step = device.zip(act).map(|(device, act)| Step { at, device, act });
             return step.into_iter().collect();
         }
-        if let Some(written) = written.filter(|_| device.as_ref().is_some_and(|device| device.kind == VENUE))
+        if let (Some(DeviceKey { kind, .. }), Some(value)) = (&device, &device_value)
+            && kind == GATEWAY_KIND
         {
-            written.wrong("a venue sends no messages, its devices do");
+            let help = "write `broker = false` or `broker = true` in a step without a device";
+            value.wrong_with("the gateway sends no messages", help.to_owned());
+        }
+        if let Some(value) =
+            device_value.filter(|_| device.as_ref().is_some_and(|device| device.kind == VENUE))
+        {
+            value.wrong("a venue sends no messages, its devices do");
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
         let points = table
             .required("points")
             .and_then(|points| read_points(&points, kind));
         let sent_ms = table.optional("sent").and_then(|sent| signed_ms(&sent));
+        let seq = table.optional("seq").and_then(|seq| seq.integer(0..=i64::MAX));
         let kind = reading_kind(&mut table);
         let retained = table.optional("retained").and_then(|value| value.boolean());
         let instants = repeated(&mut table, at);
@@ -189,6 +205,7 @@ impl Cast<'_> {
         let sample = Sample {
             points,
             sent_ms,
+            seq: seq.map(i64::cast_unsigned),
             kind,
             retained: retained.unwrap_or(false),
         };
@@ -228,6 +245,9 @@ impl Cast<'_> {
 
     fn device(&self, value: &Value<'_>) -> Option<DeviceKey> {
         let text = value.filled_text()?;
+        if text == GATEWAY {
+            return Some(DeviceKey::gateway(GATEWAY));
+        }
         let parts: Vec<&str> = text.split('/').collect();
         let (venue, kind, device) = match parts.as_slice() {
             [kind, device] => (USUAL_VENUE, *kind, *device),
@@ -263,9 +283,9 @@ impl Cast<'_> {
     fn watching(&self, value: &Value<'_>, device: Option<&DeviceKey>) -> Option<String> {
         let id = value.filled_text()?;
         if let Some(rule) = self.rule(&id, value)
-            && let Some(device) = device.filter(|device| device.kind != rule.on)
+            && let Some(device) = device.filter(|device| !rule.watches(&device.kind))
         {
-            let (id, on, kind) = (&rule.id, &rule.on, &device.kind);
+            let (id, on, kind) = (&rule.id, rule.on.join("`, `"), &device.kind);
             value.wrong(format!("the rule `{id}` watches `{on}`, not `{kind}`"));
         }
         Some(id.into_owned())

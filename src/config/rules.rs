@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::document::Table;
 use super::kinds::Kinds;
 use super::names::{Names, own_name};
@@ -12,7 +14,8 @@ use super::source::{Place, Report, Scope, Source};
 use super::targets::{RouteDraft, class};
 use super::value::Value;
 use crate::domain::almanac::{ScheduleDef, VenueFacts};
-use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem, VENUE};
+use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
+use crate::domain::kind::{EVERY_KIND, GATEWAY_KIND, VENUE};
 use crate::domain::rule::{
     Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, MAX_LIMIT, MAX_REPEAT, Priority, Repeat, RuleDef, RuleField,
 };
@@ -80,7 +83,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let place = table.place().clone();
     let id = own_name(&mut table, "id", names);
     let later = table.not_available(&LATER);
-    let on = table.required("on").and_then(|on| watched(&on, around.kinds));
+    let on = table.required("on").map(|on| watched(&on, around.kinds));
     let absent = table.optional("absent");
     let silence = absent.as_ref().and_then(silence);
     // `absent` stands in the place of `when`; of what is not available that was said.
@@ -232,12 +235,39 @@ fn millis(duration: Duration) -> Millis {
     Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn watched(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
+/// The kinds that a rule is on: one, or a list.
+fn watched(value: &Value<'_>, kinds: &Kinds) -> Vec<String> {
+    let DeValue::Array(items) = value.tree else {
+        return watched_kind(value, kinds).into_iter().collect();
+    };
+    if items.is_empty() {
+        value.wrong("`on` is an empty list: the rule would watch nothing");
+    }
+    let mut on: Vec<String> = Vec::new();
+    for item in value.list().unwrap_or_default() {
+        let Some(kind) = watched_kind(&item, kinds) else {
+            continue;
+        };
+        if kind == EVERY_KIND && items.len() > 1 {
+            item.wrong(format!("`{EVERY_KIND}` stands for every kind, and alone"));
+        } else if kind == VENUE && items.len() > 1 {
+            item.wrong(format!("a rule on `{VENUE}` is on nothing else"));
+        } else if on.contains(&kind) {
+            item.wrong(format!("the kind `{kind}` is listed twice"));
+        }
+        on.push(kind);
+    }
+    on
+}
+
+fn watched_kind(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
     let kind = value.filled_text()?;
     if kind == VENUE {
         return Some(kind.into_owned());
     }
-    kinds.names.check(&kind, &value.place(), value.scope.report);
+    if kind != EVERY_KIND && kind != GATEWAY_KIND {
+        kinds.names.check(&kind, &value.place(), value.scope.report);
+    }
     Some(kind.into_owned())
 }
 
@@ -265,7 +295,7 @@ fn route(value: &Value<'_>, class: Option<Class>, around: &Surroundings<'_>) -> 
     Some(name.into_owned())
 }
 
-/// Compiles the rules whose kind is known wholly: of the others nothing sure can be said yet.
+/// Compiles the rules whose kinds are known wholly: of the others nothing sure can be said yet.
 fn compile(
     drafts: &[RuleDraft],
     schedules: Vec<ScheduleDef>,
@@ -273,9 +303,15 @@ fn compile(
     report: &Report,
 ) -> Definitions {
     let kinds = around.kinds;
+    let known = |on: &String| match on.as_str() {
+        EVERY_KIND | VENUE => kinds.complete(),
+        GATEWAY_KIND => true,
+        kind => kinds.whole(kind).is_some(),
+    };
     let drafts: Vec<&RuleDraft> = drafts
         .iter()
-        .filter(|draft| draft.when.is_some() && known(&draft.def.on, kinds))
+        .filter(|draft| draft.when.is_some() && !draft.def.on.is_empty())
+        .filter(|draft| draft.def.on.iter().all(known))
         .collect();
     let source = DefinitionSource {
         kinds: kinds.all_whole().cloned().collect(),
@@ -293,15 +329,6 @@ fn compile(
             }
             Definitions::default()
         }
-    }
-}
-
-/// Whether all is known of what a rule is on.
-fn known(on: &str, kinds: &Kinds) -> bool {
-    if on == VENUE {
-        kinds.complete()
-    } else {
-        kinds.whole(on).is_some()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kind::GATEWAY_KIND;
+
 /// A device's identity, from its topic or the registry, never from the payload alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceKey {
@@ -11,6 +13,17 @@ pub struct DeviceKey {
     pub kind: String,
     /// The device's own id, unique among the devices of that kind in its venue.
     pub device: String,
+}
+
+impl DeviceKey {
+    /// The gateway called `id` as a device; it belongs to no venue.
+    pub fn gateway(id: &str) -> DeviceKey {
+        DeviceKey {
+            venue: String::new(),
+            kind: GATEWAY_KIND.to_owned(),
+            device: id.to_owned(),
+        }
+    }
 }
 
 /// A device's place in the engine, given in order of first sight and never reused.

@@ -11,7 +11,7 @@ use super::engine::{Effects, Engine};
 use super::id::Id;
 use super::kind::PointIndex;
 use super::reading::{Reading, ReadingKind};
-use super::time::{Millis, Moment, Timestamp};
+use super::time::{DeviceTime, Millis, Moment};
 
 /// An input of the engine. Its serialised form is what the journal keeps.
 #[derive(Debug, Clone, Serialize)]
@@ -96,7 +96,8 @@ pub(super) enum Entry {
     Device(DeviceKey),
     Reading {
         device: DeviceIndex,
-        device_at: Option<Timestamp>,
+        device_at: Option<DeviceTime>,
+        seq: Option<u64>,
         kind: ReadingKind,
         retained: bool,
         points: Vec<(PointIndex, f64)>,
@@ -247,12 +248,14 @@ fn play(
         Entry::Reading {
             device,
             device_at,
+            seq,
             kind,
             retained,
             points,
         } => Input::Reading(Reading {
             device: *device,
             device_at: *device_at,
+            seq: *seq,
             kind: *kind,
             retained: *retained,
             points,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::Text;
+use super::time::Millis;
 
 /// The most points a kind may have.
 pub const MAX_POINTS: usize = 64;
@@ -16,6 +17,21 @@ pub const ONLINE: PointIndex = PointIndex(0);
 
 /// The name of [`ONLINE`] in rules.
 pub const ONLINE_NAME: &str = "online";
+
+/// What rules are on that watch the devices of every kind; not the gateway.
+pub const EVERY_KIND: &str = "device";
+
+/// The built-in kind of the gateway itself.
+pub const GATEWAY_KIND: &str = "gateway";
+
+/// What `on` says for a rule on venues.
+pub const VENUE: &str = "venue";
+
+/// The gateway's point that says whether it is connected to the broker.
+pub const BROKER: PointIndex = PointIndex(1);
+
+/// What a kind may not be called: the words that say what a rule is on.
+pub const RESERVED: [&str; 4] = [EVERY_KIND, GATEWAY_KIND, VENUE, "devices"];
 
 /// A point's number within its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,6 +158,9 @@ pub struct PointDef {
     /// The slot value before the device has said anything of this point (a detector that sends no `state` is
     /// taken as `normal`). Without it the point is unknown until first heard.
     pub default: Option<f64>,
+    /// Not heard of for so long, the point is unknown again; `None`: its last value stays.
+    #[serde(default)]
+    pub stale_after: Option<Millis>,
     /// Its name for people.
     pub title: Text,
 }
@@ -161,6 +180,22 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// The kind of the gateway itself. No message speaks for it: the engine knows.
+    pub fn gateway() -> Kind {
+        let text = |zh: &str, en: &str| Text {
+            zh: zh.to_owned(),
+            en: en.to_owned(),
+        };
+        let broker = PointDef {
+            id: "broker".to_owned(),
+            value: ValueType::Bool,
+            default: None,
+            stale_after: None,
+            title: text("已连接消息服务器", "Connected to the broker"),
+        };
+        Kind::new(GATEWAY_KIND.to_owned(), text("网关", "Gateway"), vec![broker])
+    }
+
     /// A kind with these points behind the built-in `online`. At most [`MAX_POINTS`]` - 1` points; the
     /// configuration loader reports more, here the rest is left out.
     pub fn new(id: String, title: Text, points: Vec<PointDef>) -> Kind {
@@ -168,6 +203,7 @@ impl Kind {
             id: ONLINE_NAME.to_owned(),
             value: ValueType::Bool,
             default: None,
+            stale_after: None,
             title: Text {
                 zh: "在线".to_owned(),
                 en: "Online".to_owned(),

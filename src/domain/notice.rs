@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView, Handling, Mask, Quality, Verdict};
-use super::definitions::VENUE;
 use super::device::DeviceKey;
 use super::id::Id;
+use super::kind::{GATEWAY_KIND, VENUE};
 use super::registry::Registry;
 use super::rule::{Class, Priority};
 use super::service::DeviceEvent;
@@ -101,7 +101,6 @@ impl<'a> AlarmBody<'a> {
     /// shown by its id.
     pub fn new(alarm: &'a AlarmView, registry: &'a Registry) -> AlarmBody<'a> {
         let key = alarm.device.as_ref();
-        let venue = registry.venue(&key.venue);
         let (acknowledged_by, acknowledged_at) = match &alarm.ack {
             Ack::Unacknowledged => (None, None),
             Ack::Acknowledged { operator, at } => (Some(operator.by.as_str()), Some(at.to_rfc3339())),
@@ -113,12 +112,7 @@ impl<'a> AlarmBody<'a> {
             priority: alarm.rule.priority,
             state: alarm.state,
             title: &alarm.rule.title,
-            venue: VenueBody {
-                id: &key.venue,
-                name: venue.map_or(&key.venue, |venue| &venue.name),
-                kind: venue.map_or("other", |venue| &venue.kind),
-                address: venue.map_or("", |venue| &venue.address),
-            },
+            venue: VenueBody::new(key, registry),
             device: (key.kind != VENUE).then(|| DeviceBody::new(key, registry)),
             values: alarm.values.iter().cloned().collect(),
             raised_at: alarm.raised_at.to_rfc3339(),
@@ -206,6 +200,27 @@ impl<'a> DeviceBody<'a> {
             id: &key.device,
             kind: &key.kind,
             name: registry.device(key).map_or(&key.device, |device| &device.name),
+        }
+    }
+}
+
+impl<'a> VenueBody<'a> {
+    /// The device's venue. The gateway has none: it stands in the place of its own, so that every message has one.
+    fn new(key: &'a DeviceKey, registry: &'a Registry) -> VenueBody<'a> {
+        if key.kind == GATEWAY_KIND {
+            return VenueBody {
+                id: &key.venue,
+                name: &key.device,
+                kind: GATEWAY_KIND,
+                address: "",
+            };
+        }
+        let venue = registry.venue(&key.venue);
+        VenueBody {
+            id: &key.venue,
+            name: venue.map_or(&key.venue, |venue| &venue.name),
+            kind: venue.map_or("other", |venue| &venue.kind),
+            address: venue.map_or("", |venue| &venue.address),
         }
     }
 }

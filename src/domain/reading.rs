@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::DeviceIndex;
 use super::kind::PointIndex;
-use super::time::Timestamp;
+use super::time::DeviceTime;
 
 /// What sort of message a reading came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,7 +24,9 @@ pub struct Reading<'a> {
     /// Who said it.
     pub device: DeviceIndex,
     /// The device's own time, if it sent one that could be read.
-    pub device_at: Option<Timestamp>,
+    pub device_at: Option<DeviceTime>,
+    /// The number that the device gave the message, if it gave one.
+    pub seq: Option<u64>,
     /// Live, test or history.
     pub kind: ReadingKind,
     /// The broker kept it for new subscribers: it may be of any age.

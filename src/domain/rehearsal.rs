@@ -5,17 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::alarm::{AlarmEvent, AlarmStep, Operator};
-use super::definitions::{Definitions, DefinitionsHash, VENUE};
+use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, Refusal};
 use super::id::Id;
 use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput};
-use super::kind::PointIndex;
+use super::kind::{PointIndex, VENUE};
 use super::reading::{Reading, ReadingKind};
-use super::time::{Moment, Ticks, Timestamp};
+use super::time::{ClockBounds, Moment, Ticks, Timestamp};
 
 /// The venue of a device that is written without one; it is not shown either.
 pub const USUAL_VENUE: &str = "v1";
+
+/// What the gateway is called in tests.
+pub const GATEWAY: &str = "gateway";
 
 /// One test: what happens when, and what is expected of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +49,8 @@ pub struct Step {
 pub enum Act {
     /// It sends a message.
     Read(Sample),
+    /// The gateway gains or loses its connection to the broker.
+    Broker(bool),
     /// An operator acts on one of its alarms.
     Operate {
         /// The alarm's rule.
@@ -71,6 +76,8 @@ pub struct Sample {
     pub points: Vec<(PointIndex, f64)>,
     /// The device's own time relative to the instant of arrival, in milliseconds, if it sends one.
     pub sent_ms: Option<i64>,
+    /// The number that the device gives the message, if it gives one.
+    pub seq: Option<u64>,
     /// Live, test or history.
     pub kind: ReadingKind,
     /// Whether the broker had kept it.
@@ -178,6 +185,7 @@ impl Stage {
             .map_or(DefinitionsHash::default(), |(_, hash)| hash);
         let input = Input::Definitions(DefinitionsInput { hash, definitions });
         stage.total(&input, Ticks(0));
+        stage.total(&Input::Device(&DeviceKey::gateway(GATEWAY)), Ticks(0));
         stage.total(&Input::Listening(true), Ticks(0));
         stage
     }
@@ -186,6 +194,7 @@ impl Stage {
         self.wait_until(step.at);
         match &step.act {
             Act::Read(sample) => self.read(&step.device, sample, step.at),
+            Act::Broker(up) => self.total(&Input::Listening(*up), step.at),
             Act::Operate {
                 rule,
                 action,
@@ -236,7 +245,9 @@ impl Stage {
             device,
             device_at: sample
                 .sent_ms
-                .map(|sent_ms| Timestamp(wall.saturating_add(sent_ms))),
+                .map(|sent_ms| Timestamp(wall.saturating_add(sent_ms)))
+                .map(|at| ClockBounds::default().judge(at, Timestamp(wall))),
+            seq: sample.seq,
             kind: sample.kind,
             retained: sample.retained,
             points: &sample.points,
@@ -369,11 +380,12 @@ fn shown(rule: &str, key: &DeviceKey) -> String {
     format!("{rule} {}", named(key))
 }
 
-/// A device as tests name it: the venue in front of it unless it is the usual one; a venue by its id.
+/// A device as tests name it: the venue in front of it unless it is the usual one or there is none; a
+/// venue by its id.
 fn named(key: &DeviceKey) -> String {
     if key.kind == VENUE {
         key.venue.clone()
-    } else if key.venue == USUAL_VENUE {
+    } else if key.venue == USUAL_VENUE || key.venue.is_empty() {
         key.device.clone()
     } else {
         format!("{}/{}", key.venue, key.device)

@@ -64,6 +64,48 @@ impl Millis {
     }
 }
 
+/// How far a device's clock may be from the gateway's and still be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockBounds {
+    /// How far ahead.
+    pub max_ahead: Millis,
+    /// How far behind, at most [`ClockBounds::MOST_BEHIND`].
+    pub max_behind: Millis,
+}
+
+impl ClockBounds {
+    /// The farthest behind that a clock may be allowed to be: 30 days.
+    pub const MOST_BEHIND: Millis = Millis(30 * 86_400_000);
+
+    /// What a device says at `now` about the time, and whether that is believed.
+    pub fn judge(self, at: Timestamp, now: Timestamp) -> DeviceTime {
+        let bound = if at < now { self.max_behind } else { self.max_ahead };
+        DeviceTime {
+            at,
+            believed: at.0.abs_diff(now.0) <= bound.0,
+        }
+    }
+}
+
+/// A minute ahead; a day behind: an unset clock (1970) is not a late sample.
+impl Default for ClockBounds {
+    fn default() -> ClockBounds {
+        ClockBounds {
+            max_ahead: Millis(60_000),
+            max_behind: Millis(86_400_000),
+        }
+    }
+}
+
+/// When a device says that it took a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceTime {
+    /// What it says.
+    pub at: Timestamp,
+    /// Whether that was within its profile's [`ClockBounds`] when it came.
+    pub believed: bool,
+}
+
 /// One instant on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Moment {
@@ -71,4 +113,34 @@ pub struct Moment {
     pub wall: Timestamp,
     /// What gateway time said.
     pub ticks: Ticks,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClockBounds, Millis, Timestamp};
+
+    #[test]
+    fn a_device_is_believed_within_its_bounds() {
+        let usual = ClockBounds::default();
+        let none = ClockBounds {
+            max_ahead: Millis(0),
+            max_behind: Millis(0),
+        };
+        for (bounds, off, believed) in [
+            (usual, 60_000, true),
+            (usual, 60_001, false),
+            (usual, -86_400_000, true),
+            (usual, -86_400_001, false),
+            (none, 0, true),
+            (none, 1, false),
+            (none, -1, false),
+        ] {
+            let now = Timestamp(1_767_225_600_000);
+            let seen = bounds.judge(Timestamp(now.0 + off), now);
+            assert_eq!(seen.believed, believed, "{bounds:?} {off}");
+        }
+        for (at, now) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN)] {
+            assert!(!usual.judge(Timestamp(at), Timestamp(now)).believed);
+        }
+    }
 }

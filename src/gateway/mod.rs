@@ -16,7 +16,7 @@ use self::batch::OpenBatch;
 pub use self::reconfigure::Reconfiguration;
 use crate::clock::{self, Clock};
 use crate::domain::definitions::Definitions;
-use crate::domain::device::DeviceIndex;
+use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
@@ -132,12 +132,8 @@ impl Gateway {
     /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
     /// still has it.
     pub async fn run(mut self, mut lines: Lines) -> Result<(), GatewayError> {
-        if self.engine.is_listening() {
-            // What the last run heard last: since then nobody listened.
-            self.listen(false)?;
-        }
         self.adopt_definitions(&Arc::clone(&self.surroundings.definitions))?;
-        self.collect()?;
+        self.introduce()?;
         lines.listening.mark_changed();
         let mut census = Instant::from_std(clock::monotonic());
         loop {
@@ -173,6 +169,17 @@ impl Gateway {
         self.checkpoint_due = 0;
         let last = self.close_batch()?;
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
+    }
+
+    /// The gateway is a device too. Whatever the last run heard last: until the session stands, nobody listens.
+    fn introduce(&mut self) -> Result<(), GatewayError> {
+        let now = self.clock.now();
+        let own = DeviceKey::gateway(&self.surroundings.id);
+        if self.engine.find(&own).is_none() {
+            self.step(now, &Input::Device(&own))?;
+        }
+        self.step(now, &Input::Listening(false))?;
+        self.collect()
     }
 
     /// Silence counts only while the devices can be heard.
@@ -227,7 +234,8 @@ impl Gateway {
         if decoded.usable {
             let input = Input::Reading(Reading {
                 device,
-                device_at: decoded.device_at,
+                device_at: decoded.device_at.map(|at| decoded.clock.judge(at, now.wall)),
+                seq: decoded.seq,
                 kind: decoded.kind,
                 retained: envelope.retained,
                 points: decoded.points,

@@ -108,6 +108,7 @@ impl Recorder {
         self.step(&Input::Reading(Reading {
             device,
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points,

@@ -14,7 +14,7 @@ use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Priority, Repeat, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::domain::time::{ClockBounds, DeviceTime, Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
 pub(crate) const LEL: PointIndex = PointIndex(1);
@@ -39,6 +39,7 @@ pub(crate) fn gas_kind() -> Kind {
             max: 1000.0,
         },
         default: None,
+        stale_after: None,
         title: text("lel"),
     };
     let state = PointDef {
@@ -47,12 +48,24 @@ pub(crate) fn gas_kind() -> Kind {
             values: vec!["normal".to_owned(), "warmup".to_owned(), "fault".to_owned()],
         },
         default: Some(NORMAL),
+        stale_after: None,
         title: text("state"),
     };
     Kind {
         faulty: Some("state == 'fault'".to_owned()),
         ..Kind::new("gas_detector".to_owned(), text("gas"), vec![lel, state])
     }
+}
+
+/// A gas detector whose concentration is unknown again after so long.
+pub(crate) fn stale_gas_kind(stale_after: Millis) -> Kind {
+    let mut kind = gas_kind();
+    for point in &mut kind.points {
+        if point.id == "lel" {
+            point.stale_after = Some(stale_after);
+        }
+    }
+    kind
 }
 
 pub(crate) fn rule(id: &str, when: &str, clear: Option<&str>) -> RuleDef {
@@ -149,26 +162,36 @@ impl Bench {
             effects: Effects::default(),
         };
         bench.define(rules);
-        bench
-            .engine
-            .handle(&Input::Device(&key("g1")), start, &mut bench.effects)
-            .unwrap();
+        bench.admit(&key("g1"));
         bench
     }
 
+    /// A device is seen for the first time.
+    pub(crate) fn admit(&mut self, key: &DeviceKey) -> DeviceIndex {
+        self.engine
+            .handle(&Input::Device(key), self.now, &mut self.effects)
+            .unwrap();
+        self.engine.find(key).unwrap()
+    }
+
     pub(crate) fn define(&mut self, rules: Vec<RuleDef>) {
+        self.define_on(vec![gas_kind()], rules);
+    }
+
+    pub(crate) fn define_on(&mut self, kinds: Vec<Kind>, rules: Vec<RuleDef>) {
         self.define_all(DefinitionSource {
+            kinds,
             rules,
             ..DefinitionSource::default()
         });
     }
 
-    /// Puts `source` in force, with the gas detector's kind.
+    /// Puts `source` in force, with the gas detector's kind if it has none.
     pub(crate) fn define_all(&mut self, source: DefinitionSource) {
-        let source = DefinitionSource {
-            kinds: vec![gas_kind()],
-            ..source
-        };
+        let mut source = source;
+        if source.kinds.is_empty() {
+            source.kinds.push(gas_kind());
+        }
         let (_, hash) = source.stored().unwrap();
         let definitions = Arc::new(Definitions::compile(source).unwrap());
         let input = Input::Definitions(DefinitionsInput {
@@ -204,7 +227,8 @@ impl Bench {
     pub(crate) fn read(&mut self, points: &[(PointIndex, f64)], device_at: Option<i64>, kind: ReadingKind) {
         self.feed(Reading {
             device: DeviceIndex(0),
-            device_at: device_at.map(Timestamp),
+            device_at: device_at.map(|at| device_time(at, self.now)),
+            seq: None,
             kind,
             retained: false,
             points,
@@ -230,6 +254,7 @@ impl Bench {
         self.feed(Reading {
             device: DeviceIndex(0),
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: true,
             points,
@@ -312,6 +337,11 @@ impl Bench {
         self.effects.alarms.clear();
         id
     }
+}
+
+/// What a device says at `now` about the time, by the usual bounds.
+pub(crate) fn device_time(at: i64, now: Moment) -> DeviceTime {
+    ClockBounds::default().judge(Timestamp(at), now.wall)
 }
 
 pub(crate) fn key(device: &str) -> DeviceKey {

@@ -10,12 +10,14 @@
 mod backtest;
 mod bench;
 mod change;
+mod gateway;
 mod handling;
 mod life;
 mod masks;
 mod properties;
 mod restore;
 mod schedule;
+mod several;
 mod shipped;
 mod table;
 mod time;

@@ -220,6 +220,7 @@ fn four() -> Bench {
 fn level(bench: &mut Bench, device: u32, lel: f64) {
     bench.feed(Reading {
         device: DeviceIndex(device),
+        seq: None,
         device_at: None,
         kind: ReadingKind::Live,
         retained: false,

@@ -10,10 +10,11 @@ use ninewatch::domain::journal::{Input, OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
-use ninewatch::domain::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::bench::{Bench, LEL, STATE, high, key, limited, low, often, operation, service, slow};
+use crate::bench::{
+    Bench, LEL, STATE, device_time, high, key, limited, low, often, operation, service, slow,
+};
 
 /// One step of a random run.
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ fn rules(other: bool) -> Vec<RuleDef> {
 const fn danger(device: u32) -> Reading<'static> {
     Reading {
         device: DeviceIndex(device),
+        seq: None,
         device_at: None,
         kind: ReadingKind::Live,
         retained: false,
@@ -120,10 +122,11 @@ fn act(bench: &mut Bench, action: &Action, known: &mut Vec<Id>) -> Log {
             kind,
             retained,
         } => {
-            let device_at = at.map(|at| Timestamp(bench.now.wall.0.saturating_add(at)));
+            let device_at = at.map(|at| device_time(bench.now.wall.0.saturating_add(at), bench.now));
             bench.feed(Reading {
                 device: DeviceIndex(*device),
                 device_at,
+                seq: None,
                 kind: *kind,
                 retained: *retained,
                 points: &[(LEL, *lel), (STATE, 0.0)],
@@ -132,6 +135,7 @@ fn act(bench: &mut Bench, action: &Action, known: &mut Vec<Id>) -> Log {
         Action::Online { device, online } => bench.feed(Reading {
             device: DeviceIndex(*device),
             device_at: None,
+            seq: None,
             kind: ReadingKind::Live,
             retained: false,
             points: &[(PointIndex(0), f64::from(u8::from(*online)))],

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ninewatch::domain::alarm::Operator;
 use ninewatch::domain::almanac::{ScheduleDef, VenueFacts};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
+use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{
@@ -17,7 +18,8 @@ use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
 use proptest::prelude::*;
 
 use crate::bench::{
-    LEL, START, STATE, gas_kind, high, key, limited, low, often, operation, rule, service, slow,
+    LEL, START, STATE, device_time, gas_kind, high, key, limited, low, often, operation, rule, service, slow,
+    stale_gas_kind,
 };
 
 /// One step of a random run.
@@ -25,9 +27,11 @@ use crate::bench::{
 enum Action {
     Read {
         device: u32,
-        lel: f64,
+        /// `None`: only its state.
+        lel: Option<f64>,
         state: f64,
         at: Option<i64>,
+        seq: Option<u64>,
     },
     Wait(u64),
     /// On the alarm that came so many before the last.
@@ -37,13 +41,27 @@ enum Action {
     Listen(bool),
     /// The wall clock is set by so many milliseconds.
     SetClock(i64),
+    /// The gateway is known from now on.
+    Introduce,
+}
+
+fn reading() -> impl Strategy<Value = Action> {
+    let times = prop::option::of(-90_000_i64..90_000);
+    let numbers = prop::option::weighted(0.3, 0_u64..3);
+    // Few values, now and then, so that messages with the same number repeat each other.
+    let levels = prop::option::weighted(0.8, prop_oneof![3 => 0.0_f64..80.0, 1 => Just(45.0)]);
+    (0_u32..3, levels, 0_u8..3, times, numbers).prop_map(|(device, lel, state, at, seq)| Action::Read {
+        device,
+        lel,
+        state: f64::from(state),
+        at,
+        seq,
+    })
 }
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => (0_u32..3, 0.0_f64..80.0, 0_u8..3, prop::option::of(-90_000_i64..90_000)).prop_map(
-            |(device, lel, state, at)| Action::Read { device, lel, state: f64::from(state), at }
-        ),
+        6 => reading(),
         3 => (1_u64..40_000).prop_map(Action::Wait),
         4 => (operation(), 0_usize..4).prop_map(|(action, back)| Action::Operate(action, back)),
         1 => (0_u32..3, service()).prop_map(|(device, action)| Action::Serve(device, action)),
@@ -162,10 +180,14 @@ impl Run {
             "changes(state, '2m') >= 3 && min(lel, '1m') < 30.0",
             None,
         );
+        let skewed = rule("skewed", "clock_skew() && lel > 5.0", None);
         let silent = rule("silent", "age() >= '45s'", None);
         let silence = rule("silence", "age() > '20s' || held('30s', age() > '20s')", None);
+        let [lost, flapping] = of_the_gateway();
         let sets = [
             vec![
+                lost.clone(),
+                flapping.clone(),
                 high(),
                 low(),
                 slow(),
@@ -175,6 +197,7 @@ impl Run {
                 silent,
                 often(),
                 limited(),
+                skewed.clone(),
             ],
             vec![
                 limited(),
@@ -185,13 +208,23 @@ impl Run {
                 rising,
                 often(),
                 quiet,
+                skewed,
+                lost,
+                flapping,
             ],
             changed().to_vec(),
         ];
+        let kinds = [gas_kind(), stale_gas_kind(Millis(50_000)), gas_kind()];
         let mut first = 0;
+        let mut kinds = kinds.into_iter();
         let sets = sets.map(|rules| {
             first += 1;
-            Arc::new(Definitions::compile(timed(first, rules)).unwrap())
+            let kinds = kinds.next().into_iter().collect();
+            let source = DefinitionSource {
+                kinds,
+                ..timed(first, rules)
+            };
+            Arc::new(Definitions::compile(source).unwrap())
         });
         let engine = Engine::new("test");
         let saved = engine.snapshot().unwrap();
@@ -217,18 +250,22 @@ impl Run {
                 lel,
                 state,
                 at,
+                seq,
             } => {
                 let name = key(&format!("g{device}"));
                 if self.engine.find(&name).is_none() {
                     self.feed(&Input::Device(&name));
                 }
                 let device = self.engine.find(&name).unwrap();
-                let points = [(LEL, *lel), (STATE, *state)];
-                let device_at = at.map(|at| Timestamp(self.now.wall.0 + at));
+                let points: Vec<_> = std::iter::once((STATE, *state))
+                    .chain(lel.map(|lel| (LEL, lel)))
+                    .collect();
+                let device_at = at.map(|at| device_time(self.now.wall.0 + at, self.now));
                 let kind = ReadingKind::Live;
                 self.feed(&Input::Reading(Reading {
                     device,
                     device_at,
+                    seq: *seq,
                     kind,
                     retained: false,
                     points: &points,
@@ -261,6 +298,7 @@ impl Run {
                     note: None,
                 },
             })),
+            Action::Introduce => self.feed(&Input::Device(&DeviceKey::gateway("test"))),
             Action::Listen(up) => self.feed(&Input::Listening(*up)),
             Action::Define(number) => {
                 let set = Arc::clone(&self.sets[*number]);
@@ -324,6 +362,24 @@ fn changed() -> [RuleDef; 5] {
     ]
 }
 
+/// Rules on the gateway itself.
+fn of_the_gateway() -> [RuleDef; 2] {
+    let lost = RuleDef {
+        hold: Millis(20_000),
+        keep_for: Millis(400_000),
+        ..rule("lost", "!broker", None)
+    };
+    let flapping = RuleDef {
+        after: often().after,
+        suppressed_by: vec!["lost".to_owned()],
+        ..rule("flapping", "!broker || changes(broker, '2m') > 3", None)
+    };
+    [lost, flapping].map(|rule| RuleDef {
+        on: vec!["gateway".to_owned()],
+        ..rule
+    })
+}
+
 fn hash(set: &Definitions) -> [u8; 32] {
     set.source().stored().unwrap().1
 }
@@ -350,7 +406,7 @@ proptest! {
         stops in prop::collection::vec(0_usize..60, 0..6),
         snapshots in prop::collection::vec(0_usize..60, 0..4),
     ) {
-        let mut begun = vec![Action::Define(0)];
+        let mut begun = vec![Action::Define(0), Action::Introduce];
         begun.extend(actions);
         prop_assert_eq!(run(&begun, &[], &[]), run(&begun, &stops, &snapshots));
     }

@@ -88,6 +88,7 @@ fn feed(bench: &mut Bench, device: &DeviceKey, lel: f64) {
     let device = bench.engine.find(device).unwrap();
     bench.feed(Reading {
         device,
+        seq: None,
         device_at: None,
         kind: ReadingKind::Live,
         retained: false,

@@ -76,6 +76,7 @@ impl Detector {
             let reading = Reading {
                 device: DeviceIndex(0),
                 device_at: None,
+                seq: None,
                 kind: ReadingKind::Live,
                 retained: false,
                 points: &points,

@@ -6,7 +6,7 @@ use ninewatch::domain::reading::ReadingKind;
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::Millis;
 
-use crate::bench::{Bench, LEL, START, rule};
+use crate::bench::{Bench, LEL, START, STATE, low, rule, stale_gas_kind};
 
 fn rising() -> RuleDef {
     rule("rising", "rate(lel, '30s') > 1.0", None)
@@ -138,6 +138,53 @@ fn silence_raises_once_and_ends_with_the_first_word() {
 }
 
 #[test]
+fn a_clock_outside_the_bounds_is_known_of_and_mutes_nothing() {
+    let skew = rule("skew", "clock_skew()", None);
+    let lasting = RuleDef {
+        hold: Millis(600_000),
+        ..rule("lasting", "clock_skew()", None)
+    };
+    let mut bench = Bench::with(vec![skew, lasting, rule("low", "lel >= 25.0", None)]);
+    bench.lel(1.0);
+    assert!(
+        bench.seen().is_empty(),
+        "a device that tells no time has no wrong one"
+    );
+    sample(&mut bench, 30.0, -86_401);
+    assert_eq!(bench.seen(), ["skew raised", "low raised"], "judged as of now");
+    bench.lel(30.0);
+    bench.kept(&[(LEL, 30.0)]);
+    let now = Some(START);
+    for kind in [ReadingKind::Test, ReadingKind::History] {
+        bench.read(&[(LEL, 30.0)], now, kind);
+    }
+    assert!(bench.seen().is_empty(), "only a live message with a time tells");
+    bench.restart();
+    for second in [200, 400, 600] {
+        bench.wait(200_000);
+        sample(&mut bench, 1.0, second + 61);
+    }
+    assert_eq!(
+        bench.seen(),
+        ["low recovered", "low cleared", "lasting raised"],
+        "each message with a wrong time is evidence"
+    );
+    sample(&mut bench, 1.0, 660);
+    let mut seen = bench.seen();
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            "lasting cleared",
+            "lasting recovered",
+            "skew cleared",
+            "skew recovered"
+        ],
+        "a minute ahead is believed"
+    );
+}
+
+#[test]
 fn each_length_of_silence_has_its_own_time() {
     let mut bench = Bench::with(vec![silent(), rule("gone", "age() > '1h'", None)]);
     bench.listen(true);
@@ -183,6 +230,64 @@ fn silence_while_nobody_listened_does_not_count() {
     );
     bench.lel(1.0);
     assert_eq!(bench.seen(), ["silent recovered", "silent cleared"]);
+}
+
+#[test]
+fn a_point_not_heard_of_for_long_is_unknown_again() {
+    let both = rule("both", "lel >= 25.0 && state == 'fault'", None);
+    for (waited, expected) in [(1_799_999, vec!["both raised"]), (1_800_000, vec![])] {
+        let mut bench = Bench::with(vec![]);
+        bench.define_on(vec![stale_gas_kind(Millis(1_800_000))], vec![both.clone()]);
+        bench.listen(true);
+        bench.lel(5.0);
+        bench.wait(900_000);
+        bench.lel(60.0);
+        bench.wait(waited);
+        bench.restart();
+        bench.read(&[(STATE, 2.0)], None, ReadingKind::Live);
+        assert_eq!(bench.seen(), expected, "{waited} ms after the last level");
+        bench.lel(26.0);
+        assert_eq!(bench.engine.standing_count(), 1, "and known again");
+    }
+}
+
+#[test]
+fn a_stale_point_ends_no_alarm_and_is_shown_no_more() {
+    let mut bench = Bench::with(vec![]);
+    bench.define_on(vec![stale_gas_kind(Millis(60_000))], vec![low()]);
+    bench.listen(true);
+    bench.lel(60.0);
+    let id = bench.raised();
+    bench.wait(60_000);
+    assert!(bench.seen().is_empty());
+    bench.operate(id, OperatorAction::Acknowledge).unwrap();
+    let event = bench.effects.alarms.first().expect("acknowledged");
+    assert!(event.alarm.values.is_empty(), "{:?}", event.alarm.values);
+    assert_eq!(bench.engine.next_deadline(), None, "nothing is left to wait for");
+    bench.lel(5.0);
+    bench.seen();
+    assert_eq!(bench.engine.standing_count(), 0);
+}
+
+#[test]
+fn a_point_grows_stale_only_while_somebody_listens() {
+    let both = rule("both", "lel >= 25.0 && state == 'fault'", None);
+    let mut bench = Bench::with(vec![]);
+    bench.define_on(vec![stale_gas_kind(Millis(60_000))], vec![both.clone()]);
+    bench.lel(60.0);
+    bench.wait(3_600_000);
+    bench.listen(true);
+    bench.wait(59_999);
+    // Whatever else it says, and other rules, leave the point as old as it is.
+    bench.define_on(vec![stale_gas_kind(Millis(60_000))], vec![low(), both.clone()]);
+    bench.seen();
+    bench.read(&[(STATE, 2.0)], None, ReadingKind::Live);
+    assert!(bench.seen().contains(&"both raised".to_owned()), "not yet");
+    bench.read(&[(STATE, 0.0)], None, ReadingKind::Live);
+    bench.wait(1);
+    bench.seen();
+    bench.read(&[(STATE, 2.0)], None, ReadingKind::Live);
+    assert!(bench.seen().is_empty(), "now");
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn valve_kind() -> Kind {
             values: ["closed", "open"].map(str::to_owned).to_vec(),
         },
         default: None,
+        stale_after: None,
         title: text("position"),
     };
     Kind::new(VALVE.to_owned(), text("valve"), vec![position])
@@ -106,6 +107,7 @@ impl Town {
         self.handle(&Input::Device(&key));
         let reading = Reading {
             device: self.engine.find(&key).unwrap(),
+            seq: None,
             device_at: None,
             kind: ReadingKind::Live,
             retained: false,

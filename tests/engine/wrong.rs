@@ -1,13 +1,14 @@
 //! What alarm systems commonly get wrong: one test for each, named after what must not happen.
 
 use ninewatch::domain::alarm::AlarmState;
+use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::journal::{OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::ReadingKind;
+use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Repeat, RuleDef};
-use ninewatch::domain::time::Millis;
+use ninewatch::domain::time::{ClockBounds, Millis, Timestamp};
 
-use crate::bench::{Bench, LEL, START, high, low, rule, slow};
+use crate::bench::{Bench, LEL, START, high, key, low, rule, slow};
 use crate::schedule::{HOUR, closed_hours, during};
 
 /// A reading with the device's own time, so many milliseconds after the start.
@@ -51,6 +52,28 @@ fn a_future_time_does_not_mute_the_device() {
 }
 
 #[test]
+fn a_sample_that_was_kept_for_days_is_late_where_its_profile_believes_it() {
+    for (days, late) in [(3, Some(2 * 86_400_000)), (1, None)] {
+        let mut bench = Bench::with(vec![low()]);
+        let bounds = ClockBounds {
+            max_behind: Millis(days * 86_400_000),
+            ..ClockBounds::default()
+        };
+        at(&mut bench, 5.0, 0);
+        bench.feed(Reading {
+            device: DeviceIndex(0),
+            seq: None,
+            device_at: Some(bounds.judge(Timestamp(START - 2 * 86_400_000), bench.now.wall)),
+            kind: ReadingKind::Live,
+            retained: false,
+            points: &[(LEL, 60.0)],
+        });
+        let event = bench.effects.alarms.first().expect("raised");
+        assert_eq!(event.alarm.late_by_ms, late, "{days} d");
+    }
+}
+
+#[test]
 fn a_clock_that_was_set_back_does_not_mute_the_device() {
     let mut bench = Bench::with(vec![slow()]);
     at(&mut bench, 5.0, 0);
@@ -86,6 +109,42 @@ fn a_backlog_is_not_taken_for_a_clock_that_was_set_back() {
         bench.seen().is_empty(),
         "what was measured an hour ago ends nothing"
     );
+}
+
+#[test]
+fn a_lost_broker_is_one_alarm_not_one_for_each_device() {
+    let on = |kind: &str, rule: RuleDef| RuleDef {
+        on: vec![kind.to_owned()],
+        ..rule
+    };
+    let lost = RuleDef {
+        hold: Millis(30_000),
+        ..rule("lost", "!broker", None)
+    };
+    let mut bench = Bench::with(vec![
+        on("gateway", lost),
+        on("device", rule("offline", "online == false", None)),
+        on("device", rule("silent", "age() >= '5m'", None)),
+    ]);
+    for device in ["g2", "g3", "g4"] {
+        bench.admit(&key(device));
+    }
+    bench.admit(&DeviceKey::gateway("karuo-01"));
+    bench.listen(true);
+    bench.lel(1.0);
+    bench.listen(false);
+    bench.wait(29_999);
+    assert!(bench.told().is_empty());
+    bench.wait(86_400_000);
+    assert_eq!(bench.told(), ["lost raised"]);
+    bench.restart();
+    bench.listen(false);
+    bench.wait(86_400_000);
+    assert!(bench.told().is_empty(), "a restart without the broker is no news");
+    bench.listen(true);
+    assert_eq!(bench.told(), ["lost recovered", "lost cleared"]);
+    bench.wait(299_999);
+    assert!(bench.told().is_empty(), "silence counts from now on");
 }
 
 #[test]
@@ -331,6 +390,41 @@ fn redelivery_does_not_count_as_another_occurrence() {
     bench.wait(1_000);
     at(&mut bench, 30.0, 7_000);
     assert_eq!(bench.seen(), ["thrice raised"]);
+}
+
+#[test]
+fn messages_with_a_number_are_told_apart_by_it() {
+    let numbered = |bench: &mut Bench, lel: f64, seq: u64| {
+        bench.feed(Reading {
+            device: DeviceIndex(0),
+            device_at: None,
+            seq: Some(seq),
+            kind: ReadingKind::Live,
+            retained: false,
+            points: &[(LEL, lel)],
+        });
+        bench.wait(1_000);
+    };
+    let mut bench = Bench::with(vec![thrice()]);
+    for _ in 0..5 {
+        numbered(&mut bench, 30.0, 7);
+    }
+    bench.restart();
+    numbered(&mut bench, 30.0, 7);
+    assert_eq!(bench.effects.repetitions, 5);
+    numbered(&mut bench, 30.0, 8);
+    assert!(bench.seen().is_empty(), "two findings, seven messages");
+    numbered(&mut bench, 30.0, 9);
+    assert_eq!(bench.seen(), ["thrice raised"]);
+    let mut still = Bench::with(vec![thrice()]);
+    for lel in [30.0, 31.0, 32.0] {
+        numbered(&mut still, lel, 0);
+    }
+    assert_eq!(
+        still.seen(),
+        ["thrice raised"],
+        "a counter that stands still mutes nothing"
+    );
 }
 
 #[test]

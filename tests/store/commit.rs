@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
 use ninewatch::domain::rule::{Class, Priority};
-use ninewatch::domain::time::Timestamp;
 use ninewatch::domain::service::{DeviceEvent, DeviceStep};
+use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{Batch, DeliveryOutcome, DeliveryReport, DeviceCommit, OperatorAnswer, Work};
 use ninewatch::store::{AlarmFilter, Verified, verify};
 use tokio::sync::oneshot;
@@ -100,7 +100,10 @@ async fn what_happened_to_a_device_stands_in_the_chain_before_its_alarms() {
     assert!(bodies[1].contains("alarm.raised"));
     running.stop();
     let verified = verify(folder.path()).expect("it can be read");
-    assert!(matches!(verified, Verified::Intact { events: 2, .. }), "{verified:?}");
+    assert!(
+        matches!(verified, Verified::Intact { events: 2, .. }),
+        "{verified:?}"
+    );
 }
 
 #[tokio::test]

@@ -156,6 +156,7 @@ impl Gateway {
                 max: 100.0,
             },
             default: None,
+            stale_after: None,
             title: Text::default(),
         };
         let kind = Kind::new("gas_detector".to_owned(), Text::default(), vec![lel]);
@@ -209,6 +210,7 @@ impl Gateway {
     fn read(&mut self, lel: f64) -> Vec<AlarmCommit> {
         let reading = Reading {
             device: DeviceIndex(0),
+            seq: None,
             device_at: None,
             kind: ReadingKind::Live,
             retained: false,

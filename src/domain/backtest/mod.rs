@@ -15,7 +15,7 @@ use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, SavedDevices};
 use super::id::Id;
 use super::journal::{DefinitionsInput, Entry, Input, JournalError, OperatorAction, OperatorInput, entries};
-use super::kind::{Kind, PointIndex};
+use super::kind::{GATEWAY_KIND, Kind, PointIndex};
 use super::reading::Reading;
 use super::time::{Moment, Ticks, Timestamp};
 
@@ -133,6 +133,7 @@ impl Backtest {
                 Entry::Reading {
                     device,
                     device_at,
+                    seq,
                     kind,
                     retained,
                     points,
@@ -140,6 +141,7 @@ impl Backtest {
                     let reading = Reading {
                         device,
                         device_at,
+                        seq,
                         kind,
                         retained,
                         points: &points,
@@ -191,6 +193,15 @@ impl Backtest {
             definitions: &definitions,
         };
         self.hand(&Input::Definitions(candidate), now);
+        // It sends no message by which it would be taken in.
+        let mut own = self
+            .devices
+            .iter()
+            .rev()
+            .filter(|seen| seen.key.kind == GATEWAY_KIND);
+        if let Some(key) = own.next().map(|seen| Arc::clone(&seen.key)) {
+            self.hand(&Input::Device(&key), now);
+        }
         if input > 0 {
             self.hand(&Input::Listening(true), now);
         }

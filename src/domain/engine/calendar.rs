@@ -95,8 +95,8 @@ impl Engine {
                 judge(&mut self.ledger, device, (&turn, look), answers, effects);
             }
         }
-        let rules = self.definitions.venue();
         for ((number, venue), awaited) in (0_u32..).zip(&mut self.venues).zip(&mut self.awaited) {
+            let rules = self.definitions.on_venue(&venue.key.venue);
             let turn = Turn::new(index_of(number), rules, self.listening, now);
             let answers = venue.consult(&turn, &page);
             judge(&mut self.ledger, venue, (&turn, look), answers, effects);
@@ -139,7 +139,8 @@ impl Device {
                 Quantity::Window { .. }
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
-                | Quantity::Count => {}
+                | Quantity::Count
+                | Quantity::ClockSkew => {}
             }
         }
         answers

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
-use super::super::kind::SlotSet;
+use super::super::kind::{PointIndex, SlotSet};
 use super::super::rule::Rule;
-use super::super::time::Moment;
+use super::super::time::{Moment, Ticks};
 use super::calendar::Look;
 use super::derive::{DerivedRow, DerivedState, Turn};
 use super::device::{Device, Flap, Slots, initial_slots, observe};
@@ -50,7 +50,8 @@ impl Engine {
                 late: None,
                 operator: None,
             };
-            let (before, after) = (old.venue(), definitions.venue());
+            let id = &venue.key.venue;
+            let (before, after) = (old.on_venue(id), definitions.on_venue(id));
             close_removed(&mut self.ledger, venue, &step(before), Some(after), effects);
             carry_over(venue, None, Some(before), Some(after));
         }
@@ -91,9 +92,9 @@ impl Engine {
     }
 
     fn confront_venues(&mut self, old: &Definitions, now: Moment, effects: &mut Effects) {
-        let rules = self.definitions.venue();
-        let unproven = unproven(old.venue(), rules);
+        let unproven = unproven(old.venue(), self.definitions.venue());
         for ((number, venue), awaited) in (0_u32..).zip(&mut self.venues).zip(&mut self.awaited) {
+            let rules = self.definitions.on_venue(&venue.key.venue);
             let turn = Turn::new(index_of(number), rules, self.listening, now);
             confront(&mut self.ledger, venue, &turn, &unproven, effects);
             *awaited = venue.restless;
@@ -114,8 +115,8 @@ impl Engine {
             device.adopt_deadlines(index, rules, &mut self.ledger);
             device.arm_mask(index, &mut self.ledger);
         }
-        let rules = self.definitions.venue();
         for (number, venue) in (0_u32..).zip(&self.venues) {
+            let rules = self.definitions.on_venue(&venue.key.venue);
             let index = index_of(number);
             for ((ordinal, life), rule) in (0_u16..).zip(&venue.lives).zip(&rules.rules) {
                 self.ledger.adopt(life, (index, ordinal), number, &rule.def);
@@ -225,12 +226,18 @@ fn carry_over(
             }
         }
     }
-    let fresh = after.map_or_else(Box::default, |after| {
+    let states = after.map_or_else(Box::default, |after| {
         after.derived.iter().map(DerivedState::new).collect()
+    });
+    device.fresh = after.map_or_else(Box::default, |after| {
+        let points = after.stale.iter();
+        points
+            .map(|(slot, _)| last_heard(device, *slot, before, after))
+            .collect()
     });
     let mut old = DerivedRow {
         slots: std::mem::replace(&mut device.slots, slots),
-        states: std::mem::replace(&mut device.derived, fresh),
+        states: std::mem::replace(&mut device.derived, states),
     };
     let flaps = std::mem::take(&mut device.flaps);
     if let (Some(before), Some(after)) = (before, after) {
@@ -249,6 +256,17 @@ fn carry_over(
     device.kind = kind;
     device.lives = lives;
     device.restless = SlotSet::ALL;
+}
+
+/// When the point in `slot` was last heard of: if nobody took note of that, as late as may be.
+fn last_heard(device: &Device, slot: u8, before: Option<&KindRules>, after: &KindRules) -> Ticks {
+    let known = before.and_then(|before| {
+        let point = after.kind.point_at(PointIndex(slot))?;
+        let (index, _) = before.kind.point(&point.id)?;
+        let place = before.stale.iter().position(|(old, _)| *old == index.0)?;
+        device.fresh.get(place).copied()
+    });
+    known.unwrap_or(device.heard)
 }
 
 /// The new place of the rule in `place`, if it is still there.

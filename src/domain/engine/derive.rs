@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
-use super::super::kind::{ONLINE, SlotSet};
-use super::super::reading::Reading;
+use super::super::kind::{GATEWAY_KIND, ONLINE, PointIndex, SlotSet};
+use super::super::reading::{Reading, ReadingKind};
 use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::super::window::{Held, Window};
@@ -20,10 +20,8 @@ pub(super) enum DerivedState {
     Window(Box<Window>),
     /// How long a condition has held.
     Held(Held),
-    /// Nothing: the device knows when it last spoke, and a count is all there is.
-    Silent,
-    /// Nothing: the almanac knows it.
-    Fact,
+    /// Nothing: what the device itself keeps, a count or the almanac is enough.
+    Nothing,
 }
 
 impl DerivedState {
@@ -33,8 +31,9 @@ impl DerivedState {
                 DerivedState::Window(Box::new(Window::new(*function, *length)))
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
-            Quantity::Silent { .. } | Quantity::Count => DerivedState::Silent,
-            Quantity::Fact(_) => DerivedState::Fact,
+            Quantity::Silent { .. } | Quantity::ClockSkew | Quantity::Count | Quantity::Fact(_) => {
+                DerivedState::Nothing
+            }
         }
     }
 }
@@ -110,20 +109,13 @@ impl Device {
                     let lasted = held.lasted(*length, *max_gap, now.ticks);
                     self.put(derived.slot, number(lasted), rules, &mut news);
                 }
-                // States and values stand in the same order, and the last two are made from no slot.
+                // States and values stand in the same order, and the others are made from no slot.
                 (
-                    DerivedState::Window(_),
-                    Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::Count,
-                )
-                | (
-                    DerivedState::Held(_),
-                    Quantity::Window { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::Count,
-                )
-                | (
-                    DerivedState::Silent | DerivedState::Fact,
+                    DerivedState::Window(_) | DerivedState::Held(_) | DerivedState::Nothing,
                     Quantity::Window { .. }
                     | Quantity::Held { .. }
                     | Quantity::Silent { .. }
+                    | Quantity::ClockSkew
                     | Quantity::Fact(_)
                     | Quantity::Count,
                 ) => {}
@@ -136,39 +128,92 @@ impl Device {
     pub(super) fn held_due(&mut self, turn: &Turn<'_>, place: u16, at: Ticks) -> SlotSet {
         let place = usize::from(place);
         let (Some(DerivedState::Held(held)), Some(derived)) =
-            (self.derived.get(place), turn.rules.derived.get(place))
+            (self.derived.get_mut(place), turn.rules.derived.get(place))
         else {
             return SlotSet::EMPTY;
         };
-        let Quantity::Held { length, max_gap, .. } = &derived.quantity else {
+        let Quantity::Held {
+            condition,
+            length,
+            max_gap,
+        } = &derived.quantity
+        else {
             return SlotSet::EMPTY;
         };
         if held.deadline(*length) != Some(at) {
             return SlotSet::EMPTY;
         }
+        if turn.rules.kind.id == GATEWAY_KIND {
+            // Its state needs no message to be known.
+            *held = held.observe(condition.evaluate(&self.slots), turn.now.ticks);
+        }
         let lasted = number(held.lasted(*length, *max_gap, turn.now.ticks));
         self.change(derived.slot, lasted)
     }
 
-    /// The device may have spoken; what changed by that.
-    pub(super) fn hear(&mut self, turn: &Turn<'_>, reading: &Reading<'_>, ledger: &mut Ledger) -> SlotSet {
+    /// The device may have spoken; what is known by that alone.
+    pub(super) fn hear(&mut self, turn: &Turn<'_>, reading: &Reading<'_>, ledger: &mut Ledger) -> News {
         // A last will is the broker's word, and what it kept is of unknown age.
         let gone = reading.points == [(ONLINE, 0.0)];
         if reading.retained || gone {
-            return SlotSet::EMPTY;
+            return News::default();
         }
         self.heard = turn.now.ticks;
-        let mut changed = SlotSet::EMPTY;
+        let live_at = match reading.kind {
+            ReadingKind::Live => reading.device_at,
+            ReadingKind::Test | ReadingKind::History => None,
+        };
+        let (mut changed, mut news) = (SlotSet::EMPTY, News::default());
         for derived in &turn.rules.derived {
             match derived.quantity {
                 Quantity::Silent { .. } => changed = changed.union(self.change(derived.slot, 0.0)),
+                Quantity::ClockSkew => {
+                    if let Some(time) = live_at {
+                        let skew = f64::from(u8::from(!time.believed));
+                        self.put(derived.slot, skew, turn.rules, &mut news);
+                    }
+                }
                 Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) | Quantity::Count => {}
             }
         }
         if !changed.is_empty() {
             self.arm_silence(turn, ledger);
         }
-        changed
+        news.union(News::all(changed))
+    }
+
+    /// Those of the points in `heard` that grow stale are fresh again.
+    #[inline]
+    pub(super) fn refresh(&mut self, turn: &Turn<'_>, heard: SlotSet, ledger: &mut Ledger) {
+        if turn.rules.stale.is_empty() {
+            return;
+        }
+        for ((slot, _), fresh) in turn.rules.stale.iter().zip(&mut self.fresh) {
+            if heard.contains(PointIndex(*slot)) {
+                *fresh = turn.now.ticks;
+            }
+        }
+        self.arm_silence(turn, ledger);
+    }
+
+    /// Forgets the points that have grown stale. What becomes unknown moves no alarm, so no rule is asked; the venue is
+    /// told, whose counts it changes.
+    fn wither(&mut self, turn: &Turn<'_>, at: Ticks, ledger: &mut Ledger) {
+        let mut withered = SlotSet::EMPTY;
+        for (place, (slot, _)) in turn.rules.stale.iter().enumerate() {
+            if self
+                .grows_stale(place, turn.rules, turn.listening)
+                .is_some_and(|due| due <= at)
+            {
+                set(&mut self.slots, *slot, f64::NAN);
+                withered = withered.with_slot(*slot);
+            }
+        }
+        for (place, feed) in turn.rules.feeds.iter().enumerate() {
+            if feed.condition.depends().intersects(withered) {
+                self.answer(place, turn.rules, ledger);
+            }
+        }
     }
 
     /// The device's timer for silence, set for `at`, has come; what changed by that. What is due later comes later, also
@@ -184,11 +229,12 @@ impl Device {
                 changed = changed.union(self.change(derived.slot, 1.0));
             }
         }
+        self.wither(turn, at, ledger);
         self.arm_silence(turn, ledger);
         changed
     }
 
-    /// Sees to it that the device's one timer for silence comes in time. It may come early, and is then set anew:
+    /// Sees to it that the device's one timer for silence, its own and that of its points, comes in time. It may come early, and is then set anew:
     /// a device that speaks does not touch it.
     pub(super) fn arm_silence(&mut self, turn: &Turn<'_>, ledger: &mut Ledger) {
         let Some(at) = self.next_silence(turn.rules, turn.listening) else {
@@ -203,12 +249,21 @@ impl Device {
         self.silence_at = Some(at);
     }
 
-    /// The first instant at which the device will have been silent for as long as a rule asks.
+    /// The first instant at which the device will have been silent for as long as a rule asks, or one of its points
+    /// for as long as its kind allows.
     pub(super) fn next_silence(&self, rules: &KindRules, listening: Option<Ticks>) -> Option<Ticks> {
         let derived = rules.derived.iter();
-        derived
-            .filter_map(|derived| self.falls_silent(derived, listening))
-            .min()
+        let silent = derived.filter_map(|derived| self.falls_silent(derived, listening));
+        let stale = (0..rules.stale.len()).filter_map(|place| self.grows_stale(place, rules, listening));
+        silent.chain(stale).min()
+    }
+
+    /// When the point at `place` of those that grow stale does; `None` while it is unknown, or nobody listens.
+    fn grows_stale(&self, place: usize, rules: &KindRules, listening: Option<Ticks>) -> Option<Ticks> {
+        let (slot, after) = rules.stale.get(place)?;
+        let known = !get(&self.slots, *slot).is_nan();
+        let since = listening.filter(|_| known)?;
+        Some(since.max(*self.fresh.get(place)?).after(*after))
     }
 
     /// When `derived` turns true; `None` if it is something else, is true already, or nobody listens.
@@ -220,7 +275,11 @@ impl Device {
                     .filter(|_| !silent)
                     .map(|since| since.max(self.heard).after(length))
             }
-            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Fact(_) | Quantity::Count => None,
+            Quantity::Window { .. }
+            | Quantity::Held { .. }
+            | Quantity::Fact(_)
+            | Quantity::Count
+            | Quantity::ClockSkew => None,
         }
     }
 

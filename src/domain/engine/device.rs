@@ -11,15 +11,9 @@ use super::super::device::DeviceKey;
 use super::super::kind::{MAX_SLOTS, ONLINE, SlotSet};
 use super::super::reading::Reading;
 use super::super::rule::{News, Rule, Truth};
-use super::super::time::{Millis, Moment, Ticks, Timestamp};
+use super::super::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
 use super::mask::Masks;
-
-/// How far a device's clock may run ahead of the gateway's and still be believed, in milliseconds.
-const MAX_AHEAD_MS: i64 = 60_000;
-
-/// How far behind, in milliseconds: a day. An unset clock (1970) is not a late sample.
-const MAX_BEHIND_MS: i64 = 86_400_000;
 
 /// How many readings are remembered to know a message that comes twice. The broker sends again what was not
 /// acknowledged, in order: more of one device are not in flight at once.
@@ -48,7 +42,7 @@ pub(super) struct Device {
     pub(super) restless: SlotSet,
     /// The newest time that the device itself has claimed, never ahead of the gateway's.
     watermark: Option<Timestamp>,
-    /// When its newest sample was taken, in gateway time and a day; never goes back.
+    /// When its newest sample was taken, in gateway time and [`ClockBounds::MOST_BEHIND`]; never goes back.
     pub(super) sampled: Ticks,
     /// When it last spoke, or came to be known.
     pub(super) heard: Ticks,
@@ -72,12 +66,14 @@ pub(super) struct Device {
     /// What it last told its venue, one for each feed of its kind.
     #[serde(skip)]
     pub(super) told: Box<[Truth]>,
+    /// When each of the points that grow stale was last heard of, in the order of its kind.
+    pub(super) fresh: Box<[Ticks]>,
 }
 
 /// What is remembered of a device's messages, to know repeated ones and a clock that was set back.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Past {
-    /// Marks of the last readings that came with the device's own time.
+    /// Marks of the last readings that came with the device's own number or time.
     marks: [u64; RECENT],
     /// Where the next mark goes.
     next: u8,
@@ -132,6 +128,7 @@ impl Device {
             sampled: Ticks::default(),
             heard: now,
             silence_at: None,
+            fresh: rules.map_or_else(Box::default, |rules| rules.stale.iter().map(|_| now).collect()),
             slots,
             restless: SlotSet::ALL,
             derived,
@@ -143,22 +140,24 @@ impl Device {
         }
     }
 
-    /// Whether this message has been taken before. Only the device's own time can tell two equal messages apart, so
-    /// one without a time is never taken for a repetition.
+    /// Whether this message has been taken before. Only the device's own number or time can tell two equal messages
+    /// apart, so one with neither is never taken for a repetition. The values count beside a number: a counter that
+    /// stands still or begins anew must not mute the device.
     pub(super) fn repeats(&mut self, reading: &Reading<'_>, now: Moment) -> bool {
-        let Some(at) = reading.device_at else { return false };
-        let mark = reading
-            .points
-            .iter()
-            .fold(mix(at.0.cast_unsigned(), 1), |mark, (point, value)| {
-                mix(mark ^ u64::from(point.0), value.to_bits())
-            });
+        let name = match (reading.seq, reading.device_at) {
+            (Some(seq), _) => mix(seq, 2),
+            (None, Some(time)) => mix(time.at.0.cast_unsigned(), 1),
+            (None, None) => return false,
+        };
+        let mark = reading.points.iter().fold(name, |mark, (point, value)| {
+            mix(mark ^ u64::from(point.0), value.to_bits())
+        });
         let past = &mut self.past;
         // What is newer than all that was heard cannot have been heard.
-        let newer = at <= now.wall
-            && believable(reading, now)
-                .zip(self.watermark)
-                .is_some_and(|(at, watermark)| watermark < at);
+        let newer = believed(reading)
+            .filter(|at| *at <= now.wall)
+            .zip(self.watermark)
+            .is_some_and(|(at, watermark)| watermark < at);
         if !newer && past.marks.contains(&mark) {
             return true;
         }
@@ -181,7 +180,7 @@ impl Device {
     /// broker kept it. `None` when it is news. Of samples that were sent, only a believable device time makes one
     /// late: the order of arrival never does.
     pub(super) fn lateness(&mut self, reading: &Reading<'_>, now: Moment) -> Option<u64> {
-        let at = believable(reading, now);
+        let at = believed(reading);
         // A status is kept so that whoever subscribes learns it: the last will of a device that is gone counts.
         let only_online =
             || !reading.points.is_empty() && reading.points.iter().all(|(point, _)| *point == ONLINE);
@@ -228,9 +227,9 @@ impl Device {
 
     /// Takes the reading's values over; which points it spoke of.
     pub(super) fn update(&mut self, reading: &Reading<'_>, rules: &KindRules, now: Moment) -> News {
-        // A day ahead of gateway time, so that a clock a day behind still has room in the first day of all.
-        let mut taken = now.ticks.0.saturating_add(MAX_BEHIND_MS.unsigned_abs());
-        if let Some(at) = believable(reading, now) {
+        // Ahead of gateway time, so that a clock as far behind as may be still has room when that begins.
+        let mut taken = now.ticks.after(ClockBounds::MOST_BEHIND).0;
+        if let Some(at) = believed(reading) {
             self.past.behind = None;
             // A device time ahead of ours never counts: it would make all that follows look late.
             self.watermark = Some(at.min(now.wall));
@@ -306,11 +305,10 @@ const fn mix(mark: u64, value: u64) -> u64 {
     folded ^ (folded >> 29)
 }
 
-fn believable(reading: &Reading<'_>, now: Moment) -> Option<Timestamp> {
-    let at = reading.device_at?;
-    (-MAX_BEHIND_MS..=MAX_AHEAD_MS)
-        .contains(&at.since(now.wall))
-        .then_some(at)
+/// The device's time, if it can be right.
+fn believed(reading: &Reading<'_>) -> Option<Timestamp> {
+    let time = reading.device_at?;
+    time.believed.then_some(time.at)
 }
 
 /// What a reading that left `slots` means to a rule whose alarm is in `life`.

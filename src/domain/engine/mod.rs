@@ -6,6 +6,7 @@ mod calendar;
 mod change;
 mod derive;
 mod device;
+mod gateway;
 mod ledger;
 mod limit;
 mod mask;
@@ -30,7 +31,7 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input};
-use super::kind::SlotSet;
+use super::kind::{GATEWAY_KIND, SlotSet};
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -73,6 +74,8 @@ pub struct Engine {
     members: Vec<Vec<DeviceIndex>>,
     /// The slots of each venue whose rules wait for evidence.
     awaited: Vec<SlotSet>,
+    /// The gateway itself, once it is known.
+    gateway: Option<DeviceIndex>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
     listening: Option<Ticks>,
     /// When the wall clock next decides something.
@@ -91,6 +94,7 @@ impl Engine {
             venues: Vec::new(),
             members: Vec::new(),
             awaited: Vec::new(),
+            gateway: None,
             listening: None,
             watch: Watch::default(),
             ledger: Ledger::new(GatewayHash::of(gateway)),
@@ -119,10 +123,12 @@ impl Engine {
             Input::Service(input) => self.serve(input, now, effects),
             Input::Definitions(DefinitionsInput { hash, definitions }) => {
                 self.redefine(*hash, definitions, now, effects);
+                self.tell_gateway(None, now, effects);
                 Ok(())
             }
             Input::Listening(listening) => {
                 self.listen(*listening, now);
+                self.tell_gateway(Some(*listening), now, effects);
                 Ok(())
             }
         };
@@ -157,12 +163,12 @@ impl Engine {
         self.by_key.get(key).copied()
     }
 
-    /// How many devices have been seen.
+    /// How many devices have been seen, the gateway not counted.
     pub fn device_count(&self) -> usize {
-        self.devices.len()
+        self.devices.len() - usize::from(self.gateway.is_some())
     }
 
-    /// Each kind with its devices' presence, counted now.
+    /// Each kind with its devices' presence, counted now; without the gateway.
     pub fn presence(&self) -> Vec<(&str, Presence)> {
         let mut counts: Vec<(&str, Presence)> = self
             .definitions
@@ -179,6 +185,7 @@ impl Engine {
                 None => count.unknown += 1,
             }
         }
+        counts.retain(|(kind, _)| *kind != GATEWAY_KIND);
         counts
     }
 
@@ -217,7 +224,7 @@ impl Engine {
             device.arm_silence(&turn, &mut self.ledger);
         }
         if venue as usize == self.venues.len() {
-            let rules = self.definitions.venue();
+            let rules = self.definitions.on_venue(&key.venue);
             self.venues
                 .push(venue::entity(&key.venue, venue, rules, now.ticks));
             self.members.push(Vec::new());
@@ -225,9 +232,37 @@ impl Engine {
             self.consult_first(venue::index_of(venue), now, effects);
         }
         self.devices.push(device);
-        self.by_key.insert(key, index);
+        self.enter(key, index);
         self.consult_first(index, now, effects);
         self.join(index, now, effects);
+    }
+
+    fn enter(&mut self, key: Arc<DeviceKey>, index: DeviceIndex) {
+        if key.kind == GATEWAY_KIND {
+            self.gateway = Some(index);
+        }
+        self.by_key.insert(key, index);
+    }
+
+    /// The gateway is, or is no longer, connected to the broker; `None`: that is as it was, but there may be rules
+    /// that have not heard of it.
+    fn tell_gateway(&mut self, connected: Option<bool>, now: Moment, effects: &mut Effects) {
+        let Some((index, device)) = self
+            .gateway
+            .and_then(|index| Some((index, self.devices.get_mut(index.slot())?)))
+        else {
+            return;
+        };
+        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+            return;
+        };
+        let mut turn = Turn::new(index, rules, self.listening, now);
+        let Some(news) = device.connect(&turn, connected) else {
+            return;
+        };
+        // Told again, it is no second occurrence.
+        turn.repeated = news.changed.is_empty();
+        judge(&mut self.ledger, device, &turn, News::all(news.heard), effects);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
@@ -256,7 +291,7 @@ impl Engine {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                let news = judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+                let news = judge(&mut self.ledger, device, &turn, heard, effects);
                 self.tell(venue, Some((reading.device, news.heard)), now, effects);
                 return;
             }
@@ -264,7 +299,7 @@ impl Engine {
         turn.repeated = device.repeats(reading, now);
         effects.repetitions += u64::from(turn.repeated);
         if let Some(late_by_ms) = device.lateness(reading, now) {
-            let news = judge(&mut self.ledger, device, &turn, News::all(heard), effects);
+            let news = judge(&mut self.ledger, device, &turn, heard, effects);
             if !turn.repeated {
                 let (slots, updated) = device.as_of(reading);
                 let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
@@ -277,7 +312,8 @@ impl Engine {
             self.tell(venue, Some((reading.device, news.heard)), now, effects);
             return;
         }
-        let news = device.update(reading, rules, now).union(News::all(heard));
+        let news = device.update(reading, rules, now).union(heard);
+        device.refresh(&turn, news.heard, &mut self.ledger);
         let news = judge(&mut self.ledger, device, &turn, news, effects);
         if rules.feeds.is_empty() {
             return;
@@ -374,6 +410,7 @@ fn mature(
         // The life has moved on. Acting on it would let the past decide what comes first, which a restart forgets.
         return;
     }
+    device.vouch(turn, place);
     let transition = device.respond(place, Stimulus::Deadline, &step);
     if transition == Transition::Stay {
         // Stale evidence: the next reading decides, not the clock.

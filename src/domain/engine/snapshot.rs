@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::definitions::{Definitions, DefinitionsHash};
 use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::id::GatewayHash;
+use super::super::kind::GATEWAY_KIND;
 use super::super::time::Ticks;
 use super::Engine;
 use super::book::Book;
@@ -139,6 +140,9 @@ impl Engine {
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
             device.venue = engine.ledger.venue(&device.key.venue);
             engine.by_key.insert(Arc::clone(&device.key), index);
+            if device.key.kind == GATEWAY_KIND {
+                engine.gateway = Some(index);
+            }
         }
         engine.count_anew();
         engine.adopt_all();

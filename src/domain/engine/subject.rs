@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::alarm::{Life, Mask, Operator, Quality, Stimulus};
 use super::super::definitions::KindRules;
 use super::super::device::{DeviceIndex, DeviceKey};
-use super::super::kind::PointIndex;
+use super::super::kind::{GATEWAY_KIND, PointIndex};
 use super::super::rule::{Class, Quantity, Repeat, Rule, Truth};
 use super::super::time::{Moment, Ticks};
 use super::device::observe;
@@ -46,8 +46,8 @@ impl Subject<'_> {
     /// How far the evidence of its alarm can be trusted.
     pub(super) fn quality(&self, life: &Life) -> Quality {
         let rules = self.rules;
-        // A venue has no points of its own: what it is silent of is unknown.
-        let is_device = !rules.kind.points.is_empty();
+        // A venue has no points of its own: what it is silent of is unknown. The gateway sends itself no messages.
+        let is_device = !rules.kind.points.is_empty() && rules.kind.id != GATEWAY_KIND;
         let offline = self.slots.first().is_some_and(|online| *online < 1.0);
         let silent = self.now.ticks.since(self.heard) > self.rule.def.max_gap;
         let faulty = rules
@@ -85,7 +85,8 @@ impl Subject<'_> {
             | Quantity::Window { .. }
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
-            | Quantity::Fact(_) => None,
+            | Quantity::Fact(_)
+            | Quantity::ClockSkew => None,
         });
         points.chain(counts).collect()
     }

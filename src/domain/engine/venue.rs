@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::super::definitions::{Definitions, KindRules, VENUE};
+use super::super::definitions::{Definitions, KindRules};
 use super::super::device::{DeviceIndex, DeviceKey};
-use super::super::kind::SlotSet;
+use super::super::kind::{SlotSet, VENUE};
 use super::super::rule::{Feed, News, Truth};
 use super::super::time::{Moment, Ticks};
 use super::derive::Turn;
@@ -66,7 +66,7 @@ pub(super) fn entity(id: &str, number: u32, rules: &KindRules, now: Ticks) -> De
 
 /// The rules on a venue whose active alarms may explain those of its devices.
 fn explaining(definitions: &Definitions, venue: &Device) -> Vec<String> {
-    let rules = &definitions.venue().rules;
+    let rules = &definitions.on_venue(&venue.key.venue).rules;
     let places = definitions.explaining().iter().map(|place| usize::from(*place));
     places
         .filter(|place| venue.explains(*place))
@@ -85,7 +85,9 @@ impl Engine {
             ..
         } = self;
         if let Some(venue) = venue_at(index) {
-            return Some((venues.get_mut(venue as usize)?, definitions.venue(), ledger));
+            let venue = venues.get_mut(venue as usize)?;
+            let rules = definitions.on_venue(&venue.key.venue);
+            return Some((venue, rules, ledger));
         }
         let device = devices.get_mut(index.slot())?;
         let rules = definitions.kind(device.kind?)?;
@@ -175,7 +177,7 @@ impl Engine {
         let Some(entity) = venues.get_mut(number) else {
             return;
         };
-        let rules = definitions.venue();
+        let rules = definitions.on_venue(&entity.key.venue);
         let mut news = News::default();
         ledger.pass_on(|told| entity.count(told, rules, &mut news));
         if let Some((index, heard)) = heard
@@ -205,9 +207,8 @@ impl Engine {
             awaited,
             ..
         } = self;
-        let rules = definitions.venue();
         for venue in venues.iter_mut() {
-            venue.empty(rules);
+            venue.empty(definitions.on_venue(&venue.key.venue));
         }
         members.clear();
         members.resize_with(venues.len(), Vec::new);
@@ -220,6 +221,7 @@ impl Engine {
             };
             device.tell_anew(kind, ledger);
             if let Some(venue) = venues.get_mut(device.venue as usize) {
+                let rules = definitions.on_venue(&venue.key.venue);
                 ledger.pass_on(|told| venue.count(told, rules, &mut News::default()));
             }
         }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::json::{Node, Target};
 use super::topic::{Template, check_filter, filter_covers};
 use super::value::Field;
-use super::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef};
+use super::{MessageDef, PayloadDef, PointMap, ProfileDef};
 use crate::domain::kind::{Kind, ONLINE};
 use crate::domain::registry::Registry;
+use crate::domain::time::ClockBounds;
 
 /// The least likeness (Jaro-Winkler) of a name that is suggested.
 const LIKENESS: f64 = 0.8;
@@ -53,6 +54,8 @@ pub(super) enum Program {
         root: Node,
         /// Whether it maps nothing but `online`.
         only_online: bool,
+        /// How far the device's clock may be off.
+        clock: ClockBounds,
     },
     /// One text value.
     Text(Field),
@@ -107,6 +110,7 @@ pub(super) fn compile(profiles: &[ProfileDef], kinds: &[Kind]) -> Result<Compile
     let mut compiler = Compiler {
         kinds,
         profile: String::new(),
+        clock: ClockBounds::default(),
         message: None,
         out: Compiled::default(),
         errors: Vec::new(),
@@ -152,6 +156,7 @@ pub(super) fn venues_by_device(
 struct Compiler<'k> {
     kinds: &'k [Kind],
     profile: String,
+    clock: ClockBounds,
     message: Option<usize>,
     out: Compiled,
     errors: Vec<ProfileError>,
@@ -174,6 +179,7 @@ impl Compiler<'_> {
 
     fn profile(&mut self, def: &ProfileDef) {
         self.profile.clone_from(&def.name);
+        self.clock = def.clock;
         self.message = None;
         for filter in def.subscribe.iter().chain(&def.ignore) {
             if let Err(problem) = check_filter(filter) {
@@ -333,11 +339,21 @@ impl Compiler<'_> {
                 time,
                 test,
                 history,
+                seq,
                 by_name,
                 points,
             } => {
                 let mut root = Node::default();
-                self.marks(&mut root, time.as_ref(), test.as_deref(), history.as_deref());
+                let time = time.as_ref().map(|time| (&time.at, Target::Time(time.unit)));
+                let marks = [
+                    time,
+                    test.as_ref().map(|at| (at, Target::Test)),
+                    history.as_ref().map(|at| (at, Target::History)),
+                    seq.as_ref().map(|at| (at, Target::Seq)),
+                ];
+                for (at, target) in marks.into_iter().flatten() {
+                    self.insert(&mut root, None, at, target);
+                }
                 for map in points {
                     if let Some(field) = self.field(map, kind) {
                         self.insert(&mut root, Some(&map.point), &map.at, Target::Point(field));
@@ -352,21 +368,10 @@ impl Compiler<'_> {
                 }
                 Some(Program::Json {
                     only_online: root.only_online(),
+                    clock: self.clock,
                     root,
                 })
             }
-        }
-    }
-
-    fn marks(&mut self, root: &mut Node, time: Option<&TimeDef>, test: Option<&str>, history: Option<&str>) {
-        if let Some(time) = time {
-            self.insert(root, None, &time.at, Target::Time(time.unit));
-        }
-        if let Some(pointer) = test {
-            self.insert(root, None, pointer, Target::Test);
-        }
-        if let Some(pointer) = history {
-            self.insert(root, None, pointer, Target::History);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::kind::{Kind, MAX_POINTS, ONLINE, PointIndex};
 use crate::domain::reading::ReadingKind;
 use crate::domain::registry::Registry;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{ClockBounds, Timestamp};
 
 /// Other topics remembered, ignored and refused ones. Apart from the known, so that a flood of foreign topics
 /// does not push them out.
@@ -42,6 +42,10 @@ pub enum Resolved {
 pub struct Decoded<'a> {
     /// The device's own time, if it sent one that could be read.
     pub device_at: Option<Timestamp>,
+    /// How far that may be off and still be believed.
+    pub clock: ClockBounds,
+    /// The number that the device gave the message, if it gave one.
+    pub seq: Option<u64>,
     /// Live, test or history; a payload marked as both is a test.
     pub kind: ReadingKind,
     /// The points it carried, each at most once, in the order of the payload.
@@ -173,9 +177,11 @@ impl Decoder {
         let Ok(text) = std::str::from_utf8(payload) else {
             return unusable(Reject::InvalidUtf8);
         };
-        let only_online = match program {
-            Program::Json { only_online, .. } => *only_online,
-            Program::Text(field) => field.point == ONLINE,
+        let (only_online, clock) = match program {
+            Program::Json {
+                only_online, clock, ..
+            } => (*only_online, *clock),
+            Program::Text(field) => (field.point == ONLINE, ClockBounds::default()),
         };
         let mut sink = Sink::new(&mut self.points, only_online);
         let outcome = match program {
@@ -191,6 +197,8 @@ impl Decoder {
         let usable = sink.close();
         Decoded {
             device_at: sink.device_at,
+            clock,
+            seq: sink.seq,
             kind: match (sink.test, sink.history) {
                 (true, _) => ReadingKind::Test,
                 (false, true) => ReadingKind::History,
@@ -304,6 +312,8 @@ impl Decoder {
 fn unusable(reject: Reject) -> Decoded<'static> {
     Decoded {
         device_at: None,
+        clock: ClockBounds::default(),
+        seq: None,
         kind: ReadingKind::Live,
         points: &[],
         usable: false,

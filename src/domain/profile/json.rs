@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::value::{Field, Scalar, bad_value, read_bool, read_time};
+use super::value::{Field, Scalar, bad_value, read_bool, read_seq, read_time};
 use super::{Reject, TimeUnit};
 use crate::domain::kind::{ONLINE, ONLINE_NAME, PointIndex};
 use crate::domain::time::Timestamp;
@@ -24,6 +24,8 @@ pub(super) enum Target {
     Test,
     /// The backlog mark.
     History,
+    /// The message's number.
+    Seq,
 }
 
 /// A place in the payload: what its value means, and the mapped places below it.
@@ -69,7 +71,7 @@ impl Node {
     fn points(&self) -> Box<dyn Iterator<Item = PointIndex> + '_> {
         let own = self.targets.iter().filter_map(|target| match target {
             Target::Point(field) => Some(field.point),
-            Target::Time(_) | Target::Test | Target::History => None,
+            Target::Time(_) | Target::Test | Target::History | Target::Seq => None,
         });
         Box::new(own.chain(self.members.iter().flat_map(|member| member.node.points())))
     }
@@ -139,6 +141,8 @@ pub(super) struct Sink<'s> {
     pub(super) test: bool,
     /// The backlog mark.
     pub(super) history: bool,
+    /// The message's number.
+    pub(super) seq: Option<u64>,
     /// The first value that could not be used.
     pub(super) reject: Option<Reject>,
     /// Whether `online` was due and has not been read: without another point the message then proves no life.
@@ -155,6 +159,7 @@ impl<'s> Sink<'s> {
             device_at: None,
             test: false,
             history: false,
+            seq: None,
             reject: None,
             online_lost: only_online,
             duplicate: None,
@@ -196,6 +201,7 @@ impl<'s> Sink<'s> {
                 Target::Time(unit) => self.time(*unit, scalar),
                 Target::Test => self.test = self.mark("test", scalar),
                 Target::History => self.history = self.mark("history", scalar),
+                Target::Seq => self.seq(scalar),
             }
         }
         if node.targets.is_empty() && !matches!(scalar, Scalar::Null) {
@@ -227,6 +233,16 @@ impl<'s> Sink<'s> {
                 TimeUnit::Seconds | TimeUnit::Milliseconds | TimeUnit::Microseconds => "a number of 64 bits",
             };
             self.refuse(bad_value("ts", wanted, scalar));
+        }
+    }
+
+    fn seq(&mut self, scalar: Scalar<'_>) {
+        if matches!(scalar, Scalar::Null) {
+            return;
+        }
+        self.seq = read_seq(scalar);
+        if self.seq.is_none() {
+            self.refuse(bad_value("seq", "a whole number of 64 bits", scalar));
         }
     }
 

@@ -11,6 +11,8 @@ mod value;
 
 use serde::{Deserialize, Serialize};
 
+use super::time::ClockBounds;
+
 /// Why a message, or a part of it, was not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
@@ -18,7 +20,7 @@ pub enum Reject {
     #[error("no profile matches the topic")]
     UnknownTopic,
     /// The topic names a kind that is not configured.
-    #[error("device kind {0:?} is not configured")]
+    #[error("device kind {0:?} is not one that devices can have: kinds.toml does not name it")]
     UnknownKind(String),
     /// The profile takes the venue from the registry and the device is not in it.
     #[error("device {0:?} is not registered and its topic names no venue")]
@@ -92,6 +94,8 @@ pub struct ProfileDef {
     pub subscribe: Vec<String>,
     /// Filters of topics that are known and not for us (our own commands, say).
     pub ignore: Vec<String>,
+    /// How far the devices' clocks may be off.
+    pub clock: ClockBounds,
     /// The mappings, tried in order.
     pub messages: Vec<MessageDef>,
 }
@@ -121,6 +125,8 @@ pub enum PayloadDef {
         test: Option<String>,
         /// JSON Pointer of a bool that marks a backlog sample.
         history: Option<String>,
+        /// JSON Pointer of a whole number that is another in each message of a device.
+        seq: Option<String>,
         /// Take every point of the kind from the top-level member of its own name (the native form).
         by_name: bool,
         /// Points mapped one by one; they go before `by_name`.

@@ -2,6 +2,7 @@
 
 use super::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef, TimeUnit};
 use crate::domain::kind::ONLINE_NAME;
+use crate::domain::time::ClockBounds;
 
 /// The native profile. Telemetry members are the kind's points by name; `status` says `online` or `offline`.
 pub fn native() -> ProfileDef {
@@ -12,6 +13,7 @@ pub fn native() -> ProfileDef {
             "ninewatch/+/+/+/command".to_owned(),
             "ninewatch/+/+/+/ack".to_owned(),
         ],
+        clock: ClockBounds::default(),
         messages: vec![telemetry(), status()],
     }
 }
@@ -28,6 +30,7 @@ fn telemetry() -> MessageDef {
             }),
             test: Some("/test".to_owned()),
             history: Some("/history".to_owned()),
+            seq: Some("/seq".to_owned()),
             by_name: true,
             points: Vec::new(),
         },

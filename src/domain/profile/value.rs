@@ -279,6 +279,16 @@ pub(super) fn read_time(scalar: Scalar<'_>, unit: TimeUnit) -> Option<Timestamp>
     millis.map(Timestamp)
 }
 
+/// A message's number. A negative one is another number, which is all that counts.
+pub(super) fn read_seq(scalar: Scalar<'_>) -> Option<u64> {
+    match scalar {
+        Scalar::Int(number) => Some(number.cast_unsigned()),
+        Scalar::Unsigned(number) => Some(number),
+        Scalar::Text(text) => text.trim().parse().ok(),
+        Scalar::Bool(_) | Scalar::Float(_) | Scalar::Null | Scalar::Compound => None,
+    }
+}
+
 fn scaled(scalar: Scalar<'_>, whole: impl Fn(i64) -> Option<i64>, factor: f64) -> Option<i64> {
     match scalar {
         Scalar::Int(number) => whole(number),

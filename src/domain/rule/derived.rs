@@ -52,6 +52,8 @@ pub enum Quantity {
     Count,
     /// What the wall clock decides: 0 or 1, missing when unknown.
     Fact(Fact),
+    /// Whether the device's clock is outside the bounds of its profile: 0 or 1, missing until it has told a time.
+    ClockSkew,
 }
 
 impl Quantity {
@@ -59,9 +61,11 @@ impl Quantity {
     pub const fn initial(&self) -> f64 {
         match self {
             Quantity::Count => 0.0,
-            Quantity::Window { .. } | Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) => {
-                f64::NAN
-            }
+            Quantity::Window { .. }
+            | Quantity::Held { .. }
+            | Quantity::Silent { .. }
+            | Quantity::Fact(_)
+            | Quantity::ClockSkew => f64::NAN,
         }
     }
 
@@ -69,7 +73,7 @@ impl Quantity {
     pub const fn width(&self) -> u8 {
         match self {
             Quantity::Window { .. } | Quantity::Count => 2,
-            Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) => 1,
+            Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::ClockSkew => 1,
         }
     }
 }

@@ -3,7 +3,7 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 
 use super::super::almanac::Fact;
-use super::super::kind::{SlotSet, ValueType};
+use super::super::kind::{GATEWAY_KIND, SlotSet, ValueType};
 use super::super::time::Millis;
 use super::super::window::WindowFunction;
 use super::check::{Checked, Checker, Scope, Typed};
@@ -15,7 +15,7 @@ use super::error::ExpressionError;
 use super::scan::SUPPORTED;
 
 /// Every function's name.
-pub(super) const FUNCTIONS: [&str; 8] = [
+pub(super) const FUNCTIONS: [&str; 9] = [
     "rate",
     "avg",
     "min",
@@ -24,6 +24,7 @@ pub(super) const FUNCTIONS: [&str; 8] = [
     "held",
     "age",
     "expires_within",
+    "clock_skew",
 ];
 
 impl<'a> Checker<'a, '_> {
@@ -39,6 +40,7 @@ impl<'a> Checker<'a, '_> {
             "held" => return self.held(expr, &call.args),
             "age" => return self.age(expr, call),
             "expires_within" => return self.expires(expr, &call.args),
+            "clock_skew" => return self.clock_skew(expr, call),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
                 return Err(self.error(expr, message));
@@ -48,20 +50,28 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn age(&self, expr: &IdedExpr, call: &CallExpr) -> Checked<Typed<'a>> {
+        self.of_the_device(expr, call, "age")?;
+        Ok(Typed::Age)
+    }
+
+    /// Whether the call asks something of the device itself: in a rule on devices without a word, behind a macro by the
+    /// device's name there.
+    fn of_the_device(&self, expr: &IdedExpr, call: &CallExpr, name: &str) -> Checked<()> {
         match (&self.context.scope, call.args.as_slice()) {
-            (Scope::Device, []) => Ok(Typed::Age),
-            (Scope::Device, _) => Err(self.error(expr, "`age` takes nothing: age() >= '10m'")),
-            (Scope::Member(variable), [of]) if of.expr == Expr::Ident((*variable).to_owned()) => {
-                Ok(Typed::Age)
+            (Scope::Device, []) => Ok(()),
+            (Scope::Device, _) => {
+                let message = format!("`{name}` takes nothing: {name}()");
+                Err(self.error(expr, message).suggest(Some(format!("{name}()"))))
             }
+            (Scope::Member(variable), [of]) if of.expr == Expr::Ident((*variable).to_owned()) => Ok(()),
             (Scope::Member(variable), _) => {
-                let message = format!("`age` takes the device here: age({variable}) >= '10m'");
+                let message = format!("`{name}` takes the device here: {name}({variable})");
                 Err(self
                     .error(expr, message)
-                    .suggest(Some(format!("age({variable})"))))
+                    .suggest(Some(format!("{name}({variable})"))))
             }
             (Scope::Venue(_), _) => {
-                let message = "`age` is of a device: devices.all(d, age(d) >= '10m')";
+                let message = format!("`{name}` is of a device, for example devices.exists(d, {name}(d) …)");
                 Err(self.error(expr, message))
             }
         }
@@ -157,6 +167,13 @@ impl<'a> Checker<'a, '_> {
         Ok(Typed::Truth(Condition::slot(slot)))
     }
 
+    fn clock_skew(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Checked<Typed<'a>> {
+        self.of_the_device(expr, call, "clock_skew")?;
+        let name = "clock_skew()".to_owned();
+        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::ClockSkew)?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
     /// `age()` compared with the word `word`.
     pub(super) fn silent(
         &mut self,
@@ -171,6 +188,9 @@ impl<'a> Checker<'a, '_> {
             let message =
                 "age() can only be compared with >= or >: it is known when it has passed a length of time";
             return Err(self.error(expr, message).suggest(suggestion));
+        }
+        if self.context.kind.id == GATEWAY_KIND {
+            return Err(self.error(expr, "the gateway itself is never silent: use `!broker`"));
         }
         let length = self.length(word)?;
         let slot = self.derive(

@@ -22,7 +22,7 @@ mod venue;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use self::check::{Context, Scope};
 pub use self::compile::compile;
@@ -37,7 +37,7 @@ pub use self::scan::MAX_SOURCE_BYTES;
 pub use self::venue::{Feed, Members};
 
 use super::almanac::Fact;
-use super::kind::{Kind, SlotSet};
+use super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
 use super::text::Text;
 use super::time::Millis;
 
@@ -133,8 +133,9 @@ pub struct Repeat {
 pub struct RuleDef {
     /// Its name; a rule is the same rule by this through every edit.
     pub id: String,
-    /// The device kind it watches.
-    pub on: String,
+    /// The device kinds it watches, or [`EVERY_KIND`].
+    #[serde(deserialize_with = "one_or_more")]
+    pub on: Vec<String>,
     /// CEL: the condition.
     pub when: String,
     /// CEL: when the condition counts as over; without it, when `when` is false.
@@ -180,12 +181,36 @@ const fn default_chatter() -> Repeat {
     DEFAULT_CHATTER
 }
 
+/// A list of names; one alone may stand without the list, as it once always did.
+fn one_or_more<'de, D: Deserializer<'de>>(names: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(String),
+        More(Vec<String>),
+    }
+    // Bytes that do not describe themselves have always held a list.
+    if !names.is_human_readable() {
+        return Vec::deserialize(names);
+    }
+    Ok(match Names::deserialize(names)? {
+        Names::One(name) => vec![name],
+        Names::More(names) => names,
+    })
+}
+
 impl RuleDef {
+    /// Whether it watches the devices of `kind`.
+    pub fn watches(&self, kind: &str) -> bool {
+        let every = kind != GATEWAY_KIND && kind != VENUE;
+        self.on.iter().any(|on| on == kind || (every && on == EVERY_KIND))
+    }
+
     /// A rule on `kind` that raises an alarm of high priority as soon as `when` holds and ends it as soon as it does not.
     pub fn new(id: &str, kind: &str, when: &str) -> RuleDef {
         RuleDef {
             id: id.to_owned(),
-            on: kind.to_owned(),
+            on: vec![kind.to_owned()],
             when: when.to_owned(),
             clear: None,
             hold: Millis::ZERO,

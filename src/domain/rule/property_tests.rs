@@ -289,7 +289,8 @@ proptest! {
     }
 }
 
-const PIECES: [&str; 55] = [
+const PIECES: [&str; 56] = [
+    "clock_skew()",
     "rate(",
     "held(",
     "age()",

@@ -14,6 +14,7 @@ fn point(id: &str, value: ValueType) -> PointDef {
         id: id.to_owned(),
         value,
         default: None,
+        stale_after: None,
         title: Text::default(),
     }
 }
@@ -150,6 +151,8 @@ fn values_over_time_are_compared_by_their_bounds() {
         ("age() >= '10m'", [True, False, Unknown]),
         ("'10m' < age()", [True, False, Unknown]),
         ("!(age() > '10m') && online", [False, True, Unknown]),
+        ("clock_skew()", [True, False, Unknown]),
+        ("!clock_skew() && online", [False, True, Unknown]),
     ] {
         let program = compiled(source);
         let outcome = [1.0, 0.0, NAN].map(|value| program.evaluate(&[1.0, 30.0, 20.0, 0.0, 0.0, 0.0, value]));
@@ -369,6 +372,9 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
     ),
     ("age()", "age()", "compare age()", None),
     ("age('10m')", "age('10m')", "takes nothing", None),
+    ("clock_skew('1m')", "clock_skew('1m')", "takes nothing", None),
+    ("clock_skew() > 5", "clock_skew() > 5", "cannot be compared", None),
+    ("clock_skw()", "clock_skw", "not supported", Some("clock_skew")),
     ("age() > 600", "age() > 600", "quoted length of time", None),
     ("age() >= '10x'", "'10x'", "not a length of time", None),
     (

@@ -1,9 +1,10 @@
 //! Mapped points, times and texts, and what is said of a wrong profile.
 
-use super::{decoder, json, kinds, map, mapped, message, profile, registry, topic, with_map};
+use super::{TELEMETRY, decoder, json, kinds, map, mapped, message, profile, registry, topic, with_map};
 use crate::domain::kind::PointIndex;
 use crate::domain::profile::decoder::Decoder;
-use crate::domain::profile::{MessageDef, PayloadDef, PointMap, Reject, TimeDef, TimeUnit};
+use crate::domain::profile::{MessageDef, PayloadDef, PointMap, ProfileDef, Reject, TimeDef, TimeUnit};
+use crate::domain::time::{ClockBounds, Millis};
 
 #[test]
 fn pointers_reach_into_objects_and_arrays() {
@@ -124,6 +125,7 @@ fn a_mapped_point_goes_before_by_name() {
         time: None,
         test: None,
         history: None,
+        seq: None,
         by_name: true,
         points: vec![map("lel", "/gas")],
     };
@@ -167,6 +169,23 @@ fn times_come_in_four_units() {
         let at = seen.device_at.map(|at| at.0);
         assert_eq!((at, seen.points.len()), (expected, 1), "{unit:?} {wire}");
         assert_eq!(seen.reject.is_none(), expected.is_some(), "{unit:?} {wire}");
+    }
+}
+
+#[test]
+fn each_profile_has_bounds_of_its_own_for_the_clocks_of_its_devices() {
+    let clock = ClockBounds {
+        max_ahead: Millis(1),
+        max_behind: Millis(2),
+    };
+    let own = ProfileDef {
+        clock,
+        ..profile(vec![message("x/{device}", json(vec![map("lel", "/lel")], None))])
+    };
+    let mut decoder = decoder(&[own]);
+    for (name, expected) in [("x/g1", clock), (TELEMETRY, ClockBounds::default())] {
+        let id = topic(&mut decoder, name);
+        assert_eq!(decoder.decode(id, br#"{"lel":60}"#).clock, expected, "{name}");
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
 use crate::domain::registry::{RegisteredDevice, Registry};
 use crate::domain::text::Text;
+use crate::domain::time::ClockBounds;
 
 const TELEMETRY: &str = "ninewatch/v1/gas_detector/g1/telemetry";
 const STATUS: &str = "ninewatch/v1/gas_detector/g1/status";
@@ -32,6 +33,7 @@ fn point(id: &str, value: ValueType) -> PointDef {
         id: id.to_owned(),
         value,
         default: None,
+        stale_after: None,
         title: Text::default(),
     }
 }
@@ -133,6 +135,7 @@ fn json(points: Vec<PointMap>, time: Option<TimeDef>) -> PayloadDef {
         time,
         test: None,
         history: None,
+        seq: None,
         by_name: false,
         points,
     }
@@ -152,6 +155,7 @@ fn profile(messages: Vec<MessageDef>) -> ProfileDef {
         name: "p".to_owned(),
         subscribe: Vec::new(),
         ignore: Vec::new(),
+        clock: ClockBounds::default(),
         messages,
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::kind::{ONLINE, PointIndex};
 use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::Decoded;
 use crate::domain::reading::ReadingKind;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{ClockBounds, Timestamp};
 
 #[test]
 fn native_telemetry_gives_points_by_name() {
@@ -20,6 +20,8 @@ fn native_telemetry_gives_points_by_name() {
         seen,
         Decoded {
             device_at: Some(Timestamp(1_767_225_600_000)),
+            clock: ClockBounds::default(),
+            seq: Some(7),
             kind: ReadingKind::Live,
             points: &expected,
             usable: true,
@@ -117,6 +119,32 @@ fn marks_make_the_kind() {
     ];
     for (payload, kind) in table {
         assert_eq!(decoder.decode(id, payload.as_bytes()).kind, kind, "{payload}");
+    }
+}
+
+#[test]
+fn a_message_may_have_a_number() {
+    let mut decoder = decoder(&[]);
+    let id = topic(&mut decoder, TELEMETRY);
+    for (wire, seq) in [
+        ("0", Some(0)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("-1", Some(u64::MAX)),
+        (r#"" 12 ""#, Some(12)),
+        ("null", None),
+        ("1.5", None),
+        ("true", None),
+        (r#""A7""#, None),
+        ("[1]", None),
+    ] {
+        let seen = decoder.decode(id, format!(r#"{{"lel":60,"seq":{wire}}}"#).as_bytes());
+        assert_eq!((seen.seq, seen.points.len()), (seq, 1), "{wire}");
+        assert_eq!(
+            seen.reject.is_none(),
+            seq.is_some() || wire == "null",
+            "{wire}: {:?}",
+            seen.reject
+        );
     }
 }
 

@@ -12,6 +12,8 @@ fn topics_are_devices_ignored_or_refused() {
         ("ninewatch/v1/gas_detector/g1/command", Ok(())),
         ("ninewatch/v1/gas_detector/g1/ack", Ok(())),
         ("ninewatch/v1/toaster/g1/telemetry", Err("unknown_kind")),
+        ("ninewatch/v1/gateway/karuo-01/telemetry", Err("unknown_kind")),
+        ("ninewatch/v1/gateway/karuo-01/status", Err("unknown_kind")),
         ("ninewatch/v1/gas_detector/g1/other", Err("unknown_topic")),
         ("ninewatch//gas_detector/g1/telemetry", Err("unknown_topic")),
         ("ninewatch/v1/gas_detector/g\u{1}/telemetry", Err("unknown_topic")),
