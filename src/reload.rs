@@ -282,9 +282,11 @@ mod tests {
         assert!(patient.try_recv().is_err(), "it is not in force yet");
         second.done.send(Ok(())).unwrap();
         let answer = timeout(DEADLINE, patient).await.unwrap().unwrap();
-        assert_eq!(
-            answer.unwrap(),
-            "7 kinds, 73 rules, 1 profile, 0 venues, 0 devices, 0 targets"
+        let answer = answer.unwrap();
+        assert!(
+            answer.starts_with("7 kinds, ")
+                && answer.ends_with(" rules, 1 profile, 0 venues, 0 devices, 0 targets"),
+            "{answer}"
         );
         let filters = running.reloading.subscriptions.borrow().clone();
         assert!(

@@ -81,6 +81,17 @@ fn what_the_wall_clock_decides_can_be_rehearsed() {
 }
 
 #[test]
+fn rules_on_venues_can_be_rehearsed() {
+    let output = rules_test(&[PathBuf::from("tests/rules/venue.toml")]);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.ends_with("\n4 passed, 0 failed\n") && !shown.contains("note:"),
+        "{shown}{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn broken_files_give_the_expected_findings() {
     let mut wrong = Vec::new();
     for path in toml_files("tests/rules/invalid", 4) {

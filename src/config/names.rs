@@ -118,8 +118,13 @@ impl Names {
 
     /// Reports a reference to a name that does not exist; not while some file is unreadable, which may have it.
     pub(super) fn check(&self, name: &str, place: &Place, report: &Report) {
-        if !self.first.contains_key(name) && report.is_complete() {
-            let mut known: Vec<&str> = self.first.keys().map(String::as_str).collect();
+        self.check_or(name, None, place, report);
+    }
+
+    /// The same, of a reference to which `also` may stand too.
+    pub(super) fn check_or(&self, name: &str, also: Option<&str>, place: &Place, report: &Report) {
+        if !self.first.contains_key(name) && also != Some(name) && report.is_complete() {
+            let mut known: Vec<&str> = self.first.keys().map(String::as_str).chain(also).collect();
             known.sort_unstable();
             let what = self.what;
             let help = did_you_mean(name, known).unwrap_or_else(|| format!("no {what} is configured"));

@@ -173,7 +173,8 @@ impl Cast<'_> {
             return broker.boolean().map(step).into_iter().collect();
         }
         let device_value = table.required("device");
-        let device = device_value.as_ref().and_then(|device| self.device(device));
+        let acts = table.has("operator");
+        let device = device_value.as_ref().and_then(|device| self.device(device, acts));
         if let Some(operator) = table.optional("operator") {
             let act = self.operation(&operator, &mut table, device.as_ref());
             let step = device.zip(act).map(|(device, act)| Step { at, device, act });
@@ -184,11 +185,6 @@ impl Cast<'_> {
         {
             let help = "write `broker = false` or `broker = true` in a step without a device";
             value.wrong_with("the gateway sends no messages", help.to_owned());
-        }
-        if let Some(value) =
-            device_value.filter(|_| device.as_ref().is_some_and(|device| device.kind == VENUE))
-        {
-            value.wrong("a venue sends no messages, its devices do");
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
         let points = table
@@ -243,13 +239,15 @@ impl Cast<'_> {
         }
     }
 
-    fn device(&self, value: &Value<'_>) -> Option<DeviceKey> {
+    /// The device of a step; where somebody `acts`, it may be a venue, written `venue/v1`.
+    fn device(&self, value: &Value<'_>, acts: bool) -> Option<DeviceKey> {
         let text = value.filled_text()?;
         if text == GATEWAY {
             return Some(DeviceKey::gateway(GATEWAY));
         }
         let parts: Vec<&str> = text.split('/').collect();
         let (venue, kind, device) = match parts.as_slice() {
+            [VENUE, id] if acts => (*id, VENUE, *id),
             [kind, device] => (USUAL_VENUE, *kind, *device),
             [venue, kind, device] => (*venue, *kind, *device),
             _ => ("", "", ""),
@@ -262,16 +260,10 @@ impl Cast<'_> {
             );
             return None;
         }
-        if parts.as_slice() == [VENUE, device] {
-            return Some(DeviceKey {
-                venue: device.to_owned(),
-                kind: VENUE.to_owned(),
-                device: String::new(),
-            });
-        }
         let from = text.len() - device.len() - 1 - kind.len();
         let place = value.place().inside(&text, &(from..from + kind.len()));
-        self.kinds.names.check(kind, &place, value.scope.report);
+        let also = acts.then_some(VENUE);
+        self.kinds.names.check_or(kind, also, &place, value.scope.report);
         Some(DeviceKey {
             venue: venue.to_owned(),
             kind: kind.to_owned(),

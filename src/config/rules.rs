@@ -93,11 +93,9 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
         table.required("when")
     };
     let clear = table.optional("clear");
-    if absent.is_some() {
-        for other in when.iter().chain(&clear) {
-            other.wrong("`absent` stands in the place of `when` and `clear`: it ends when the device speaks");
-        }
-    }
+    let silent_venue = absent
+        .as_ref()
+        .is_some_and(|absent| misplaced(absent, on.as_deref(), when.iter().chain(&clear)));
     let timing = read_timing(&mut table, absent.is_some());
     let (suppressed_by, suppressors) = names_of(table.optional("suppressed_by"));
     let schedule = table.optional("schedule");
@@ -121,7 +119,9 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let when = absent.or(when);
     RuleDraft {
         table: place,
-        when: when.filter(|_| when_text.is_some()).map(|value| value.place()),
+        when: when
+            .filter(|_| when_text.is_some() && !silent_venue)
+            .map(|value| value.place()),
         clear: clear.map(|value| value.place()),
         suppressors,
         schedule: schedule.as_ref().map(Value::place),
@@ -146,6 +146,22 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             notify,
         },
     }
+}
+
+/// Whether `absent` stands on a venue, which says nothing itself; reports that, and what cannot stand beside `absent`.
+fn misplaced<'v>(
+    absent: &Value<'_>,
+    on: Option<&[String]>,
+    others: impl Iterator<Item = &'v Value<'v>>,
+) -> bool {
+    for other in others {
+        other.wrong("`absent` stands in the place of `when` and `clear`: it ends when the device speaks");
+    }
+    let silent_venue = on.is_some_and(|on| on == [VENUE]);
+    if silent_venue {
+        absent.key_wrong("`absent` is for rules on a kind of device; of venues ask when = \"devices.all(d, age(d) >= '10m')\"");
+    }
+    silent_venue
 }
 
 /// How fast a rule raises and ends.
@@ -262,11 +278,10 @@ fn watched(value: &Value<'_>, kinds: &Kinds) -> Vec<String> {
 
 fn watched_kind(value: &Value<'_>, kinds: &Kinds) -> Option<String> {
     let kind = value.filled_text()?;
-    if kind == VENUE {
-        return Some(kind.into_owned());
-    }
     if kind != EVERY_KIND && kind != GATEWAY_KIND {
-        kinds.names.check(&kind, &value.place(), value.scope.report);
+        kinds
+            .names
+            .check_or(&kind, Some(VENUE), &value.place(), value.scope.report);
     }
     Some(kind.into_owned())
 }

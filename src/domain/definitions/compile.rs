@@ -249,6 +249,7 @@ fn resolve_suppressors(
                     }
                     suggestion = nearest(name, others.filter(|id| *id != rule.def.id)).map(str::to_owned);
                     match rule.def.on.as_slice() {
+                        [kind] if kind == VENUE => format!("no rule on venues is called `{name}`"),
                         [kind] if *kind == target.kind.id => {
                             format!("no rule of the kind `{kind}` is called `{name}`")
                         }

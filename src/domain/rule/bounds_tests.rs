@@ -2,6 +2,7 @@
 
 use super::scan::{MAX_NESTING, MAX_OPERATORS};
 use super::tests::kind;
+use super::venue_tests::compile_on_venue;
 use super::{MAX_SOURCE_BYTES, Truth, compile};
 
 #[test]
@@ -70,6 +71,24 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("1-max(", "lel", ",'5m')"),
     ("max(lel,'5m')-", "lel", ""),
     ("age()>='5m'||", "wet", ""),
+    ("devices.exists(d,", "d.wet", ")"),
+    ("devices.exists(d,d.wet||d.wet&&", "d.wet", ")"),
+    ("devices.all(d,d.wet?d.wet:", "d.wet", ")"),
+    ("devices.size()-", "valve.size()", ""),
+    ("devices.size()*2-", "valve.size()", ""),
+    ("devices.all(d,d.wet)||", "valve.all(d,d.wet)", ""),
+    (
+        "valve.exists(d,d.wet)&&devices.all(d,d.wet)||",
+        "devices.all(d,d.wet)",
+        "",
+    ),
+    ("held('1h',", "devices.exists(d,d.wet)", ")"),
+    ("(1-", "devices.filter(d,d.wet).size()", ")"),
+    ("", "devices", ".size()"),
+    ("", "devices", ".exists(d,d.wet)"),
+    ("", "devices", ".filter(d,d.wet)"),
+    ("devices.exists(d, d", ".wet", ")"),
+    ("", "d", ".d"),
 ];
 
 /// Shapes as often as the scan could possibly let through, and bare repetitions up to the cap.
@@ -89,6 +108,13 @@ fn sources() -> Vec<String> {
     }
     for part in [
         "a.",
+        "a.b(",
+        "a.all(",
+        "a.all(d,",
+        "devices.exists(d,",
+        "devices.filter(d,d.wet).",
+        "devices.size()-",
+        ".size()",
         "a[",
         "f(",
         "{",
@@ -110,7 +136,7 @@ fn sources() -> Vec<String> {
         sources.push(part.repeat(MAX_SOURCE_BYTES / part.len()));
     }
     for (before, _, _) in SHAPES {
-        sources.push(before.repeat(MAX_SOURCE_BYTES / before.len()));
+        sources.push(before.repeat(MAX_SOURCE_BYTES / before.len().max(1)));
     }
     sources
 }
@@ -134,6 +160,12 @@ fn no_source_up_to_the_cap_overflows_the_stack() {
                 .filter(|program| program.evaluate(&[1.0; 128]) != Truth::Unknown)
                 .count();
             assert!(decided > 100, "the bounds let real conditions through: {decided}");
+            let decided = sources
+                .iter()
+                .filter_map(|source| compile_on_venue(source).ok())
+                .filter(|compiled| compiled.rule.when.evaluate(&[1.0; 128]) != Truth::Unknown)
+                .count();
+            assert!(decided > 100, "on venues too: {decided}");
         })
         .expect("a thread")
         .join()

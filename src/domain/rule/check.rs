@@ -44,8 +44,13 @@ pub(super) struct Context<'k> {
 pub(super) enum Scope<'k> {
     /// A device: its points stand by their bare names.
     Device,
-    /// A device of a venue: its points stand behind this name and a `.`.
-    Member(&'k str),
+    /// A device of a venue: its points stand behind a name and a `.`.
+    Member {
+        /// The name.
+        variable: &'k str,
+        /// Whether devices of every kind are asked.
+        every: bool,
+    },
     /// A venue.
     Venue(Members<'k>),
 }
@@ -141,25 +146,13 @@ impl<'a> Checker<'a, '_> {
     pub(super) fn point_name(&self, expr: &'a IdedExpr) -> Checked<&'a str> {
         match (&self.context.scope, &expr.expr) {
             (Scope::Device, Expr::Ident(name)) => Ok(name),
-            (Scope::Member(variable), Expr::Select(select)) => {
-                if select.operand.expr == Expr::Ident((*variable).to_owned()) {
-                    return Ok(&select.field);
-                }
-                let message = format!("the device is called `{variable}` here");
-                let near = Some((*variable).to_owned());
-                Err(self.error(&select.operand, message).suggest(near))
-            }
-            (Scope::Member(variable), Expr::Ident(name)) => {
-                let message = format!("a point of the device is written {variable}.{name}");
-                Err(self
-                    .error(expr, message)
-                    .suggest(Some(format!("{variable}.{name}"))))
-            }
+            (Scope::Member { variable, .. }, Expr::Select(select)) => self.field(variable, select),
+            (Scope::Member { variable, .. }, Expr::Ident(name)) => Err(self.bare(expr, variable, name)),
             (Scope::Venue(_), _) => {
                 let message = "a venue has no points of its own: ask its devices, for example gas_detector.exists(d, d.lel >= 25)";
                 Err(self.error(expr, message))
             }
-            (Scope::Device | Scope::Member(_), _) => {
+            (Scope::Device | Scope::Member { .. }, _) => {
                 Err(self.error(expr, "the name of a point must stand here"))
             }
         }
@@ -192,12 +185,23 @@ impl<'a> Checker<'a, '_> {
             return self.error(expr, message).suggest(Some(format!("'{name}'")));
         }
         let known = names().collect::<Vec<_>>().join(", ");
+        let (every, before) = match self.context.scope {
+            Scope::Device | Scope::Venue(_) => ("", String::new()),
+            Scope::Member { variable, every } => {
+                let every = if every {
+                    "`devices` are of every kind, but "
+                } else {
+                    ""
+                };
+                (every, format!("{variable}."))
+            }
+        };
         let message = format!(
-            "the kind `{}` has no point `{name}`; it has {known}",
+            "{every}the kind `{}` has no point `{name}`; it has {known}",
             self.context.kind.id
         );
         self.error(expr, message)
-            .suggest(nearest(name, names()).map(str::to_owned))
+            .suggest(nearest(name, names()).map(|near| format!("{before}{near}")))
     }
 
     fn literal(&self, expr: &IdedExpr, literal: &'a LiteralValue) -> Checked<Typed<'a>> {

@@ -63,8 +63,10 @@ impl<'a> Checker<'a, '_> {
                 let message = format!("`{name}` takes nothing: {name}()");
                 Err(self.error(expr, message).suggest(Some(format!("{name}()"))))
             }
-            (Scope::Member(variable), [of]) if of.expr == Expr::Ident((*variable).to_owned()) => Ok(()),
-            (Scope::Member(variable), _) => {
+            (Scope::Member { variable, .. }, [of]) if of.expr == Expr::Ident((*variable).to_owned()) => {
+                Ok(())
+            }
+            (Scope::Member { variable, .. }, _) => {
                 let message = format!("`{name}` takes the device here: {name}({variable})");
                 Err(self
                     .error(expr, message)
@@ -183,8 +185,12 @@ impl<'a> Checker<'a, '_> {
     ) -> Checked<Typed<'a>> {
         if relation != Relation::AT_LEAST && relation != Relation::GREATER {
             let written = self.text(&self.syntax.span(word));
+            let of = match self.context.scope {
+                Scope::Device | Scope::Venue(_) => "",
+                Scope::Member { variable, .. } => variable,
+            };
             let suggestion = (relation == Relation::LESS || relation == Relation::AT_MOST)
-                .then(|| format!("!(age() >= {written})"));
+                .then(|| format!("!(age({of}) >= {written})"));
             let message =
                 "age() can only be compared with >= or >: it is known when it has passed a length of time";
             return Err(self.error(expr, message).suggest(suggestion));
@@ -227,10 +233,15 @@ impl<'a> Checker<'a, '_> {
         let known = self.context.derived.find(&name);
         let added = known.map_or_else(|| self.context.derived.add(name, reads, quantity), Ok);
         let (slot, reads) = added.map_err(|_| {
-            let message = format!(
-                "the rules of the kind `{}` use too many different functions over time",
-                self.context.kind.id
-            );
+            let message = match self.context.scope {
+                Scope::Device | Scope::Member { .. } => format!(
+                    "the rules of the kind `{}` use too many different functions over time",
+                    self.context.kind.id
+                ),
+                Scope::Venue(_) => {
+                    "the rules on venues ask too many different things of the devices".to_owned()
+                }
+            };
             ExpressionError::new(self.syntax.span(expr), message)
         })?;
         self.reads = self.reads.union(reads);

@@ -19,6 +19,8 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod venue;
+#[cfg(test)]
+mod venue_tests;
 
 use std::sync::Arc;
 
@@ -40,6 +42,9 @@ use super::almanac::Fact;
 use super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
 use super::text::Text;
 use super::time::Millis;
+
+/// The names of all functions, and of all macros over a venue's devices.
+pub const WORDS: [&[&str]; 2] = [&functions::FUNCTIONS, &venue::METHODS];
 
 /// How long evidence counts for a rule that does not say (`max_gap`).
 pub const DEFAULT_MAX_GAP: Millis = Millis(300_000);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::kind::SlotSet;
 use super::tests::kind;
+use super::venue_tests::compile_on_venue;
 use super::{Derivations, Grid, News, Rule, RuleDef, Truth, compile};
 
 #[derive(Debug, Clone)]
@@ -284,12 +285,35 @@ proptest! {
     }
 
     #[test]
+    fn arbitrary_questions_never_panic(
+        parts in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..12),
+        method in prop::sample::select(vec!["exists", "all", "exists_one", "filter", "size"]),
+        behind in prop::sample::select(vec!["", ".size()", ".size() > 1", " && devices.size() > 1"]),
+    ) {
+        check_total(&format!("gas_detector.{method}(d, {}){behind}", parts.concat()));
+    }
+
+    #[test]
     fn arbitrary_tokens_never_panic(parts in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24)) {
         check_total(&parts.concat());
     }
 }
 
-const PIECES: [&str; 56] = [
+const PIECES: [&str; 70] = [
+    "gas_detector",
+    "valve",
+    "devices",
+    ".",
+    ".exists(",
+    ".all(",
+    ".exists_one(",
+    ".filter(",
+    ".size()",
+    "d",
+    "d, ",
+    "d.",
+    "d.lel",
+    "age(d)",
     "clock_skew()",
     "rate(",
     "held(",
@@ -348,11 +372,20 @@ const PIECES: [&str; 56] = [
     "\t",
 ];
 
-/// Whatever the text, an answer or an error with a span inside it.
+/// Whatever the text, on a device and on a venue, an answer or an error with a span inside it.
 fn check_total(source: &str) {
     match compile(source, &kind()) {
         Ok(program) => {
             program.evaluate(&[1.0; 6]);
+        }
+        Err(error) => assert!(source.get(error.span.clone()).is_some(), "{source:?}: {error:?}"),
+    }
+    match compile_on_venue(source) {
+        Ok(compiled) => {
+            compiled.rule.when.evaluate(&[1.0; 6]);
+            for feed in compiled.feeds.iter().flatten() {
+                feed.condition.evaluate(&[1.0; 6]);
+            }
         }
         Err(error) => assert!(source.get(error.span.clone()).is_some(), "{source:?}: {error:?}"),
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::error::{ExpressionError, nearest};
 use super::functions::FUNCTIONS;
-use super::venue::METHODS;
+use super::venue::{FORM, METHODS};
 
 /// The longest source accepted: the CEL parser is recursive, deep input would overflow the stack.
 pub const MAX_SOURCE_BYTES: usize = 2048;
@@ -268,9 +268,17 @@ impl Scanner<'_> {
             if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
                 return Err(ExpressionError::new(span, "an operator is missing before `(`"));
             }
-            let known: &[&str] = if self.is_method() { &METHODS } else { &FUNCTIONS };
+            let method = self.is_method();
+            let known: &[&str] = if method { &METHODS } else { &FUNCTIONS };
             if !known.contains(&name) {
-                let message = format!("the function `{name}` is not supported; {SUPPORTED}");
+                let message = match (method, FUNCTIONS.contains(&name), METHODS.contains(&name)) {
+                    (true, true, _) => {
+                        format!("`{name}` does not stand behind a `.`: it is written {name}(…)")
+                    }
+                    (true, false, _) => format!("there is no `.{name}(…)`; {FORM}"),
+                    (false, _, true) => format!("`{name}` stands behind a kind of device and a `.`; {FORM}"),
+                    (false, _, false) => format!("the function `{name}` is not supported; {SUPPORTED}"),
+                };
                 let near = nearest(name, known.iter().copied()).map(str::to_owned);
                 return Err(ExpressionError::new(before, message).suggest(near));
             }
@@ -389,12 +397,16 @@ impl Scanner<'_> {
             '|' => ("`or` is written `||`".to_owned(), Some("||")),
             '%' => (format!("the operator `%` is not supported; {SUPPORTED}"), None),
             '{' | '}' => (format!("maps are not supported; {SUPPORTED}"), None),
-            '.' => (
-                format!(
-                    "a field or method `.` is not supported, points stand by their bare names; {SUPPORTED}"
-                ),
-                None,
-            ),
+            '.' => {
+                let word = |text: &char| text.is_ascii_alphanumeric() || *text == '_';
+                let behind: String = self.rest().chars().skip(1).take_while(word).collect();
+                let method = METHODS.iter().find(|method| behind == **method);
+                let message = method.map_or_else(
+                    || format!("a field or method `.` is not supported, points stand by their bare names; {SUPPORTED}"),
+                    |method| format!("`.{method}` asks the devices of a venue, which only a rule with on = \"venue\" can"),
+                );
+                (message, None)
+            }
             other => {
                 let suggestion = match other {
                     '≥' => Some(">="),

@@ -1,7 +1,7 @@
 //! Rules on a venue: the CEL macros over its devices. Each becomes a condition on every device of a kind and a count kept
 //! of it, so that one device's change costs the same in a large venue as in a small one. Never counts anything itself.
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, SelectExpr};
 
 use super::super::kind::{Kind, SlotSet};
 use super::check::{Checked, Checker, Context, Scope, Typed};
@@ -17,7 +17,8 @@ pub(super) const METHODS: [&str; 5] = ["exists", "all", "exists_one", "filter", 
 /// The name of the venue's devices of all kinds.
 const EVERY: &str = "devices";
 
-const FORM: &str = "over the devices of a kind it is kind.exists(d, …), .all(d, …), .exists_one(d, …), .filter(d, …).size() or .size()";
+/// How a kind's devices are asked.
+pub(super) const FORM: &str = "the devices of a kind are asked by kind.exists(d, …), kind.all(d, …), kind.exists_one(d, …), kind.filter(d, …).size() or kind.size()";
 
 /// What a device tells its venue: a condition on the device, counted in a slot of the venue.
 #[derive(Debug, Clone)]
@@ -57,14 +58,14 @@ impl<'a> Checker<'a, '_> {
         target: &'a IdedExpr,
         call: &'a CallExpr,
     ) -> Checked<Typed<'a>> {
+        let name = call.func_name.as_str();
         if !matches!(self.context.scope, Scope::Venue(_)) {
             let message = format!(
-                "`.{}(…)` asks the devices of a venue; this rule is on a device",
-                call.func_name
+                "`.{name}(…)` asks the devices of a venue, which cannot be done from within one: join two questions by && or ||"
             );
             return Err(self.error(expr, message));
         }
-        let (asked, of, args) = match (call.func_name.as_str(), &target.expr) {
+        let (asked, of, args) = match (name, &target.expr) {
             ("exists", _) => (Asked::Exists, target, call.args.as_slice()),
             ("all", _) => (Asked::All, target, call.args.as_slice()),
             ("exists_one", _) => (Asked::ExistsOne, target, call.args.as_slice()),
@@ -76,13 +77,23 @@ impl<'a> Checker<'a, '_> {
             }
             ("size", Expr::Ident(_)) if call.args.is_empty() => return self.total(expr, target),
             ("filter", _) => {
-                let message = "a list of devices can only be counted: .filter(d, …).size()";
+                let message = "the devices that `.filter(…)` finds can only be counted, by .size() behind it";
+                let written = self.text(&self.syntax.span(expr));
+                return Err(self
+                    .error(expr, message)
+                    .suggest(Some(format!("{written}.size()"))));
+            }
+            ("size", _) => {
+                let message = "`.size()` takes nothing, and stands behind a kind or behind kind.filter(d, …)";
                 return Err(self.error(expr, message));
             }
             _ => return Err(self.error(expr, FORM)),
         };
         let [variable, condition] = args else {
-            let message = format!("a name for the device and a condition stand in the brackets; {FORM}");
+            let name = if asked == Asked::Size { "filter" } else { name };
+            let message = format!(
+                "`.{name}(…)` takes a name for the device and a condition on it, for example gas_detector.{name}(d, d.lel >= 25)"
+            );
             return Err(self.error(expr, message));
         };
         let Expr::Ident(variable) = &variable.expr else {
@@ -109,6 +120,7 @@ impl<'a> Checker<'a, '_> {
         inverse: bool,
     ) -> Checked<u8> {
         let range = self.kinds(of)?;
+        let every = range.len() > 1;
         let written = self.text(&self.syntax.span(condition));
         let name = format!(
             "{}.{}({variable}, {written}).size() within {}",
@@ -122,7 +134,8 @@ impl<'a> Checker<'a, '_> {
             return Ok(slot);
         }
         for place in range {
-            let condition = self.on_member(place, variable, condition, inverse)?;
+            let scope = Scope::Member { variable, every };
+            let condition = self.on_member(place, scope, condition, inverse)?;
             if let Scope::Venue(members) = &mut self.context.scope
                 && let Some(feeds) = members.feeds.get_mut(place)
             {
@@ -136,7 +149,7 @@ impl<'a> Checker<'a, '_> {
     fn on_member(
         &mut self,
         place: usize,
-        variable: &str,
+        scope: Scope<'_>,
         condition: &'a IdedExpr,
         inverse: bool,
     ) -> Checked<Program> {
@@ -150,7 +163,7 @@ impl<'a> Checker<'a, '_> {
             kind,
             derived,
             max_gap: self.context.max_gap,
-            scope: Scope::Member(variable),
+            scope,
         };
         let mut inner = Checker {
             source: self.source,
@@ -193,16 +206,42 @@ impl<'a> Checker<'a, '_> {
         Ok(Typed::Number(Value::Bounded(slot)))
     }
 
+    /// The point that stands behind a `.`.
+    pub(super) fn field(&self, variable: &str, select: &'a SelectExpr) -> Checked<&'a str> {
+        let operand = &*select.operand;
+        let Expr::Ident(name) = &operand.expr else {
+            return Err(self.error(operand, "a point has no fields: before a `.` stands the device"));
+        };
+        if name == variable {
+            return Ok(&select.field);
+        }
+        let message = format!("the device is called `{variable}` here");
+        Err(self.error(operand, message).suggest(Some(variable.to_owned())))
+    }
+
+    /// What is wrong with a name without a `.` in what is asked of a device.
+    pub(super) fn bare(&self, expr: &IdedExpr, variable: &str, name: &str) -> ExpressionError {
+        if name == variable {
+            let message = format!(
+                "`{variable}` is the device: one of its points must stand here, for example {variable}.online"
+            );
+            return self.error(expr, message);
+        }
+        if self.context.kind.point(name).is_none() {
+            return self.unknown_point(expr, name);
+        }
+        let written = format!("{variable}.{name}");
+        let message = format!("a point of the device is written {written}");
+        self.error(expr, message).suggest(Some(written))
+    }
+
     /// The places of the kinds that `of` names.
     fn kinds(&self, of: &IdedExpr) -> Checked<std::ops::Range<usize>> {
         let Scope::Venue(members) = &self.context.scope else {
             return Err(self.error(of, FORM));
         };
         let Expr::Ident(name) = &of.expr else {
-            return Err(self.error(
-                of,
-                format!("the name of a kind must stand before the `.`; {FORM}"),
-            ));
+            return Err(self.error(of, "the name of a kind, or `devices`, must stand before the `.`"));
         };
         if name == EVERY {
             return Ok(0..members.kinds.len());
@@ -210,9 +249,10 @@ impl<'a> Checker<'a, '_> {
         if let Some(place) = members.kinds.iter().position(|kind| kind.id == *name) {
             return Ok(place..place + 1);
         }
-        let names = members.kinds.iter().map(|kind| kind.id.as_str()).chain([EVERY]);
-        let message = format!("there is no kind of device `{name}`");
-        let near = nearest(name, names).map(str::to_owned);
+        let names = || members.kinds.iter().map(|kind| kind.id.as_str()).chain([EVERY]);
+        let known = names().collect::<Vec<_>>().join(", ");
+        let message = format!("there is no kind of device `{name}`; there are {known}");
+        let near = nearest(name, names()).map(str::to_owned);
         Err(self.error(of, message).suggest(near))
     }
 }
