@@ -8,7 +8,7 @@ use super::source::{Report, Scope, Source};
 use super::value::Value;
 
 const BUILT_IN_KINDS: (&str, &str) = ("<built-in>/kinds.toml", include_str!("../../config/kinds.toml"));
-const BUILT_IN_RULES: [(&str, &str); 7] = [
+const BUILT_IN_RULES: [(&str, &str); 9] = [
     (
         "<built-in>/rules/charging-port.toml",
         include_str!("../../config/rules/charging-port.toml"),
@@ -20,6 +20,10 @@ const BUILT_IN_RULES: [(&str, &str); 7] = [
     (
         "<built-in>/rules/gateway.toml",
         include_str!("../../config/rules/gateway.toml"),
+    ),
+    (
+        "<built-in>/rules/hygiene.toml",
+        include_str!("../../config/rules/hygiene.toml"),
     ),
     (
         "<built-in>/rules/lift-blocker.toml",
@@ -36,6 +40,10 @@ const BUILT_IN_RULES: [(&str, &str); 7] = [
     (
         "<built-in>/rules/valve.toml",
         include_str!("../../config/rules/valve.toml"),
+    ),
+    (
+        "<built-in>/rules/venue.toml",
+        include_str!("../../config/rules/venue.toml"),
     ),
 ];
 

@@ -24,7 +24,7 @@ use crate::domain::time::Millis;
 /// Keys of the rule format that this version does not do yet.
 const LATER: [&str; 1] = ["then"];
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
-const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
+const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(366 * 24);
 const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
 
 /// A rule and where its conditions stand.

@@ -8,8 +8,8 @@ pub(super) const FORM: &str = "a length of time is a number and a unit: '500ms',
 /// The shortest window, in milliseconds.
 const LEAST: u64 = 1_000;
 
-/// The longest window, in milliseconds: 90 days.
-const MOST: u64 = 90 * 86_400_000;
+/// The longest window, in milliseconds: a year.
+const MOST: u64 = 366 * 86_400_000;
 
 /// Why a word is no length of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,5 +34,20 @@ pub(super) fn length(text: &str) -> Result<Millis, NoLength> {
         Ok(length)
     } else {
         Err(NoLength::Range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::time::Millis;
+    use super::{NoLength, length};
+
+    #[test]
+    fn from_a_second_to_a_year() {
+        assert_eq!(length("1s"), Ok(Millis(1_000)));
+        assert_eq!(length("366d"), Ok(Millis(31_622_400_000)));
+        for outside in ["999ms", "367d"] {
+            assert_eq!(length(outside), Err(NoLength::Range), "{outside}");
+        }
     }
 }

@@ -218,7 +218,7 @@ impl<'a> Checker<'a, '_> {
                 self.error(expr, message)
                     .suggest(near.map(|near| format!("'{near}'")))
             }
-            NoLength::Range => self.error(expr, "a length of time here must be 1s to 90d"),
+            NoLength::Range => self.error(expr, "a length of time here must be 1s to 366d"),
         })
     }
 

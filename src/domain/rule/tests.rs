@@ -342,8 +342,8 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
     ),
     ("rate(lel, 'abc') > 5", "'abc'", "not a length of time", None),
     ("rate(lel, 30) > 5", "30", "quoted length of time", None),
-    ("rate(lel, '999ms') > 5", "'999ms'", "1s to 90d", None),
-    ("rate(lel, '91d') > 5", "'91d'", "1s to 90d", None),
+    ("rate(lel, '999ms') > 5", "'999ms'", "1s to 366d", None),
+    ("rate(lel, '367d') > 5", "'367d'", "1s to 366d", None),
     ("rate(lel, '30s')", "rate(lel, '30s')", "this is a number", None),
     (
         "rate(lel, '30s') == '故障'",
@@ -363,7 +363,7 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
         "what is held must be true or false",
         None,
     ),
-    ("held('2h', rate(lel, '0s') > 5)", "'0s'", "1s to 90d", None),
+    ("held('2h', rate(lel, '0s') > 5)", "'0s'", "1s to 366d", None),
     (
         "held('2h', wet) > 5",
         "held('2h', wet) > 5",
