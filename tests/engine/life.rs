@@ -286,3 +286,14 @@ fn changed_definitions_lose_no_alarm_and_close_only_what_is_gone() {
     bench.wait(30_000);
     assert_eq!(bench.seen(), ["gas-high recovered"]);
 }
+
+#[test]
+fn acknowledging_does_not_clear() {
+    let mut bench = Bench::with(vec![high()]);
+    bench.lel(60.0);
+    let id = bench.raised();
+    bench.operate(id, OperatorAction::Acknowledge).unwrap();
+    let event = bench.effects.alarms.first().expect("acknowledged");
+    assert_eq!(event.alarm.state, AlarmState::ActiveAcknowledged);
+    assert_eq!(bench.engine.standing_count(), 1);
+}

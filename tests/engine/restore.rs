@@ -159,8 +159,23 @@ struct Run {
     log: Vec<String>,
 }
 
+/// The sets of rules, compiled; each on its own hours, and the second with a point that grows stale.
+fn compile(sets: [Vec<RuleDef>; 3]) -> Vec<Arc<Definitions>> {
+    let kinds = [gas_kind(), stale_gas_kind(Millis(50_000)), gas_kind()];
+    let sets = (1..).zip(sets).zip(kinds);
+    sets.map(|((first, rules), kind)| {
+        let source = DefinitionSource {
+            kinds: vec![kind],
+            ..timed(first, rules)
+        };
+        Arc::new(Definitions::compile(source).unwrap())
+    })
+    .collect()
+}
+
 impl Run {
-    fn new() -> Run {
+    /// What the rules are made of: three sets.
+    fn sets() -> Vec<Arc<Definitions>> {
         let quiet = RuleDef {
             suppressed_by: vec!["gas-high".to_owned()],
             chatter: Repeat {
@@ -214,23 +229,16 @@ impl Run {
             ],
             changed().to_vec(),
         ];
-        let kinds = [gas_kind(), stale_gas_kind(Millis(50_000)), gas_kind()];
-        let mut first = 0;
-        let mut kinds = kinds.into_iter();
-        let sets = sets.map(|rules| {
-            first += 1;
-            let kinds = kinds.next().into_iter().collect();
-            let source = DefinitionSource {
-                kinds,
-                ..timed(first, rules)
-            };
-            Arc::new(Definitions::compile(source).unwrap())
-        });
+        compile(sets)
+    }
+
+    fn new() -> Run {
+        let sets = Run::sets();
         let engine = Engine::new("test");
         let saved = engine.snapshot().unwrap();
         Run {
             engine,
-            sets: sets.to_vec(),
+            sets,
             saved,
             rows: Vec::new(),
             now: Moment {

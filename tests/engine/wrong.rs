@@ -490,14 +490,3 @@ fn a_wall_clock_jump_neither_fires_nor_holds_a_timer() {
         assert_eq!(bench.seen(), ["gas-slow raised"], "{jump}");
     }
 }
-
-#[test]
-fn acknowledging_does_not_clear() {
-    let mut bench = Bench::with(vec![high()]);
-    bench.lel(60.0);
-    let id = bench.raised();
-    bench.operate(id, OperatorAction::Acknowledge).unwrap();
-    let event = bench.effects.alarms.first().expect("acknowledged");
-    assert_eq!(event.alarm.state, AlarmState::ActiveAcknowledged);
-    assert_eq!(bench.engine.standing_count(), 1);
-}
