@@ -6,6 +6,7 @@ use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::Millis;
 
 use crate::bench::{Bench, high, low, often, rule, slow, text};
+use crate::schedule::{closed_hours, during};
 
 /// `rule` with another condition.
 fn when(rule: RuleDef, when: &str) -> RuleDef {
@@ -259,4 +260,14 @@ fn a_restart_after_a_change_goes_on_with_what_the_change_left() {
     bench.restart();
     bench.wait(5_000);
     assert_eq!(bench.seen(), ["gas-slow raised"]);
+}
+
+#[test]
+fn a_rule_whose_schedule_is_taken_off_judges_at_once() {
+    let plain = rule("open", "lel >= 25.0", None);
+    let mut bench = closed_hours(vec![during("closed-hours", plain.clone())]);
+    bench.lel(60.0);
+    assert!(bench.seen().is_empty());
+    bench.define(vec![plain]);
+    assert_eq!(bench.seen(), ["open raised"]);
 }

@@ -42,7 +42,7 @@ fn closed(from: u16, to: u16) -> Vec<ScheduleDef> {
     }]
 }
 
-fn venue(id: &str, hours: Option<Hours>, dates: &[(&str, &str)]) -> VenueFacts {
+pub(crate) fn venue(id: &str, hours: Option<Hours>, dates: &[(&str, &str)]) -> VenueFacts {
     let expiries = dates.iter().map(|(device, on)| Expiry {
         kind: "gas_detector".to_owned(),
         device: (*device).to_owned(),
@@ -65,7 +65,7 @@ pub(crate) fn closed_hours(rules: Vec<RuleDef>) -> Bench {
     })
 }
 
-fn bench(source: DefinitionSource) -> Bench {
+pub(crate) fn bench(source: DefinitionSource) -> Bench {
     let mut bench = Bench::with(Vec::new());
     bench.define_all(source);
     bench
@@ -482,31 +482,4 @@ fn what_holds_again_when_its_schedule_begins_again_goes_on() {
         bench.seen().is_empty(),
         "out of force for a minute, and over only after two"
     );
-}
-
-#[test]
-fn a_rule_whose_schedule_is_taken_off_judges_at_once() {
-    let plain = rule("open", "lel >= 25.0", None);
-    let mut bench = closed_hours(vec![during("closed-hours", plain.clone())]);
-    bench.lel(60.0);
-    assert!(bench.seen().is_empty());
-    bench.define(vec![plain]);
-    assert_eq!(bench.seen(), ["open raised"]);
-}
-
-#[test]
-fn a_date_needs_no_reading_to_be_confirmed() {
-    let rule = RuleDef {
-        hold: Millis(HOUR),
-        ..rule("expiring", "expires_within('30d')", None)
-    };
-    let mut bench = bench(DefinitionSource {
-        rules: vec![rule],
-        venues: vec![venue("v1", None, &[("g1", "2026-01-10")])],
-        ..DefinitionSource::default()
-    });
-    bench.pass(HOUR - 1);
-    assert!(bench.seen().is_empty());
-    bench.pass(1);
-    assert_eq!(bench.seen(), ["expiring raised"]);
 }

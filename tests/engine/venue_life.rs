@@ -1,6 +1,7 @@
 //! The alarms of venues in time: their evidence, their delays, their masks, and a venue that has just come to be known.
 
 use ninewatch::domain::alarm::Operator;
+use ninewatch::domain::definitions::DefinitionSource;
 use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{Input, OperatorAction, OperatorInput};
@@ -8,6 +9,8 @@ use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::{ClockBounds, Millis};
 
+use crate::bench::rule;
+use crate::schedule::{self, HOUR};
 use crate::venue::{GAS, LEL, Town, venue_rule};
 
 const HIGH: &str = "gas_detector.exists(d, d.lel >= 25.0)";
@@ -191,4 +194,21 @@ fn a_venues_alarm_is_reset_only_on_the_word_of_devices_that_are_there_and_well()
         // A detector of which the rule does not ask may be as it likes.
         assert_eq!(town.seen().last().map(String::as_str), Some("high v1 cleared"));
     }
+}
+
+#[test]
+fn a_date_needs_no_reading_to_be_confirmed() {
+    let rule = RuleDef {
+        hold: Millis(HOUR),
+        ..rule("expiring", "expires_within('30d')", None)
+    };
+    let mut bench = schedule::bench(DefinitionSource {
+        rules: vec![rule],
+        venues: vec![schedule::venue("v1", None, &[("g1", "2026-01-10")])],
+        ..DefinitionSource::default()
+    });
+    bench.pass(HOUR - 1);
+    assert!(bench.seen().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.seen(), ["expiring raised"]);
 }

@@ -1,6 +1,5 @@
 //! What alarm systems commonly get wrong: one test for each, named after what must not happen.
 
-use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::journal::{OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
