@@ -69,20 +69,17 @@ const STREAMS: [Stream; 2] = [Stream::Restful, Stream::Wild];
 struct Kept<'a> {
     rules: &'a KindRules,
     slots: Slots,
-    answers: [Truth; RULES.len()],
+    /// Two bits a rule, as [`pack`] has them.
+    answers: u32,
 }
 
 impl Kept<'_> {
     fn new(rules: &KindRules) -> Kept<'_> {
         let slots = [f64::NAN; 6];
-        let mut answers = [Truth::Unknown; RULES.len()];
-        for (answer, rule) in answers.iter_mut().zip(&rules.rules) {
-            *answer = rule.when.evaluate(&slots);
-        }
         Kept {
             rules,
             slots,
-            answers,
+            answers: anew(rules, &slots),
         }
     }
 
@@ -95,11 +92,13 @@ impl Kept<'_> {
                 .note(slot, std::mem::replace(old, *new), *new, &mut news);
         }
         for place in self.rules.grid.due(news, SlotSet::EMPTY) {
-            if let (Some(answer), Some(rule)) = (self.answers.get_mut(place), self.rules.rules.get(place)) {
-                *answer = rule.when.evaluate(&self.slots);
+            if let Some(rule) = self.rules.rules.get(place) {
+                let answer = rule.when.evaluate(&self.slots) as u32;
+                let shift = 2 * (RULES.len() - 1 - place);
+                self.answers = self.answers & !(3 << shift) | answer << shift;
             }
         }
-        pack(&self.answers)
+        self.answers
     }
 }
 

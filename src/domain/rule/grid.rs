@@ -14,10 +14,12 @@ const LANES: usize = 4;
 #[derive(Debug, Clone, Default)]
 pub struct Grid {
     rows: Box<[Row]>,
+    /// For each slot in turn, `words` sets of rules and feeds.
+    rules: Box<[Rules]>,
+    /// How many words the sets have.
+    words: usize,
     /// The slots whose every change may count.
     used: SlotSet,
-    /// How many words the sets of rules have.
-    words: usize,
 }
 
 /// One slot.
@@ -29,12 +31,17 @@ struct Row {
     lanes: [f64; LANES],
     /// All edges in ascending order, where they are too many for `lanes`.
     many: Box<[f64]>,
-    /// The rules that compare the slot with numbers.
-    comparing: Box<[u64]>,
-    /// The rules that use its value as it is.
-    using: Box<[u64]>,
-    /// The rules for which it is evidence.
-    depending: Box<[u64]>,
+}
+
+/// The rules that have to do with one slot: 64 of them, by place.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rules {
+    /// Those that compare it with numbers.
+    comparing: u64,
+    /// Those that use its value as it is.
+    using: u64,
+    /// Those for which it is evidence.
+    depending: u64,
 }
 
 /// Slots with news.
@@ -73,58 +80,49 @@ impl Grid {
     /// The grid of `rules` over so many slots, and of `feeds`, whose places come behind those of the rules.
     pub fn of(rules: &[Rule], feeds: &[&Program], slots: usize) -> Grid {
         let words = (rules.len() + feeds.len()).div_ceil(64);
-        let nobody = || vec![0; words].into_boxed_slice();
-        let mut edges: Vec<Vec<f64>> = vec![Vec::new(); slots];
-        let slot = |slot| Row {
-            own: SlotSet::EMPTY.with_slot(slot),
-            lanes: [f64::INFINITY; LANES],
-            many: Box::default(),
-            comparing: nobody(),
-            using: nobody(),
-            depending: nobody(),
+        let mut grid = Grid {
+            rows: (0_u8..).take(slots).map(Row::new).collect(),
+            rules: vec![Rules::default(); slots * words].into(),
+            words,
+            used: SlotSet::EMPTY,
         };
-        let mut rows: Vec<Row> = (0_u8..).take(slots).map(slot).collect();
-        let mut used = SlotSet::EMPTY;
+        let mut edges: Vec<Vec<f64>> = vec![Vec::new(); slots];
         let of_rules = rules
             .iter()
             .map(|rule| rule.conditions().flat_map(Program::probes).collect::<Vec<_>>());
         let of_feeds = feeds.iter().map(|feed| feed.probes());
         for (place, probes) in of_rules.chain(of_feeds).enumerate() {
+            let bit = 1 << (place % 64);
             for probe in probes {
                 match probe {
                     Probe::Edge(relation, slot, value) => {
                         if let Some(edges) = edges.get_mut(usize::from(slot)) {
                             edges.extend(relation.edges(value).into_iter().flatten());
                         }
-                        enter(&mut rows, slot, place, |row| &mut row.comparing);
+                        grid.enter(slot, place, |rules| rules.comparing |= bit);
                     }
                     Probe::Whole(slot) => {
-                        used = used.with_slot(slot);
-                        enter(&mut rows, slot, place, |row| &mut row.using);
+                        grid.used = grid.used.with_slot(slot);
+                        grid.enter(slot, place, |rules| rules.using |= bit);
                     }
                 }
             }
         }
         for (place, rule) in rules.iter().enumerate() {
             for slot in rule.depends.slots() {
-                enter(&mut rows, slot, place, |row| &mut row.depending);
+                grid.enter(slot, place, |rules| rules.depending |= 1 << (place % 64));
             }
         }
-        for (row, mut edges) in rows.iter_mut().zip(edges) {
-            edges.sort_by(f64::total_cmp);
-            edges.dedup();
-            if edges.len() <= LANES {
-                for (lane, edge) in row.lanes.iter_mut().zip(edges) {
-                    *lane = edge;
-                }
-            } else {
-                row.many = edges.into();
-            }
+        for (row, edges) in grid.rows.iter_mut().zip(edges) {
+            row.set(edges);
         }
-        Grid {
-            rows: rows.into(),
-            used,
-            words,
+        grid
+    }
+
+    fn enter(&mut self, slot: u8, place: usize, enter: impl Fn(&mut Rules)) {
+        let found = self.rules.get_mut(usize::from(slot) * self.words + place / 64);
+        if let Some(rules) = found {
+            enter(rules);
         }
     }
 
@@ -147,32 +145,87 @@ impl Grid {
     /// The places of the rules and feeds that may answer differently by this news, and of the rules for which it is
     /// evidence by way of a slot in `awaited`, in order.
     #[inline]
-    pub fn due(&self, news: News, awaited: SlotSet) -> impl Iterator<Item = usize> {
+    pub fn due(&self, news: News, awaited: SlotSet) -> Due<'_> {
         let evidence = news.heard.intersection(awaited);
         let changed = news.changed.intersection(self.used);
-        let words = if evidence.is_empty() && changed.is_empty() && news.crossed.is_empty() {
-            0
-        } else {
-            self.words
-        };
-        (0..words).flat_map(move |word| {
-            let crossed = self.rules(news.crossed, word, |row| &row.comparing);
-            let changed = self.rules(changed, word, |row| &row.using);
-            let awaiting = self.rules(evidence, word, |row| &row.depending);
-            places(crossed | changed | awaiting).map(move |place| word * 64 + place)
-        })
+        let nothing = evidence.is_empty() && changed.is_empty() && news.crossed.is_empty();
+        Due {
+            grid: self,
+            crossed: news.crossed,
+            changed,
+            evidence,
+            word: if nothing { self.words } else { 0 },
+            bits: 0,
+        }
     }
 
     #[inline]
-    fn rules(&self, slots: SlotSet, word: usize, of: impl Fn(&Row) -> &[u64]) -> u64 {
-        slots
-            .slots()
-            .filter_map(|slot| of(self.rows.get(usize::from(slot))?).get(word))
-            .fold(0, |rules, more| rules | more)
+    fn rules(&self, slot: u8, word: usize) -> Rules {
+        let found = self.rules.get(usize::from(slot) * self.words + word);
+        found.copied().unwrap_or_default()
+    }
+}
+
+/// The places of rules and feeds, in order.
+#[derive(Debug)]
+pub struct Due<'a> {
+    grid: &'a Grid,
+    crossed: SlotSet,
+    changed: SlotSet,
+    evidence: SlotSet,
+    /// The next word.
+    word: usize,
+    /// What is left of the last one.
+    bits: u64,
+}
+
+impl Iterator for Due<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            if self.word >= self.grid.words {
+                return None;
+            }
+            for slot in self.crossed.slots() {
+                self.bits |= self.grid.rules(slot, self.word).comparing;
+            }
+            for slot in self.changed.slots() {
+                self.bits |= self.grid.rules(slot, self.word).using;
+            }
+            for slot in self.evidence.slots() {
+                self.bits |= self.grid.rules(slot, self.word).depending;
+            }
+            self.word += 1;
+        }
+        let place = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some((self.word - 1) * 64 + place)
     }
 }
 
 impl Row {
+    fn new(slot: u8) -> Row {
+        Row {
+            own: SlotSet::EMPTY.with_slot(slot),
+            lanes: [f64::INFINITY; LANES],
+            many: Box::default(),
+        }
+    }
+
+    fn set(&mut self, mut edges: Vec<f64>) {
+        edges.sort_by(f64::total_cmp);
+        edges.dedup();
+        if edges.len() > LANES {
+            self.many = edges.into();
+            return;
+        }
+        for (lane, edge) in self.lanes.iter_mut().zip(edges) {
+            *lane = edge;
+        }
+    }
+
     /// Whether a condition that compares the slot with a number can answer differently. Between known and unknown
     /// every answer may change.
     #[inline]
@@ -194,22 +247,6 @@ impl Row {
             .take(2)
             .any(lies_between)
     }
-}
-
-fn enter(rows: &mut [Row], slot: u8, place: usize, of: impl Fn(&mut Row) -> &mut Box<[u64]>) {
-    let row = rows.get_mut(usize::from(slot));
-    if let Some(word) = row.and_then(|row| of(row).get_mut(place / 64)) {
-        *word |= 1 << (place % 64);
-    }
-}
-
-/// The places of the bits that are set.
-#[inline]
-fn places(bits: u64) -> impl Iterator<Item = usize> {
-    let after = |bits: u64| bits & bits.wrapping_sub(1);
-    std::iter::successors(Some(bits), move |bits| Some(after(*bits)))
-        .take_while(|bits| *bits != 0)
-        .map(|bits| bits.trailing_zeros() as usize)
 }
 
 /// What a program asks of the slots, one question at a time.
