@@ -97,6 +97,8 @@ pub struct Gateway {
     /// A counter for each kind, in the decoder's order.
     readings: Vec<IntCounter>,
     effects: Effects,
+    /// Whose the messages of the present run are; kept for its space.
+    topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
     checkpoint_due: u64,
 }
@@ -121,6 +123,7 @@ impl Gateway {
             metrics,
             readings,
             effects: Effects::default(),
+            topics: Vec::new(),
             open,
             checkpoint_due,
         }
@@ -196,22 +199,35 @@ impl Gateway {
         self.open.open(clock::monotonic());
         // One message of each run is timed: two clock reads a message would cost as much as the rules.
         let mut timed = true;
-        for envelope in run {
+        let mut topics = std::mem::take(&mut self.topics);
+        topics.extend(run.iter().map(|envelope| self.decoder.resolve(&envelope.topic)));
+        let known = topics.iter().filter_map(|topic| match topic {
+            Ok(Resolved::Device(topic)) => self.decoder.device(*topic),
+            Ok(Resolved::Ignored) | Err(_) => None,
+        });
+        self.engine.approach(known);
+        for (envelope, topic) in run.into_iter().zip(topics.drain(..)) {
             let receipt = envelope.receipt;
-            self.take(envelope, timed)?;
+            self.take(envelope, topic, timed)?;
             self.open.message(receipt);
             timed = false;
         }
+        self.topics = topics;
         self.collect()
     }
 
-    fn take(&mut self, envelope: Envelope, timed: bool) -> Result<(), GatewayError> {
+    fn take(
+        &mut self,
+        envelope: Envelope,
+        topic: Result<Resolved, Reject>,
+        timed: bool,
+    ) -> Result<(), GatewayError> {
         let now = envelope.received;
         if let Some(bytes) = envelope.oversize {
             self.bury(envelope, Reject::TooLarge(bytes));
             return Ok(());
         }
-        let topic = match self.decoder.resolve(&envelope.topic) {
+        let topic = match topic {
             Ok(Resolved::Device(topic)) => topic,
             Ok(Resolved::Ignored) => return Ok(()),
             Err(reject) => {

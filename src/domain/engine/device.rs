@@ -168,6 +168,15 @@ impl Device {
         false
     }
 
+    /// A look at everything that a reading needs: one word of each part.
+    #[inline]
+    pub(super) fn glance(&self) -> u64 {
+        let value = self.slots.first().map_or(0, |value| value.to_bits());
+        let last = self.slots.last().map_or(0, |value| value.to_bits());
+        let known = self.past.marks.first().copied().unwrap_or_default() ^ u64::from(self.past.next);
+        value ^ last ^ known ^ self.heard.0 ^ u64::from(self.restless.is_empty())
+    }
+
     /// Whether the device is present, as far as known.
     pub(super) fn online(&self) -> Option<bool> {
         self.slots
