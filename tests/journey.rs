@@ -63,6 +63,8 @@ async fn an_alarm_goes_its_whole_way() {
     );
     let cleared = sink.wait_for("alarm.cleared", "test-high", "g1").await.json();
     assert_eq!(cleared["alarm"]["state"], "cleared");
+    assert_eq!(cleared["alarm"]["cleared_reason"], "reset");
+    assert_eq!(cleared["alarm"]["cleared_by"], cleared["by"]);
     eventually("the alarm is no longer listed as active", PATIENCE, async || {
         let active = gateway.alarms("state=active").await;
         (!active.iter().any(|listed| listed["id"] == json!(alarm))).then_some(())

@@ -276,6 +276,7 @@ async fn reloads_outlast_a_kill() {
     );
     let cleared = sink.wait_for("alarm.cleared", "test-hot", "k1").await.json();
     assert_eq!(cleared["alarm"]["state"], "cleared");
+    assert_eq!(cleared["alarm"]["cleared_reason"], "rule_removed");
 
     gateway.kill();
     let gateway = gateway.start().await;

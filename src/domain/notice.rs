@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView, Handling, Mask, Quality, Verdict};
+use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmView, ClearReason, Handling, Mask, Quality, Verdict};
 use super::device::DeviceKey;
 use super::id::Id;
 use super::kind::{GATEWAY_KIND, VENUE};
@@ -42,6 +42,10 @@ pub struct AlarmBody<'a> {
     /// For class `alarm`: what it was, and whether the matter is closed.
     handling: Option<HandlingBody<'a>>,
     latched: bool,
+    /// Once its life has ended: `recovered`, `reset` or `rule_removed`.
+    cleared_reason: Option<&'static str>,
+    /// Who reset it.
+    cleared_by: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,6 +131,8 @@ impl<'a> AlarmBody<'a> {
             quality: alarm.quality,
             handling: alarm.handling.as_ref().map(HandlingBody::new),
             latched: alarm.rule.latch && alarm.state != AlarmState::Cleared,
+            cleared_reason: alarm.ended.as_ref().map(ClearReason::as_str),
+            cleared_by: alarm.ended.as_ref().and_then(ClearReason::by),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Rules over time: windows by the device's clock, conditions that last, and silence.
 
+use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::journal::OperatorAction;
 use ninewatch::domain::kind::{ONLINE, PointIndex};
-use ninewatch::domain::reading::ReadingKind;
+use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::Millis;
 
 use crate::bench::{Bench, LEL, START, STATE, low, rule, stale_gas_kind};
+use crate::wrong::thrice;
 
 fn rising() -> RuleDef {
     rule("rising", "rate(lel, '30s') > 1.0", None)
@@ -375,4 +377,39 @@ fn only_rules_whose_answer_may_have_changed_are_evaluated() {
     }
     bench.read(&[(PointIndex(2), 0.0)], None, ReadingKind::Live);
     assert_eq!(bench.effects.evaluations, 0, "no rule reads `state`");
+}
+
+#[test]
+fn messages_with_a_number_are_told_apart_by_it() {
+    let numbered = |bench: &mut Bench, lel: f64, seq: u64| {
+        bench.feed(Reading {
+            device: DeviceIndex(0),
+            device_at: None,
+            seq: Some(seq),
+            kind: ReadingKind::Live,
+            retained: false,
+            points: &[(LEL, lel)],
+        });
+        bench.wait(1_000);
+    };
+    let mut bench = Bench::with(vec![thrice()]);
+    for _ in 0..5 {
+        numbered(&mut bench, 30.0, 7);
+    }
+    bench.restart();
+    numbered(&mut bench, 30.0, 7);
+    assert_eq!(bench.effects.repetitions, 5);
+    numbered(&mut bench, 30.0, 8);
+    assert!(bench.seen().is_empty(), "two findings, seven messages");
+    numbered(&mut bench, 30.0, 9);
+    assert_eq!(bench.seen(), ["thrice raised"]);
+    let mut still = Bench::with(vec![thrice()]);
+    for lel in [30.0, 31.0, 32.0] {
+        numbered(&mut still, lel, 0);
+    }
+    assert_eq!(
+        still.seen(),
+        ["thrice raised"],
+        "a counter that stands still mutes nothing"
+    );
 }

@@ -367,7 +367,7 @@ fn a_clock_that_stands_still_does_not_mute_the_device() {
     }
 }
 
-fn thrice() -> RuleDef {
+pub(crate) fn thrice() -> RuleDef {
     RuleDef {
         after: Some(Repeat {
             count: 3,
@@ -389,41 +389,6 @@ fn redelivery_does_not_count_as_another_occurrence() {
     bench.wait(1_000);
     at(&mut bench, 30.0, 7_000);
     assert_eq!(bench.seen(), ["thrice raised"]);
-}
-
-#[test]
-fn messages_with_a_number_are_told_apart_by_it() {
-    let numbered = |bench: &mut Bench, lel: f64, seq: u64| {
-        bench.feed(Reading {
-            device: DeviceIndex(0),
-            device_at: None,
-            seq: Some(seq),
-            kind: ReadingKind::Live,
-            retained: false,
-            points: &[(LEL, lel)],
-        });
-        bench.wait(1_000);
-    };
-    let mut bench = Bench::with(vec![thrice()]);
-    for _ in 0..5 {
-        numbered(&mut bench, 30.0, 7);
-    }
-    bench.restart();
-    numbered(&mut bench, 30.0, 7);
-    assert_eq!(bench.effects.repetitions, 5);
-    numbered(&mut bench, 30.0, 8);
-    assert!(bench.seen().is_empty(), "two findings, seven messages");
-    numbered(&mut bench, 30.0, 9);
-    assert_eq!(bench.seen(), ["thrice raised"]);
-    let mut still = Bench::with(vec![thrice()]);
-    for lel in [30.0, 31.0, 32.0] {
-        numbered(&mut still, lel, 0);
-    }
-    assert_eq!(
-        still.seen(),
-        ["thrice raised"],
-        "a counter that stands still mutes nothing"
-    );
 }
 
 #[test]
@@ -488,4 +453,42 @@ fn a_wall_clock_jump_neither_fires_nor_holds_a_timer() {
         bench.wait(1);
         assert_eq!(bench.seen(), ["gas-slow raised"], "{jump}");
     }
+}
+
+#[test]
+fn an_on_delay_is_not_lost_on_a_restart() {
+    let mut bench = Bench::with(vec![slow()]);
+    bench.lel(12.0);
+    bench.wait(6_000);
+    bench.restart();
+    bench.wait(3_999);
+    assert!(bench.seen().is_empty(), "it does not end early");
+    bench.wait(1);
+    assert_eq!(bench.seen(), ["gas-slow raised"], "nor does it begin anew");
+}
+
+#[test]
+fn a_restart_is_no_storm_of_silent_devices() {
+    let silent = rule("silent", "age() >= '5m'", None);
+    let mut bench = Bench::with(vec![silent]);
+    bench.listen(true);
+    bench.lel(1.0);
+    // Stopped for a day, and nobody listened meanwhile.
+    bench.restart();
+    bench.now.wall.0 += 86_400_000;
+    bench.now.ticks.0 += 86_400_000;
+    bench.listen(false);
+    bench.wait(60_000);
+    bench.listen(true);
+    bench.wait(299_999);
+    assert!(
+        bench.seen().is_empty(),
+        "silence counts from the time at which we listen"
+    );
+    bench.wait(1);
+    assert_eq!(
+        bench.seen(),
+        ["silent raised"],
+        "a device that is gone is told of all the same"
+    );
 }

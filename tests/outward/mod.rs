@@ -137,6 +137,7 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
                 mask: Mask::None,
                 quality: Quality::Good,
                 handling: None,
+                ended: None,
                 values: vec![("lel".to_owned(), json!(53.2))],
             },
         },

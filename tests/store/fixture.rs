@@ -196,6 +196,7 @@ pub(crate) fn step(alarm: u64, step: AlarmStep, state: AlarmState, targets: &[&s
                 mask: Mask::None,
                 quality: Quality::Good,
                 handling: None,
+                ended: None,
                 values: Vec::new(),
             },
         },

@@ -50,6 +50,25 @@ pub enum ClearReason {
     RuleRemoved,
 }
 
+impl ClearReason {
+    /// The word used in messages, the API and the event chain.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            ClearReason::Recovered => "recovered",
+            ClearReason::Reset(_) => "reset",
+            ClearReason::RuleRemoved => "rule_removed",
+        }
+    }
+
+    /// Who ended it, if a person did.
+    pub fn by(&self) -> Option<&str> {
+        match self {
+            ClearReason::Reset(operator) => Some(&operator.by),
+            ClearReason::Recovered | ClearReason::RuleRemoved => None,
+        }
+    }
+}
+
 /// A step in an alarm's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlarmStep {
@@ -142,6 +161,27 @@ impl AlarmStep {
         }
     }
 
+    /// Why the alarm's life ended, if this step ended it.
+    pub const fn end(&self) -> Option<&ClearReason> {
+        match self {
+            AlarmStep::Cleared(reason) => Some(reason),
+            AlarmStep::Raised
+            | AlarmStep::Chattering
+            | AlarmStep::Announced
+            | AlarmStep::Suppressed
+            | AlarmStep::Limited
+            | AlarmStep::Shelved { .. }
+            | AlarmStep::Unshelved(_)
+            | AlarmStep::OutOfService { .. }
+            | AlarmStep::InService(_)
+            | AlarmStep::Acknowledged(_)
+            | AlarmStep::Recovered
+            | AlarmStep::Verified { .. }
+            | AlarmStep::Closed(_)
+            | AlarmStep::Unclosed => None,
+        }
+    }
+
     /// The operator behind it, if a person made it.
     pub const fn operator(&self) -> Option<&Operator> {
         match self {
@@ -208,6 +248,8 @@ pub struct AlarmView {
     pub quality: Quality,
     /// How far its handling has come, for class `alarm`.
     pub handling: Option<Handling>,
+    /// Why its life ended, once it has.
+    pub ended: Option<ClearReason>,
     /// The device's known points at this step: name and value as shown.
     #[serde(with = "values")]
     pub values: Vec<(String, serde_json::Value)>,

@@ -260,7 +260,7 @@ fn resolve_suppressors(
                     match rule.def.on.as_slice() {
                         [kind] if kind == VENUE => format!("no rule on venues is called `{name}`"),
                         [kind] if *kind == target.kind.id => {
-                            format!("no rule of the kind `{kind}` is called `{name}`")
+                            format!("no rule of the kind `{kind}`, and none on venues, is called `{name}`")
                         }
                         _ => format!("no rule of any of its kinds is called `{name}`"),
                     }

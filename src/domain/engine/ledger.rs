@@ -457,6 +457,7 @@ impl Ledger {
             mask: standing.mask,
             quality,
             handling: Some(standing.handling).filter(|_| subject.rule.def.class == Class::Alarm),
+            ended: step.end().cloned(),
             values: subject.values(),
         };
         effects.alarms.push(AlarmEvent {
