@@ -260,3 +260,77 @@ fn a_restart_after_a_change_goes_on_with_what_the_change_left() {
     bench.wait(5_000);
     assert_eq!(bench.seen(), ["gas-slow raised"]);
 }
+
+fn held_for_an_hour(when: &str, max_gap: u64) -> Vec<RuleDef> {
+    vec![RuleDef {
+        max_gap: Millis(max_gap),
+        ..rule("held", when, None)
+    }]
+}
+
+#[test]
+fn how_long_a_condition_has_held_survives_an_edit_of_its_words_or_of_max_gap() {
+    for (when, max_gap) in [
+        ("held('1h', lel > 5.0)", 600_000),
+        ("held('1h', lel > 5)", 300_000),
+        ("held( '60m', ((lel > 5.00)) )", 300_000),
+        ("state == 'fault' || held('1h', 5.0 < lel)", 300_000),
+    ] {
+        for minutes in [50, 70] {
+            let mut bench = Bench::with(held_for_an_hour("held('1h', lel > 5.0)", 300_000));
+            for _ in 0..minutes {
+                bench.lel(10.0);
+                bench.pass(60_000);
+            }
+            bench.define(held_for_an_hour(when, max_gap));
+            for _ in 0..15 {
+                bench.lel(10.0);
+                bench.pass(60_000);
+            }
+            assert_eq!(
+                bench.seen(),
+                ["held raised"],
+                "{when}, {max_gap}, after {minutes} minutes"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_condition_under_held_that_is_new_ends_an_alarm_only_when_it_is_seen_broken() {
+    let mut bench = Bench::with(held_for_an_hour("lel > 5.0", 300_000));
+    bench.lel(10.0);
+    assert_eq!(bench.seen(), ["held raised"]);
+    bench.define(held_for_an_hour("held('1h', lel > 8.0)", 300_000));
+    for _ in 0..90 {
+        bench.lel(10.0);
+        bench.pass(60_000);
+    }
+    assert_eq!(bench.seen(), [] as [&str; 0], "it may have held before");
+    bench.define(held_for_an_hour("held('2h', lel > 8.0)", 300_000));
+    bench.lel(10.0);
+    assert_eq!(bench.seen(), [] as [&str; 0]);
+    bench.lel(7.0);
+    assert_eq!(bench.seen(), ["held recovered", "held cleared"]);
+}
+
+#[test]
+fn another_length_or_condition_under_held_starts_anew() {
+    for when in [
+        "held('2h', lel > 5.0)",
+        "held('1h', lel >= 5.0)",
+        "held('1h', !(lel > 5.0))",
+    ] {
+        let mut bench = Bench::with(held_for_an_hour("held('1h', lel > 5.0)", 300_000));
+        for _ in 0..59 {
+            bench.lel(10.0);
+            bench.pass(60_000);
+        }
+        bench.define(held_for_an_hour(when, 300_000));
+        for _ in 0..30 {
+            bench.lel(10.0);
+            bench.pass(60_000);
+        }
+        assert_eq!(bench.seen(), [] as [&str; 0], "{when}");
+    }
+}

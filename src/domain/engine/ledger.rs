@@ -128,6 +128,25 @@ impl Ledger {
         self.deadlines.insert((at, device, due));
     }
 
+    /// What wanted to be looked at before, at the first instant, wants it at the second now.
+    #[inline]
+    pub(super) fn move_deadline(
+        &mut self,
+        (before, after): (Option<Ticks>, Option<Ticks>),
+        device: DeviceIndex,
+        due: Due,
+    ) {
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.remove_deadline(at, device, due);
+        }
+        if let Some(at) = after {
+            self.insert_deadline(at, device, due);
+        }
+    }
+
     pub(super) fn remove_deadline(&mut self, at: Ticks, device: DeviceIndex, due: Due) {
         self.deadlines.remove(&(at, device, due));
     }

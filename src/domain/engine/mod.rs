@@ -340,7 +340,14 @@ impl Engine {
                 mature(ledger, device, &turn, (ordinal, at), effects);
                 return;
             }
-            Due::Held(place) => device.held_due(&turn, place, at),
+            Due::Held(place) => {
+                let changed = device.held_due(&turn, place, at);
+                if changed.is_empty() {
+                    // After a restart one comes again that came without evidence.
+                    return;
+                }
+                changed
+            }
             Due::Silence => device.silence_due(&turn, at, ledger),
             Due::Mask => {
                 device.mask_due(&turn, at, ledger, effects);
