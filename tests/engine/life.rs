@@ -1,5 +1,7 @@
 //! One device, one rule after the other: what raises, what ends, what moves nothing.
 
+use std::collections::BTreeSet;
+
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::journal::OperatorAction;
@@ -8,7 +10,7 @@ use ninewatch::domain::reading::ReadingKind;
 use ninewatch::domain::rule::{Class, RuleDef};
 use ninewatch::domain::time::{Millis, Moment, Timestamp};
 
-use crate::bench::{Bench, LEL, NORMAL, START, STATE, WARMUP, high, low, rule, slow};
+use crate::bench::{Bench, LEL, NORMAL, START, STATE, WARMUP, high, key, low, rule, slow};
 
 #[test]
 fn a_latched_alarm_lives_from_raise_to_reset() {
@@ -285,4 +287,26 @@ fn changed_definitions_lose_no_alarm_and_close_only_what_is_gone() {
     bench.lel(1.0);
     bench.wait(30_000);
     assert_eq!(bench.seen(), ["gas-high recovered"]);
+}
+
+#[test]
+fn every_alarm_and_event_has_an_id_of_its_own_however_many_one_instant_makes() {
+    let silent = RuleDef {
+        class: Class::Fault,
+        ..rule("silent", "age() >= '5m'", None)
+    };
+    let mut bench = Bench::with(vec![silent]);
+    bench.listen(true);
+    for device in 0..40_000 {
+        bench.admit(&key(&format!("d{device}")));
+    }
+    bench.wait(3_600_000);
+    let events = &bench.effects.alarms;
+    let alarms: BTreeSet<_> = events.iter().map(|event| event.alarm.id).collect();
+    let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
+    assert_eq!(
+        [alarms.len(), ids.len(), bench.engine.standing_count()],
+        [40_001; 3]
+    );
+    assert!(alarms.is_disjoint(&ids));
 }

@@ -56,7 +56,7 @@ pub(super) struct Ledger {
     gateway: GatewayHash,
     sequence: u64,
     /// The next id's ordinal within the present input.
-    ordinal: u16,
+    ordinal: u32,
     venues: Vec<StandingByClass>,
     venue_by_id: HashMap<String, u32>,
     deadlines: BTreeSet<(Ticks, DeviceIndex, Due)>,
