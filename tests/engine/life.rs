@@ -7,7 +7,7 @@ use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::journal::OperatorAction;
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::ReadingKind;
-use ninewatch::domain::rule::{Class, RuleDef};
+use ninewatch::domain::rule::{Class, Repeat, RuleDef};
 use ninewatch::domain::time::{Millis, Moment, Timestamp};
 
 use crate::bench::{Bench, LEL, NORMAL, START, STATE, WARMUP, high, key, low, rule, slow};
@@ -287,6 +287,47 @@ fn changed_definitions_lose_no_alarm_and_close_only_what_is_gone() {
     bench.lel(1.0);
     bench.wait(30_000);
     assert_eq!(bench.seen(), ["gas-high recovered"]);
+}
+
+#[test]
+fn a_condition_that_comes_and_goes_leaves_no_timers_behind() {
+    const DAY: Millis = Millis(86_400_000);
+    for def in [
+        rule("held", "held('1d', lel > 5.0)", None),
+        RuleDef {
+            hold: DAY,
+            ..rule("slow", "lel > 5.0", None)
+        },
+        RuleDef {
+            keep_for: DAY,
+            ..rule("keep", "lel > 5.0", None)
+        },
+        RuleDef {
+            after: Some(Repeat {
+                count: 16,
+                within: DAY,
+            }),
+            ..rule("often", "lel > 5.0 && lel < 9.0", None)
+        },
+    ] {
+        let id = def.id.clone();
+        let mut bench = Bench::with(vec![def]);
+        for _ in 0..1_000 {
+            bench.lel(if id == "often" { 1.0 } else { 10.0 });
+            bench.lel(1.0);
+            bench.wait(1_000);
+        }
+        for _ in 0..15 {
+            bench.lel(7.0);
+            bench.wait(1_000);
+        }
+        let mut timers = 0;
+        while let Some(at) = bench.engine.next_deadline() {
+            timers += 1;
+            bench.wait(at.0.saturating_sub(bench.now.ticks.0));
+        }
+        assert!(timers <= 1, "{id}: {timers}");
+    }
 }
 
 #[test]

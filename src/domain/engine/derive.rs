@@ -238,12 +238,10 @@ impl Device {
         let Some(at) = self.next_silence(turn.rules, turn.listening) else {
             return;
         };
-        match self.silence_at {
-            Some(armed) if armed <= at => return,
-            Some(armed) => ledger.remove_deadline(armed, turn.device, Due::Silence),
-            None => {}
+        if self.silence_at.is_some_and(|armed| armed <= at) {
+            return;
         }
-        ledger.insert_deadline(at, turn.device, Due::Silence);
+        ledger.move_deadline((self.silence_at, Some(at)), turn.device, Due::Silence);
         self.silence_at = Some(at);
     }
 

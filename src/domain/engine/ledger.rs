@@ -140,15 +140,11 @@ impl Ledger {
             return;
         }
         if let Some(at) = before {
-            self.remove_deadline(at, device, due);
+            self.deadlines.remove(&(at, device, due));
         }
         if let Some(at) = after {
             self.insert_deadline(at, device, due);
         }
-    }
-
-    pub(super) fn remove_deadline(&mut self, at: Ticks, device: DeviceIndex, due: Due) {
-        self.deadlines.remove(&(at, device, due));
     }
 
     pub(super) fn find(&self, alarm: Id) -> Option<(DeviceIndex, u16)> {
@@ -196,7 +192,7 @@ impl Ledger {
                 *count += 1;
             }
         }
-        self.set_deadline(life, place, rule);
+        self.move_deadline((None, life.deadline(rule)), place.0, Due::Rule(place.1));
     }
 
     /// Forgets every standing alarm and deadline, before all lives are adopted anew.
@@ -215,6 +211,7 @@ impl Ledger {
         effects: &mut Effects,
     ) {
         let now = subject.now;
+        let before = life.deadline(&subject.rule.def);
         match transition {
             Transition::Stay | Transition::Refuse => {}
             Transition::Confirm => life.confirm(now.ticks, &subject.rule.def),
@@ -268,7 +265,8 @@ impl Ledger {
             }
             Transition::Remove => self.end(ClearReason::RuleRemoved, life, subject, effects),
         }
-        self.set_deadline(life, (subject.device, subject.ordinal), &subject.rule.def);
+        let after = life.deadline(&subject.rule.def);
+        self.move_deadline((before, after), subject.device, Due::Rule(subject.ordinal));
     }
 
     fn stand(&mut self, subject: &Subject<'_>) -> Standing {
@@ -494,12 +492,5 @@ impl Ledger {
     fn count(&mut self, venue: u32, class: Class) -> Option<&mut u32> {
         let class = Class::ALL.iter().position(|known| *known == class)?;
         self.venues.get_mut(usize::try_from(venue).ok()?)?.get_mut(class)
-    }
-
-    fn set_deadline(&mut self, life: &Life, (device, ordinal): (DeviceIndex, u16), rule: &RuleDef) {
-        // One that the state no longer wants finds nothing to do when it comes.
-        if let Some(at) = life.deadline(rule) {
-            self.insert_deadline(at, device, Due::Rule(ordinal));
-        }
     }
 }
