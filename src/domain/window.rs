@@ -160,8 +160,18 @@ impl Window {
         if rate.is_finite() { rate } else { f64::NAN }
     }
 
+    /// Whether it took a sample within the length of one part before `at`.
+    pub fn knows(&self, at: Ticks) -> bool {
+        self.last.is_some_and(|last| at.since(last.at).0 < self.part())
+    }
+
+    /// The length of a part, in milliseconds.
+    fn part(&self) -> u64 {
+        self.length.0.div_ceil(PARTS as u64 - 1).max(1)
+    }
+
     fn number(&self, at: Ticks) -> u64 {
-        at.0 / self.length.0.div_ceil(PARTS as u64 - 1).max(1)
+        at.0 / self.part()
     }
 
     /// The parts that reach into the window that ends at `now`.

@@ -86,6 +86,10 @@ impl Device {
                 return news;
             };
             match (state, &derived.quantity) {
+                // A message that comes twice is no second sample. A device whose clock or counter stands still must not
+                // be muted for that: what looks like all it has said before is one sample in each part of a window.
+                (DerivedState::Window(window), Quantity::Window { .. })
+                    if turn.repeated && window.knows(self.sampled) => {}
                 (DerivedState::Window(window), Quantity::Window { source, .. }) => {
                     window.push(get(&self.slots, *source), self.sampled);
                     let [least, greatest] = window.bounds(self.sampled);
