@@ -334,3 +334,32 @@ fn another_length_or_condition_under_held_starts_anew() {
         assert_eq!(bench.seen(), [] as [&str; 0], "{when}");
     }
 }
+
+#[test]
+fn the_ends_of_removed_rules_come_first_also_when_the_book_of_ended_alarms_is_full() {
+    let calm = |id: &str| RuleDef {
+        chatter: Repeat {
+            count: 16,
+            within: Millis(1),
+        },
+        ..rule(id, "lel >= 25.0", None)
+    };
+    let mut bench = Bench::with(vec![calm("a"), calm("b"), rule("kept", "lel >= 90.0", None)]);
+    for _ in 0..5_000 {
+        bench.lel(60.0);
+        bench.wait(10);
+        bench.lel(1.0);
+        bench.wait(10);
+    }
+    bench.lel(60.0);
+    bench.effects.alarms.clear();
+    bench.define(vec![rule("kept", "lel >= 50.0", None)]);
+    let removed = bench.effects.of_removed_rules();
+    let mut seen = bench.seen();
+    assert_eq!(
+        seen.split_off(removed).last().map(String::as_str),
+        Some("kept raised")
+    );
+    assert_eq!(seen, ["a cleared", "a unclosed", "b cleared"]);
+    assert_eq!(bench.effects.of_removed_rules(), 0);
+}
