@@ -46,7 +46,7 @@ fn told(commit: AlarmCommit, at: i64, raised_at: i64) -> AlarmCommit {
     let registry = Registry::default();
     let alarm = AlarmBody::new(&commit.event.alarm, &registry);
     let body = EventBody::new(&commit.event, &alarm, "test", "http://localhost");
-    commit.body = serde_json::to_string(&body).expect("a body");
+    commit.body = serde_json::json!(body).to_string();
     commit
 }
 
