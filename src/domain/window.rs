@@ -160,8 +160,18 @@ impl Window {
         if rate.is_finite() { rate } else { f64::NAN }
     }
 
+    /// Whether it took a sample within the length of one part before `at`.
+    pub fn knows(&self, at: Ticks) -> bool {
+        self.last.is_some_and(|last| at.since(last.at).0 < self.part())
+    }
+
+    /// The length of a part, in milliseconds.
+    fn part(&self) -> u64 {
+        self.length.0.div_ceil(PARTS as u64 - 1).max(1)
+    }
+
     fn number(&self, at: Ticks) -> u64 {
-        at.0 / self.length.0.div_ceil(PARTS as u64 - 1).max(1)
+        at.0 / self.part()
     }
 
     /// The parts that reach into the window that ends at `now`.
@@ -187,6 +197,8 @@ pub enum Held {
         since: Ticks,
         /// When it was last found to hold.
         confirmed: Ticks,
+        /// Whether it was seen to begin: it did not hold before.
+        begun: bool,
     },
 }
 
@@ -196,24 +208,38 @@ impl Held {
     pub const fn observe(self, truth: Truth, now: Ticks) -> Held {
         match (self, truth) {
             (_, Truth::False) => Held::Broken,
-            (Held::Unheard | Held::Broken, Truth::True) => Held::Since {
+            (Held::Unheard, Truth::True) => Held::Since {
                 since: now,
                 confirmed: now,
+                begun: false,
             },
-            (Held::Since { since, .. }, Truth::True) => Held::Since {
+            (Held::Broken, Truth::True) => Held::Since {
+                since: now,
+                confirmed: now,
+                begun: true,
+            },
+            (Held::Since { since, begun, .. }, Truth::True) => Held::Since {
                 since,
                 confirmed: now,
+                begun,
             },
             (Held::Unheard | Held::Broken | Held::Since { .. }, Truth::Unknown) => self,
         }
     }
 
-    /// Whether it has held for `length` at `now`; unknown when the last evidence is older than `max_gap`.
+    /// Whether it has held for `length` at `now`; unknown when the last evidence is older than `max_gap`, and while it
+    /// may have held before anybody looked.
     pub fn lasted(self, length: Millis, max_gap: Millis, now: Ticks) -> Truth {
         match self {
             Held::Unheard => Truth::Unknown,
             Held::Broken => Truth::False,
-            Held::Since { since, .. } if now < since.after(length) => Truth::False,
+            Held::Since { since, begun, .. } if now < since.after(length) => {
+                if begun {
+                    Truth::False
+                } else {
+                    Truth::Unknown
+                }
+            }
             Held::Since { confirmed, .. } if now.since(confirmed) > max_gap => Truth::Unknown,
             Held::Since { .. } => Truth::True,
         }
@@ -298,7 +324,9 @@ mod tests {
             (vec![(0, True), (40, Unknown), (80, True)], True),
             (vec![(0, True), (80, True), (90, Unknown)], True),
             (vec![(0, True), (40, False), (80, True)], False),
-            (vec![(1, True), (80, True)], False),
+            (vec![(1, True), (80, True)], Unknown),
+            (vec![(0, False), (1, True), (80, True)], False),
+            (vec![(0, False), (1, True), (80, Unknown)], False),
         ] {
             let mut held = Held::default();
             for &(at, truth) in &seen {

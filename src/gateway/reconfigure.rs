@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 
 use super::{Gateway, GatewayError, Surroundings, reading_counters};
 use crate::clock;
-use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
 use crate::domain::engine::{Presence, Refusal};
 use crate::domain::journal::{DefinitionsInput, Input};
@@ -35,11 +34,7 @@ impl Gateway {
         }
         self.adopt_definitions(&wanted.surroundings.definitions)?;
         // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time.
-        let ended = self.effects.alarms.iter();
-        let ended = ended
-            .take_while(|event| event.step == AlarmStep::Cleared(ClearReason::RuleRemoved))
-            .count();
-        let later = self.effects.alarms.split_off(ended);
+        let later = self.effects.alarms.split_off(self.effects.of_removed_rules());
         self.collect()?;
         self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);
         self.surroundings = wanted.surroundings;

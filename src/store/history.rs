@@ -99,7 +99,8 @@ impl History {
         Ok(counts)
     }
 
-    /// Counts the raised alarms among the next events after `after`; the last of them, if there was any.
+    /// Counts the raised alarms among the next events after `after`; the last of them, if there was any. One that is
+    /// told of when its mask ends has the same type of event, later than it was raised.
     fn count_raised(
         &self,
         (from, to): (Timestamp, Timestamp),
@@ -116,7 +117,9 @@ impl History {
         let mut query = self.connection.prepare_cached(
             "SELECT alarm.rule, count(*) FROM event JOIN alarm ON alarm.id = event.alarm
              WHERE event.seq > ?1 AND event.seq <= ?2 AND event.at BETWEEN ?3 AND ?4
-             AND event.type IN ('alarm.raised', 'alarm.chattering') GROUP BY alarm.rule",
+             AND event.type IN ('alarm.raised', 'alarm.chattering')
+             AND json_extract(event.body, '$.at') = json_extract(event.body, '$.alarm.raised_at')
+             GROUP BY alarm.rule",
         )?;
         let mut rows = query.query([after, last, from.0, to.0])?;
         while let Some(row) = rows.next()? {

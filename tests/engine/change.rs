@@ -271,3 +271,106 @@ fn a_rule_whose_schedule_is_taken_off_judges_at_once() {
     bench.define(vec![plain]);
     assert_eq!(bench.seen(), ["open raised"]);
 }
+
+fn held_for_an_hour(when: &str, max_gap: u64) -> Vec<RuleDef> {
+    vec![RuleDef {
+        max_gap: Millis(max_gap),
+        ..rule("held", when, None)
+    }]
+}
+
+#[test]
+fn how_long_a_condition_has_held_survives_an_edit_of_its_words_or_of_max_gap() {
+    for (when, max_gap) in [
+        ("held('1h', lel > 5.0)", 600_000),
+        ("held('1h', lel > 5)", 300_000),
+        ("held( '60m', ((lel > 5.00)) )", 300_000),
+        ("state == 'fault' || held('1h', 5.0 < lel)", 300_000),
+    ] {
+        for minutes in [50, 70] {
+            let mut bench = Bench::with(held_for_an_hour("held('1h', lel > 5.0)", 300_000));
+            for _ in 0..minutes {
+                bench.lel(10.0);
+                bench.pass(60_000);
+            }
+            bench.define(held_for_an_hour(when, max_gap));
+            for _ in 0..15 {
+                bench.lel(10.0);
+                bench.pass(60_000);
+            }
+            assert_eq!(
+                bench.seen(),
+                ["held raised"],
+                "{when}, {max_gap}, after {minutes} minutes"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_condition_under_held_that_is_new_ends_an_alarm_only_when_it_is_seen_broken() {
+    let mut bench = Bench::with(held_for_an_hour("lel > 5.0", 300_000));
+    bench.lel(10.0);
+    assert_eq!(bench.seen(), ["held raised"]);
+    bench.define(held_for_an_hour("held('1h', lel > 8.0)", 300_000));
+    for _ in 0..90 {
+        bench.lel(10.0);
+        bench.pass(60_000);
+    }
+    assert_eq!(bench.seen(), [] as [&str; 0], "it may have held before");
+    bench.define(held_for_an_hour("held('2h', lel > 8.0)", 300_000));
+    bench.lel(10.0);
+    assert_eq!(bench.seen(), [] as [&str; 0]);
+    bench.lel(7.0);
+    assert_eq!(bench.seen(), ["held recovered", "held cleared"]);
+}
+
+#[test]
+fn another_length_or_condition_under_held_starts_anew() {
+    for when in [
+        "held('2h', lel > 5.0)",
+        "held('1h', lel >= 5.0)",
+        "held('1h', !(lel > 5.0))",
+    ] {
+        let mut bench = Bench::with(held_for_an_hour("held('1h', lel > 5.0)", 300_000));
+        for _ in 0..59 {
+            bench.lel(10.0);
+            bench.pass(60_000);
+        }
+        bench.define(held_for_an_hour(when, 300_000));
+        for _ in 0..30 {
+            bench.lel(10.0);
+            bench.pass(60_000);
+        }
+        assert_eq!(bench.seen(), [] as [&str; 0], "{when}");
+    }
+}
+
+#[test]
+fn the_ends_of_removed_rules_come_first_also_when_the_book_of_ended_alarms_is_full() {
+    let calm = |id: &str| RuleDef {
+        chatter: Repeat {
+            count: 16,
+            within: Millis(1),
+        },
+        ..rule(id, "lel >= 25.0", None)
+    };
+    let mut bench = Bench::with(vec![calm("a"), calm("b"), rule("kept", "lel >= 90.0", None)]);
+    for _ in 0..5_000 {
+        bench.lel(60.0);
+        bench.wait(10);
+        bench.lel(1.0);
+        bench.wait(10);
+    }
+    bench.lel(60.0);
+    bench.effects.alarms.clear();
+    bench.define(vec![rule("kept", "lel >= 50.0", None)]);
+    let removed = bench.effects.of_removed_rules();
+    let mut seen = bench.seen();
+    assert_eq!(
+        seen.split_off(removed).last().map(String::as_str),
+        Some("kept raised")
+    );
+    assert_eq!(seen, ["a cleared", "a unclosed", "b cleared"]);
+    assert_eq!(bench.effects.of_removed_rules(), 0);
+}

@@ -1,14 +1,16 @@
 //! One device, one rule after the other: what raises, what ends, what moves nothing.
 
+use std::collections::BTreeSet;
+
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::journal::OperatorAction;
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::ReadingKind;
-use ninewatch::domain::rule::{Class, RuleDef};
+use ninewatch::domain::rule::{Class, Repeat, RuleDef};
 use ninewatch::domain::time::{Millis, Moment, Timestamp};
 
-use crate::bench::{Bench, LEL, NORMAL, START, STATE, WARMUP, high, low, rule, slow};
+use crate::bench::{Bench, LEL, NORMAL, START, STATE, WARMUP, high, key, low, rule, slow};
 
 #[test]
 fn a_latched_alarm_lives_from_raise_to_reset() {
@@ -296,4 +298,67 @@ fn acknowledging_does_not_clear() {
     let event = bench.effects.alarms.first().expect("acknowledged");
     assert_eq!(event.alarm.state, AlarmState::ActiveAcknowledged);
     assert_eq!(bench.engine.standing_count(), 1);
+}
+
+#[test]
+fn a_condition_that_comes_and_goes_leaves_no_timers_behind() {
+    const DAY: Millis = Millis(86_400_000);
+    for def in [
+        rule("held", "held('1d', lel > 5.0)", None),
+        RuleDef {
+            hold: DAY,
+            ..rule("slow", "lel > 5.0", None)
+        },
+        RuleDef {
+            keep_for: DAY,
+            ..rule("keep", "lel > 5.0", None)
+        },
+        RuleDef {
+            after: Some(Repeat {
+                count: 16,
+                within: DAY,
+            }),
+            ..rule("often", "lel > 5.0 && lel < 9.0", None)
+        },
+    ] {
+        let id = def.id.clone();
+        let mut bench = Bench::with(vec![def]);
+        for _ in 0..1_000 {
+            bench.lel(if id == "often" { 1.0 } else { 10.0 });
+            bench.lel(1.0);
+            bench.wait(1_000);
+        }
+        for _ in 0..15 {
+            bench.lel(7.0);
+            bench.wait(1_000);
+        }
+        let mut timers = 0;
+        while let Some(at) = bench.engine.next_deadline() {
+            timers += 1;
+            bench.wait(at.0.saturating_sub(bench.now.ticks.0));
+        }
+        assert!(timers <= 1, "{id}: {timers}");
+    }
+}
+
+#[test]
+fn every_alarm_and_event_has_an_id_of_its_own_however_many_one_instant_makes() {
+    let silent = RuleDef {
+        class: Class::Fault,
+        ..rule("silent", "age() >= '5m'", None)
+    };
+    let mut bench = Bench::with(vec![silent]);
+    bench.listen(true);
+    for device in 0..40_000 {
+        bench.admit(&key(&format!("d{device}")));
+    }
+    bench.wait(3_600_000);
+    let events = &bench.effects.alarms;
+    let alarms: BTreeSet<_> = events.iter().map(|event| event.alarm.id).collect();
+    let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
+    assert_eq!(
+        [alarms.len(), ids.len(), bench.engine.standing_count()],
+        [40_001; 3]
+    );
+    assert!(alarms.is_disjoint(&ids));
 }

@@ -13,7 +13,7 @@ use ninewatch::domain::rule::RuleDef;
 use proptest::prelude::*;
 
 use crate::bench::{
-    Bench, LEL, STATE, device_time, high, key, limited, low, often, operation, service, slow,
+    Bench, LEL, STATE, device_time, high, key, limited, low, often, operation, rule, service, slow,
 };
 
 /// One step of a random run.
@@ -83,6 +83,21 @@ fn rules(other: bool) -> Vec<RuleDef> {
     } else {
         vec![high(), quiet, slow(), limited(), often()]
     }
+}
+
+/// Those rules, and others on windows.
+fn over_time() -> Vec<RuleDef> {
+    let windows = [
+        rule("mean", "avg(lel, '1m') > 40.0", Some("min(lel, '1m') < 10.0")),
+        rule("rising", "rate(lel, '30s') > 0.5", None),
+        rule(
+            "restless",
+            "changes(lel, '1m') >= 5",
+            Some("max(lel, '2m') < 70.0"),
+        ),
+        rule("lasting", "held('1m', avg(lel, '30s') > 20.0)", None),
+    ];
+    rules(false).into_iter().chain(windows).collect()
 }
 
 /// A reading of a gas concentration that stands for danger.
@@ -281,6 +296,9 @@ proptest! {
     ) {
         let mut once = bench();
         let mut twice = bench();
+        for bench in [&mut once, &mut twice] {
+            bench.define(over_time());
+        }
         let (mut of_once, mut of_twice) = (Log::new(), Log::new());
         let mut sent: Vec<Action> = Vec::new();
         for (device, lel, wait, again) in readings {

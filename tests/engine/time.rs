@@ -50,6 +50,42 @@ fn clocks_that_are_fast_or_slow_do_not_bend_the_slope() {
 }
 
 #[test]
+fn a_message_that_comes_twice_is_no_second_sample() {
+    for when in [
+        "avg(lel, '1m') > 20.0",
+        "changes(lel, '1m') > 1",
+        "rate(lel, '1m') > 1.0",
+    ] {
+        for times in [1, 9] {
+            let mut bench = Bench::with(vec![rule("twice", when, None)]);
+            for (turn, lel) in [10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 40.0]
+                .into_iter()
+                .enumerate()
+            {
+                let second = 10 * i64::try_from(turn).unwrap();
+                for _ in 0..if turn == 7 { times } else { 1 } {
+                    sample(&mut bench, lel, second);
+                    bench.wait(1);
+                }
+                bench.wait(10_000 - if turn == 7 { times } else { 1 });
+            }
+            assert_eq!(bench.seen(), [] as [&str; 0], "{when}: {times} times");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_stands_still_mutes_no_window() {
+    let mut bench = Bench::with(vec![rule("lasting", "min(lel, '1m') > 50.0", None)]);
+    for _ in 0..8 {
+        sample(&mut bench, 60.0, -315_360_000);
+        bench.wait(10_000);
+    }
+    assert_eq!(bench.seen(), ["lasting raised"]);
+    assert_eq!(bench.effects.repetitions, 7);
+}
+
+#[test]
 fn a_late_sample_enters_no_window() {
     let mut bench = Bench::with(vec![rule("peak", "max(lel, '1m') > 40.0", None)]);
     sample(&mut bench, 5.0, 0);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
+use ninewatch::domain::notice::{AlarmBody, EventBody};
+use ninewatch::domain::registry::Registry;
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::Batch;
+use ninewatch::handoff::{AlarmCommit, Batch};
 use ninewatch::store::{History, StoreError};
 
 use crate::fixture::{Running, batch, folder, raised, step};
@@ -36,21 +38,33 @@ async fn the_journal_comes_back_row_by_row_up_to_the_last_that_is_asked_for() {
     running.stop();
 }
 
+/// `commit` as the gateway stores it, of an alarm raised at `raised_at`.
+fn told(commit: AlarmCommit, at: i64, raised_at: i64) -> AlarmCommit {
+    let mut commit = commit;
+    commit.event.at = Timestamp(at);
+    commit.event.alarm.raised_at = Timestamp(raised_at);
+    let registry = Registry::default();
+    let alarm = AlarmBody::new(&commit.event.alarm, &registry);
+    let body = EventBody::new(&commit.event, &alarm, "test", "http://localhost");
+    commit.body = serde_json::json!(body).to_string();
+    commit
+}
+
 #[tokio::test]
-async fn what_was_raised_is_counted_within_its_time() {
+async fn what_was_raised_is_counted_once_within_its_time() {
     let folder = folder();
     let mut running = Running::start(folder.path());
     let chattering = step(3, AlarmStep::Chattering, AlarmState::ActiveUnacknowledged, &[]);
     let cleared = AlarmStep::Cleared(ClearReason::Recovered);
-    let mut alarms = vec![
-        raised(1, &[]),
-        step(1, cleared, AlarmState::Cleared, &[]),
-        raised(2, &[]),
-        chattering,
+    let announced = step(2, AlarmStep::Announced, AlarmState::ActiveUnacknowledged, &[]);
+    let alarms = vec![
+        told(raised(1, &[]), 100, 100),
+        told(step(1, cleared, AlarmState::Cleared, &[]), 101, 100),
+        // Masked when it is raised, and told of later.
+        told(raised(2, &[]), 102, 102),
+        told(chattering, 103, 103),
+        told(announced, 104, 102),
     ];
-    for (at, alarm) in (100..).zip(&mut alarms) {
-        alarm.event.at = Timestamp(at);
-    }
     running
         .commit(Batch {
             alarms,

@@ -48,7 +48,7 @@ pub enum Mask {
         /// When there may be room again.
         room_at: Ticks,
     },
-    /// An active alarm of another rule on the same device explains it.
+    /// An active alarm of another rule, on the same device or on its venue, explains it.
     Suppressed {
         /// The other rule.
         by: String,

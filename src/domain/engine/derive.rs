@@ -8,7 +8,7 @@ use super::super::device::DeviceIndex;
 use super::super::kind::{GATEWAY_KIND, ONLINE, PointIndex, SlotSet};
 use super::super::reading::{Reading, ReadingKind};
 use super::super::rule::{Derived, News, Quantity, Truth};
-use super::super::time::{Moment, Ticks};
+use super::super::time::{Millis, Moment, Ticks};
 use super::super::window::{Held, Window};
 use super::device::{Device, Slots};
 use super::ledger::{Due, Ledger};
@@ -86,6 +86,10 @@ impl Device {
                 return news;
             };
             match (state, &derived.quantity) {
+                // A message that comes twice is no second sample. A device whose clock or counter stands still must not
+                // be muted for that: what looks like all it has said before is one sample in each part of a window.
+                (DerivedState::Window(window), Quantity::Window { .. })
+                    if turn.repeated && window.knows(self.sampled) => {}
                 (DerivedState::Window(window), Quantity::Window { source, .. }) => {
                     window.push(get(&self.slots, *source), self.sampled);
                     let [least, greatest] = window.bounds(self.sampled);
@@ -100,14 +104,12 @@ impl Device {
                         max_gap,
                     },
                 ) => {
-                    let before = held.deadline(*length);
+                    let before = next_look(*held, *length, get(&self.slots, derived.slot));
                     *held = held.observe(condition.evaluate(&self.slots), now.ticks);
-                    let deadline = held.deadline(*length).filter(|at| before != Some(*at));
-                    if let Some(at) = deadline {
-                        ledger.insert_deadline(at, turn.device, Due::Held(place));
-                    }
-                    let lasted = held.lasted(*length, *max_gap, now.ticks);
-                    self.put(derived.slot, number(lasted), rules, &mut news);
+                    let lasted = number(held.lasted(*length, *max_gap, now.ticks));
+                    let after = next_look(*held, *length, lasted);
+                    ledger.move_deadline((before, after), turn.device, Due::Held(place));
+                    self.put(derived.slot, lasted, rules, &mut news);
                 }
                 // States and values stand in the same order, and the others are made from no slot.
                 (
@@ -243,12 +245,10 @@ impl Device {
         let Some(at) = self.next_silence(turn.rules, turn.listening) else {
             return;
         };
-        match self.silence_at {
-            Some(armed) if armed <= at => return,
-            Some(armed) => ledger.remove_deadline(armed, turn.device, Due::Silence),
-            None => {}
+        if self.silence_at.is_some_and(|armed| armed <= at) {
+            return;
         }
-        ledger.insert_deadline(at, turn.device, Due::Silence);
+        ledger.move_deadline((self.silence_at, Some(at)), turn.device, Due::Silence);
         self.silence_at = Some(at);
     }
 
@@ -290,8 +290,7 @@ impl Device {
     pub(super) fn adopt_deadlines(&self, device: DeviceIndex, rules: &KindRules, ledger: &mut Ledger) {
         for ((place, state), derived) in (0_u16..).zip(&self.derived).zip(&rules.derived) {
             if let (DerivedState::Held(held), Quantity::Held { length, .. }) = (state, &derived.quantity)
-                && let Some(at) = held.deadline(*length)
-                && get(&self.slots, derived.slot) < 1.0
+                && let Some(at) = next_look(*held, *length, get(&self.slots, derived.slot))
             {
                 ledger.insert_deadline(at, device, Due::Held(place));
             }
@@ -303,21 +302,25 @@ impl Device {
 
     /// Takes over what `old` kept under `before` for those values that mean the same under `after`.
     pub(super) fn inherit(&mut self, old: &mut DerivedRow, before: &KindRules, after: &KindRules) {
+        let mut places = Places::of_points(before, after);
         for (state, derived) in self.derived.iter_mut().zip(&after.derived) {
-            let same = before.derived.iter().zip(&mut old.states).find(|(known, _)| {
-                known.name == derived.name
-                    && known
-                        .points(&before.kind)
-                        .map(|point| (&point.id, &point.value))
-                        .eq(derived.points(&after.kind).map(|point| (&point.id, &point.value)))
-            });
-            let Some((known, kept)) = same else {
+            let mut known = before.derived.iter().zip(&mut old.states);
+            let Some((known, kept)) = known.find(|(known, _)| places.same((known, before), (derived, after)))
+            else {
                 continue;
             };
-            std::mem::swap(state, kept);
+            match kept {
+                // Two that differ only in how old their evidence may be have one past.
+                DerivedState::Held(held) => *state = DerivedState::Held(*held),
+                DerivedState::Window(_) | DerivedState::Nothing => std::mem::swap(state, kept),
+            }
             for offset in 0..derived.quantity.width() {
-                let value = get(&old.slots, known.slot.saturating_add(offset));
-                set(&mut self.slots, derived.slot.saturating_add(offset), value);
+                let (from, to) = (
+                    known.slot.saturating_add(offset),
+                    derived.slot.saturating_add(offset),
+                );
+                set(&mut self.slots, to, get(&old.slots, from));
+                places.0.push((to, from));
             }
         }
     }
@@ -335,12 +338,77 @@ impl Device {
     }
 }
 
+/// Where slots of other definitions stood before: the new slot and the old one.
+struct Places(Vec<(u8, u8)>);
+
+impl Places {
+    fn of_points(before: &KindRules, after: &KindRules) -> Places {
+        let pairs = after.kind.points().filter_map(|(to, point)| {
+            let mut known = before.kind.points();
+            let (from, _) = known.find(|(_, known)| known.id == point.id && known.value == point.value)?;
+            Some((to.0, from.0))
+        });
+        Places(pairs.collect())
+    }
+
+    fn before(&self, slot: u8) -> Option<u8> {
+        let found = self.0.iter().find(|(to, _)| *to == slot);
+        found.map(|(_, from)| *from)
+    }
+
+    /// Whether `known` and `derived` are the same value. Whether a condition has held is so by what the condition asks
+    /// and for how long, however it is written; every other value by its name and what its points are.
+    fn same(
+        &self,
+        (known, before): (&Derived, &KindRules),
+        (derived, after): (&Derived, &KindRules),
+    ) -> bool {
+        match (&known.quantity, &derived.quantity) {
+            (
+                Quantity::Held {
+                    condition: old,
+                    length: known,
+                    ..
+                },
+                Quantity::Held {
+                    condition, length, ..
+                },
+            ) => known == length && condition.means(old, |slot| self.before(slot)),
+            (
+                Quantity::Window { .. }
+                | Quantity::Held { .. }
+                | Quantity::Silent { .. }
+                | Quantity::ClockSkew
+                | Quantity::Fact(_)
+                | Quantity::Count { .. },
+                Quantity::Window { .. }
+                | Quantity::Held { .. }
+                | Quantity::Silent { .. }
+                | Quantity::ClockSkew
+                | Quantity::Fact(_)
+                | Quantity::Count { .. },
+            ) => {
+                known.name == derived.name
+                    && known
+                        .points(&before.kind)
+                        .map(|point| (&point.id, &point.value))
+                        .eq(derived.points(&after.kind).map(|point| (&point.id, &point.value)))
+            }
+        }
+    }
+}
+
 pub(super) const fn number(truth: Truth) -> f64 {
     match truth {
         Truth::True => 1.0,
         Truth::False => 0.0,
         Truth::Unknown => f64::NAN,
     }
+}
+
+/// When it is to be looked at whether a condition has held for `length`; never once that is so.
+fn next_look(held: Held, length: Millis, lasted: f64) -> Option<Ticks> {
+    held.deadline(length).filter(|_| lasted.is_nan() || lasted < 1.0)
 }
 
 fn get(slots: &[f64], slot: u8) -> f64 {

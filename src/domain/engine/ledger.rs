@@ -56,7 +56,7 @@ pub(super) struct Ledger {
     gateway: GatewayHash,
     sequence: u64,
     /// The next id's ordinal within the present input.
-    ordinal: u16,
+    ordinal: u32,
     venues: Vec<StandingByClass>,
     venue_by_id: HashMap<String, u32>,
     deadlines: BTreeSet<(Ticks, DeviceIndex, Due)>,
@@ -128,8 +128,23 @@ impl Ledger {
         self.deadlines.insert((at, device, due));
     }
 
-    pub(super) fn remove_deadline(&mut self, at: Ticks, device: DeviceIndex, due: Due) {
-        self.deadlines.remove(&(at, device, due));
+    /// What wanted to be looked at before, at the first instant, wants it at the second now.
+    #[inline]
+    pub(super) fn move_deadline(
+        &mut self,
+        (before, after): (Option<Ticks>, Option<Ticks>),
+        device: DeviceIndex,
+        due: Due,
+    ) {
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.deadlines.remove(&(at, device, due));
+        }
+        if let Some(at) = after {
+            self.insert_deadline(at, device, due);
+        }
     }
 
     pub(super) fn find(&self, alarm: Id) -> Option<(DeviceIndex, u16)> {
@@ -177,7 +192,7 @@ impl Ledger {
                 *count += 1;
             }
         }
-        self.set_deadline(life, place, rule);
+        self.move_deadline((None, life.deadline(rule)), place.0, Due::Rule(place.1));
     }
 
     /// Forgets every standing alarm and deadline, before all lives are adopted anew.
@@ -196,6 +211,7 @@ impl Ledger {
         effects: &mut Effects,
     ) {
         let now = subject.now;
+        let before = life.deadline(&subject.rule.def);
         match transition {
             Transition::Stay | Transition::Refuse => {}
             Transition::Confirm => life.confirm(now.ticks, &subject.rule.def),
@@ -251,7 +267,8 @@ impl Ledger {
             }
             Transition::Remove => self.end(ClearReason::RuleRemoved, life, subject, effects),
         }
-        self.set_deadline(life, (subject.device, subject.ordinal), &subject.rule.def);
+        let after = life.deadline(&subject.rule.def);
+        self.move_deadline((before, after), subject.device, Due::Rule(subject.ordinal));
     }
 
     fn stand(&mut self, subject: &Subject<'_>) -> Standing {
@@ -478,12 +495,5 @@ impl Ledger {
     fn count(&mut self, venue: u32, class: Class) -> Option<&mut u32> {
         let class = Class::ALL.iter().position(|known| *known == class)?;
         self.venues.get_mut(usize::try_from(venue).ok()?)?.get_mut(class)
-    }
-
-    fn set_deadline(&mut self, life: &Life, (device, ordinal): (DeviceIndex, u16), rule: &RuleDef) {
-        // One that the state no longer wants finds nothing to do when it comes.
-        if let Some(at) = life.deadline(rule) {
-            self.insert_deadline(at, device, Due::Rule(ordinal));
-        }
     }
 }

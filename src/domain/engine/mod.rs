@@ -27,7 +27,7 @@ pub use self::operate::Refusal;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
 use self::venue::Word;
-use super::alarm::{AlarmEvent, Stimulus, Transition};
+use super::alarm::{AlarmEvent, AlarmStep, ClearReason, Stimulus, Transition};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::id::GatewayHash;
@@ -49,6 +49,16 @@ pub struct Effects {
     pub evaluations: u64,
     /// Readings that had been taken before, for the counter.
     pub repetitions: u64,
+}
+
+impl Effects {
+    /// How many of the alarm events that a change of definitions made, the first ones, come from rules that are gone:
+    /// their ends, and what those pushed out of the book of ended alarms in between.
+    pub fn of_removed_rules(&self) -> usize {
+        let removed = AlarmStep::Cleared(ClearReason::RuleRemoved);
+        let last = self.alarms.iter().rposition(|event| event.step == removed);
+        last.map_or(0, |last| last + 1)
+    }
 }
 
 /// Devices by presence.
@@ -346,7 +356,14 @@ impl Engine {
                 mature(ledger, device, &turn, (ordinal, at), effects);
                 return;
             }
-            Due::Held(place) => device.held_due(&turn, place, at),
+            Due::Held(place) => {
+                let changed = device.held_due(&turn, place, at);
+                if changed.is_empty() {
+                    // After a restart one comes again that came without evidence.
+                    return;
+                }
+                changed
+            }
             Due::Silence => device.silence_due(&turn, at, ledger),
             Due::Mask => {
                 device.mask_due(&turn, at, ledger, effects);

@@ -119,6 +119,19 @@ impl Test {
         }
     }
 
+    /// The same question where each slot stands `at` another place; `None` when one stands nowhere.
+    pub(super) fn moved(self, at: impl Fn(u8) -> Option<u8>) -> Option<Test> {
+        Some(match self {
+            Test::Constant(relation, slot, value) => Test::Constant(relation, at(slot)?, value),
+            Test::Slots(relation, left, right) => Test::Slots(relation, at(left)?, at(right)?),
+            Test::Difference(relation, left, right, value) => {
+                Test::Difference(relation, at(left)?, at(right)?, value)
+            }
+            Test::OneOf(slot, set) => Test::OneOf(at(slot)?, set),
+            Test::Bounded(relation, slot, value) => Test::Bounded(relation, at(slot)?, value),
+        })
+    }
+
     fn negated(self) -> Test {
         match self {
             Test::Constant(relation, slot, value) => Test::Constant(relation.negated(), slot, value),

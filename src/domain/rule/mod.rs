@@ -158,7 +158,8 @@ pub struct RuleDef {
     /// Raised so often, an alarm counts as chattering: it is held, and told of once.
     #[serde(default = "default_chatter")]
     pub chatter: Repeat,
-    /// The rules whose active alarm on the same device explains this one's: while it stands, this one is not told of.
+    /// The rules whose active alarm on the same device, or on its venue, explains this one's: while it stands, this one is not
+    /// told of.
     #[serde(default)]
     pub suppressed_by: Vec<String>,
     /// The schedule in which it counts; without it, always. When the schedule ends, so does the alarm.

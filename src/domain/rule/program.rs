@@ -38,7 +38,7 @@ pub struct Program {
 }
 
 /// Most conditions are one test or a row of them, and those need no stack.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Shape {
     /// One test.
     One(Test),
@@ -51,7 +51,7 @@ pub(super) enum Shape {
 }
 
 /// A step on a stack of numbers: a truth is 0 or 1, missing and unknown are NaN.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Op {
     /// Pushes a number.
     Constant(f64),
@@ -79,7 +79,37 @@ pub(super) enum Op {
     SkipIfTrue(u16),
 }
 
+impl Shape {
+    /// The same where each slot stands `at` another place; `None` when one stands nowhere.
+    fn moved(&self, at: impl Fn(u8) -> Option<u8>) -> Option<Shape> {
+        let tests = |tests: &[Test]| tests.iter().map(|test| test.moved(&at)).collect::<Option<_>>();
+        Some(match self {
+            Shape::One(test) => Shape::One(test.moved(&at)?),
+            Shape::All(all) => Shape::All(tests(all)?),
+            Shape::Any(any) => Shape::Any(tests(any)?),
+            Shape::Steps(ops) => Shape::Steps(ops.iter().map(|op| op.moved(&at)).collect::<Option<_>>()?),
+        })
+    }
+}
+
 impl Op {
+    fn moved(self, at: impl Fn(u8) -> Option<u8>) -> Option<Op> {
+        Some(match self {
+            Op::Slot(slot) => Op::Slot(at(slot)?),
+            Op::Exact(slot) => Op::Exact(at(slot)?),
+            Op::Test(test) => Op::Test(test.moved(at)?),
+            Op::Constant(_)
+            | Op::Compare(_)
+            | Op::Arithmetic(_)
+            | Op::Negate
+            | Op::And
+            | Op::Or
+            | Op::Choose
+            | Op::SkipIfFalse(_)
+            | Op::SkipIfTrue(_) => self,
+        })
+    }
+
     fn probes(self) -> Vec<Probe> {
         match self {
             Op::Slot(slot) => vec![Probe::Whole(slot)],
@@ -117,6 +147,11 @@ impl Program {
             Shape::Any(tests) => row(tests, slots, true),
             Shape::Steps(ops) => run(ops, slots),
         }
+    }
+
+    /// Whether it asks the same as `other`, in which each slot stands `at` another place or nowhere.
+    pub fn means(&self, other: &Program, at: impl Fn(u8) -> Option<u8>) -> bool {
+        self.shape.moved(at).is_some_and(|shape| shape == other.shape)
     }
 
     /// What it asks of the slots.
