@@ -9,10 +9,10 @@ use super::{Gateway, GatewayError, Surroundings, reading_counters};
 use crate::clock;
 use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
-use crate::domain::engine::{Presence, Refusal};
+use crate::domain::engine::Presence;
 use crate::domain::journal::{DefinitionsInput, Input};
 use crate::domain::profile::decoder::Decoder;
-use crate::handoff::{OperatorAnswer, StoredDefinitions};
+use crate::handoff::{Answer, StoredDefinitions};
 
 /// A checked configuration that is to take the place of the present one.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub struct Reconfiguration {
     pub decoder: Decoder,
     /// What alarms are put into words and sent on their way by.
     pub surroundings: Surroundings,
-    /// Is answered, always with `Ok`, once the change is durable.
-    pub done: oneshot::Sender<Result<(), Refusal>>,
+    /// Is told, once the change is durable, how many standing alarms ended because their rule is gone.
+    pub done: oneshot::Sender<usize>,
 }
 
 impl Gateway {
@@ -34,11 +34,12 @@ impl Gateway {
             self.show_presence(&kind.kind.id, Presence::default());
         }
         self.adopt_definitions(&wanted.surroundings.definitions)?;
+        let removed = |step: &AlarmStep| *step == AlarmStep::Cleared(ClearReason::RuleRemoved);
+        let gone = self.effects.alarms.iter().filter(|event| removed(&event.step));
+        let gone = gone.count();
         // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time.
         let ended = self.effects.alarms.iter();
-        let ended = ended
-            .take_while(|event| event.step == AlarmStep::Cleared(ClearReason::RuleRemoved))
-            .count();
+        let ended = ended.take_while(|event| removed(&event.step)).count();
         let later = self.effects.alarms.split_off(ended);
         self.collect()?;
         self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);
@@ -47,9 +48,9 @@ impl Gateway {
         self.effects.alarms = later;
         self.collect()?;
         self.count_devices();
-        self.open.answer(OperatorAnswer {
+        self.open.answer(Answer::Reconfigured {
             to: wanted.done,
-            outcome: Ok(()),
+            ended: gone,
         });
         Ok(())
     }
