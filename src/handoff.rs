@@ -75,13 +75,33 @@ pub struct DeviceCommit {
     pub body: String,
 }
 
-/// An answer to an operator, given once what it caused is durable.
+/// An answer, given once what was asked for is durable.
 #[derive(Debug)]
-pub struct OperatorAnswer {
-    /// Where the operator waits.
-    pub to: oneshot::Sender<Result<(), Refusal>>,
-    /// What to tell them.
-    pub outcome: Result<(), Refusal>,
+pub enum Answer {
+    /// To an operator.
+    Operator {
+        /// Where they wait.
+        to: oneshot::Sender<Result<(), Refusal>>,
+        /// What to tell them.
+        outcome: Result<(), Refusal>,
+    },
+    /// To whoever has put a configuration in force.
+    Reconfigured {
+        /// Where they wait.
+        to: oneshot::Sender<usize>,
+        /// How many standing alarms ended because their rule is gone.
+        ended: usize,
+    },
+}
+
+impl Answer {
+    /// Gives it. Whoever asked may have gone away; what they asked for is done all the same.
+    pub fn give(self) {
+        match self {
+            Answer::Operator { to, outcome } => drop(to.send(outcome)),
+            Answer::Reconfigured { to, ended } => drop(to.send(ended)),
+        }
+    }
 }
 
 /// Everything that a run of inputs caused: one transaction.
@@ -108,7 +128,7 @@ pub struct Batch {
     /// What to release to the broker after the commit, in receive order (MQTT-4.6.0-2).
     pub receipts: Vec<Receipt>,
     /// Whom to answer after the commit.
-    pub answers: Vec<OperatorAnswer>,
+    pub answers: Vec<Answer>,
 }
 
 /// A source of definitions under its hash.

@@ -28,8 +28,17 @@ pub struct Origin {
 /// Somebody wants the configuration read anew.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// Is told what is in force now, counted, once that is durable; or why nothing has changed.
-    pub answer: oneshot::Sender<Result<String, ReloadError>>,
+    /// Is told what is in force now, once that is durable; or why nothing has changed.
+    pub answer: oneshot::Sender<Result<Reloaded, ReloadError>>,
+}
+
+/// A configuration that came into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What is in force now, counted.
+    pub summary: String,
+    /// How many standing alarms ended because their rule is gone.
+    pub ended: usize,
 }
 
 /// Why a configuration did not come into force. Nothing has changed then.
@@ -123,7 +132,7 @@ impl Reload {
         }
     }
 
-    async fn reload(&self) -> Result<String, ReloadError> {
+    async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let file = self.origin.as_ref().ok_or(ReloadError::NoFile)?.file.clone();
         let fixed = self.fixed.clone();
         // Files are read and rules compiled beside the runtime: messages do not wait for that.
@@ -146,25 +155,28 @@ impl Reload {
             .send(wanted)
             .await
             .map_err(|_| ReloadError::Stopping)?;
-        durable
-            .await
-            .map_err(|_| ReloadError::Stopping)?
-            .map_err(|refusal| ReloadError::Unusable(refusal.to_string()))?;
+        let ended = durable.await.map_err(|_| ReloadError::Stopping)?;
         // After the change, so that the first message by a new filter finds its profile.
         self.subscriptions.send_if_modified(|present| {
             let differ = *present != subscriptions;
             *present = subscriptions;
             differ
         });
-        Ok(summary)
+        Ok(Reloaded { summary, ended })
     }
 
-    fn tell(&self, outcome: &Result<String, ReloadError>) {
+    fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
         self.metrics
             .config_last_reload_successful
             .set(i64::from(outcome.is_ok()));
         match outcome {
-            Ok(summary) => tracing::info!("the configuration was read anew and is in force: {summary}"),
+            Ok(Reloaded { summary, ended }) => {
+                tracing::info!("the configuration was read anew and is in force: {summary}");
+                if *ended > 0 {
+                    let alarms = counted(*ended, "standing alarm");
+                    tracing::warn!("{alarms} ended because the rule is gone from the configuration");
+                }
+            }
             Err(ReloadError::Findings(findings)) => {
                 tracing::error!(
                     "the configuration was read anew and is refused; nothing was changed:\n\n{}\n",
@@ -247,7 +259,7 @@ mod tests {
             }
         }
 
-        async fn ask(&self) -> oneshot::Receiver<Result<String, ReloadError>> {
+        async fn ask(&self) -> oneshot::Receiver<Result<Reloaded, ReloadError>> {
             let (answer, answered) = oneshot::channel();
             let request = ReloadRequest { answer };
             self.reloading.requests.send(request).await.unwrap();
@@ -277,17 +289,18 @@ mod tests {
             assert!(running.reloading.reconfigurations.try_recv().is_err());
         }
         assert!(!*running.reloading.subscriptions.has_changed().as_ref().unwrap());
-        first.done.send(Ok(())).unwrap();
+        first.done.send(0).unwrap();
         let second = running.reconfiguration().await;
         assert!(patient.try_recv().is_err(), "it is not in force yet");
-        second.done.send(Ok(())).unwrap();
+        second.done.send(2).unwrap();
         let answer = timeout(DEADLINE, patient).await.unwrap().unwrap();
-        let answer = answer.unwrap();
+        let Reloaded { summary, ended } = answer.unwrap();
         assert!(
-            answer.starts_with("7 kinds, ")
-                && answer.ends_with(" rules, 1 profile, 0 venues, 0 devices, 0 targets"),
-            "{answer}"
+            summary.starts_with("7 kinds, ")
+                && summary.ends_with(" rules, 1 profile, 0 venues, 0 devices, 0 targets"),
+            "{summary}"
         );
+        assert_eq!(ended, 2);
         let filters = running.reloading.subscriptions.borrow().clone();
         assert!(
             filters.iter().all(|filter| filter.starts_with("ninewatch/")),

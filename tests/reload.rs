@@ -274,6 +274,15 @@ async fn reloads_outlast_a_kill() {
         (200, 200),
         "one waits for the other"
     );
+    let ended = [&first, &second].map(|answer| answer.json()["alarms_ended"].as_u64().unwrap());
+    assert_eq!(ended.iter().sum::<u64>(), 1, "said once");
+    assert!(
+        gateway
+            .log()
+            .contains("1 standing alarm ended because the rule is gone"),
+        "{}",
+        gateway.log()
+    );
     let cleared = sink.wait_for("alarm.cleared", "test-hot", "k1").await.json();
     assert_eq!(cleared["alarm"]["state"], "cleared");
     assert_eq!(cleared["alarm"]["cleared_reason"], "rule_removed");

@@ -66,7 +66,12 @@ pub(super) fn read(sources: &[Arc<Source>], report: &Report) -> Kinds {
         };
         let tree = source.tree();
         let mut root = Table::root(&scope, tree.get_ref());
-        for table in root.tables("kind", "[[kind]]") {
+        let tables = root.tables("kind", "[[kind]]");
+        if tables.is_empty() {
+            root.missing("[[kind]]");
+            report.mark_incomplete();
+        }
+        for table in tables {
             let before = report.count();
             let kind = read_kind(table, &mut kinds.names);
             kinds.drafts.push(KindDraft {

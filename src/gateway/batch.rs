@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
-use crate::handoff::{
-    AlarmCommit, Batch, DeadLetter, DeviceCommit, OperatorAnswer, Receipt, StoredDefinitions,
-};
+use crate::handoff::{AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Receipt, StoredDefinitions};
 
 /// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
 /// the writer never holds the acknowledgements of more than a blink.
@@ -27,7 +25,7 @@ pub(super) struct OpenBatch {
     definitions: Vec<StoredDefinitions>,
     checkpoint: Option<Vec<u8>>,
     receipts: Vec<Receipt>,
-    answers: Vec<OperatorAnswer>,
+    answers: Vec<Answer>,
     messages: usize,
     opened: Option<Instant>,
     urgent: bool,
@@ -70,8 +68,8 @@ impl OpenBatch {
         self.dead_letters.push(letter);
     }
 
-    /// An operator waits for the commit.
-    pub(super) fn answer(&mut self, answer: OperatorAnswer) {
+    /// Somebody waits for the commit.
+    pub(super) fn answer(&mut self, answer: Answer) {
         self.answers.push(answer);
         self.urgent = true;
     }

@@ -27,7 +27,7 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorAnswer, OperatorRequest, Work,
+    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, Work,
 };
 use crate::metrics::Metrics;
 
@@ -307,7 +307,7 @@ impl Gateway {
         };
         self.open.journal.push(now, &input)?;
         let outcome = self.engine.handle(&input, now, &mut self.effects);
-        self.open.answer(OperatorAnswer {
+        self.open.answer(Answer::Operator {
             to: request.answer,
             outcome,
         });

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 
 use super::{Gateway, GatewayError, Surroundings, reading_counters};
 use crate::clock;
+use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
-use crate::domain::engine::{Presence, Refusal};
+use crate::domain::engine::Presence;
 use crate::domain::journal::{DefinitionsInput, Input};
 use crate::domain::profile::decoder::Decoder;
-use crate::handoff::{OperatorAnswer, StoredDefinitions};
+use crate::handoff::{Answer, StoredDefinitions};
 
 /// A checked configuration that is to take the place of the present one.
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub struct Reconfiguration {
     pub decoder: Decoder,
     /// What alarms are put into words and sent on their way by.
     pub surroundings: Surroundings,
-    /// Is answered, always with `Ok`, once the change is durable.
-    pub done: oneshot::Sender<Result<(), Refusal>>,
+    /// Is told, once the change is durable, how many standing alarms ended because their rule is gone.
+    pub done: oneshot::Sender<usize>,
 }
 
 impl Gateway {
@@ -33,6 +34,9 @@ impl Gateway {
             self.show_presence(&kind.kind.id, Presence::default());
         }
         self.adopt_definitions(&wanted.surroundings.definitions)?;
+        let removed = |step: &AlarmStep| *step == AlarmStep::Cleared(ClearReason::RuleRemoved);
+        let gone = self.effects.alarms.iter().filter(|event| removed(&event.step));
+        let gone = gone.count();
         // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time.
         let later = self.effects.alarms.split_off(self.effects.of_removed_rules());
         self.collect()?;
@@ -42,9 +46,9 @@ impl Gateway {
         self.effects.alarms = later;
         self.collect()?;
         self.count_devices();
-        self.open.answer(OperatorAnswer {
+        self.open.answer(Answer::Reconfigured {
             to: wanted.done,
-            outcome: Ok(()),
+            ended: gone,
         });
         Ok(())
     }

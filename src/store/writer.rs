@@ -236,8 +236,7 @@ impl WriterThread {
         }
         self.send_receipts();
         for answer in answers {
-            // Whoever asked may have gone away; what they asked for is done all the same.
-            let _ = answer.to.send(answer.outcome);
+            answer.give();
         }
         if changes.notices_added {
             self.outlets.notices.send_modify(|commits| *commits += 1);

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::problem::Problem;
 use crate::config::Finding;
-use crate::reload::{ReloadError, ReloadRequest};
+use crate::reload::{ReloadError, ReloadRequest, Reloaded};
 
 /// Answers once the new configuration is in force and durable. A client that goes away ends nothing.
 pub(super) async fn reload(State(shared): State<Shared>) -> Result<Response, Problem> {
@@ -19,7 +19,9 @@ pub(super) async fn reload(State(shared): State<Shared>) -> Result<Response, Pro
         answered.await.ok()
     };
     match tokio::time::timeout(shared.limits.reload_wait, exchange).await {
-        Ok(Some(Ok(summary))) => Ok(axum::Json(json!({ "in_force": summary })).into_response()),
+        Ok(Some(Ok(Reloaded { summary, ended }))) => {
+            Ok(axum::Json(json!({ "in_force": summary, "alarms_ended": ended })).into_response())
+        }
         Ok(Some(Err(error))) => Err(refused(&error)),
         Ok(None) => Err(Problem::unavailable("the gateway is stopping")),
         Err(_) => Err(Problem::unavailable(

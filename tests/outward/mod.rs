@@ -12,7 +12,7 @@ use ninewatch::domain::id::{GatewayHash, Id};
 use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{AlarmCommit, Batch, OperatorAnswer, Receipt, Work};
+use ninewatch::handoff::{AlarmCommit, Answer, Batch, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::store::{Outlets, Store, StoreReader, Writer};
@@ -73,7 +73,7 @@ impl TestStore {
         let (to, answered) = oneshot::channel();
         let batch = Batch {
             alarms,
-            answers: vec![OperatorAnswer { to, outcome: Ok(()) }],
+            answers: vec![Answer::Operator { to, outcome: Ok(()) }],
             ..Batch::default()
         };
         self.work.send(Work::Batch(Box::new(batch))).await.unwrap();

@@ -6,7 +6,7 @@ use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
 use ninewatch::domain::rule::{Class, Priority};
 use ninewatch::domain::service::{DeviceEvent, DeviceStep};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Batch, DeliveryOutcome, DeliveryReport, DeviceCommit, OperatorAnswer, Work};
+use ninewatch::handoff::{Answer, Batch, DeliveryOutcome, DeliveryReport, DeviceCommit, Work};
 use ninewatch::store::{AlarmFilter, Verified, verify};
 use tokio::sync::oneshot;
 
@@ -55,7 +55,7 @@ async fn an_operator_is_answered_after_the_commit() {
     let running = Running::start(folder.path());
     let (to, answered) = oneshot::channel();
     let mut batch = batch(0, 1);
-    batch.answers.push(OperatorAnswer { to, outcome: Ok(()) });
+    batch.answers.push(Answer::Operator { to, outcome: Ok(()) });
     running.send(batch).await;
     assert_eq!(answered.await.expect("the writer answers"), Ok(()));
     assert_eq!(count(&connection(folder.path()), "journal"), 1);

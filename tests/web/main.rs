@@ -97,6 +97,13 @@ async fn alarms_are_listed_by_state_and_page() {
     site.get("/api/v1/alarms/nonsense")
         .await
         .problem(404, "no-such-alarm");
+    site.get("/api/v1/alarms/%FF").await.problem(400, "bad-path");
+    for word in ["acknowledge", "reset", "unshelve", "close", "shelve", "verdict"] {
+        let path = format!("/api/v1/alarms/%FF/{word}");
+        let body = r#"{"by":"a","note":"b","for":"1h","verdict":"real"}"#;
+        let detail = site.post(&path, body).await;
+        assert!(!detail.body.is_empty(), "{word}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

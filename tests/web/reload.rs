@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ninewatch::config::{self, Auth, Secret};
-use ninewatch::reload::ReloadError;
+use ninewatch::reload::{ReloadError, Reloaded};
 use ninewatch::web::Limits;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -13,8 +13,13 @@ use tokio::net::TcpStream;
 use super::outward::within;
 use super::site::{Answer, Site};
 
+fn now(summary: &str, ended: usize) -> Reloaded {
+    let summary = summary.to_owned();
+    Reloaded { summary, ended }
+}
+
 /// What a client gets when the reload ends so.
-async fn reloaded(site: &mut Site, outcome: Result<String, ReloadError>) -> Answer {
+async fn reloaded(site: &mut Site, outcome: Result<Reloaded, ReloadError>) -> Answer {
     let address = site.address;
     let asked = super::site::ask(address, "POST", "/-/reload", "", "");
     let reload = async {
@@ -28,9 +33,12 @@ async fn reloaded(site: &mut Site, outcome: Result<String, ReloadError>) -> Answ
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_answers_with_what_is_in_force() {
     let mut site = Site::open().await;
-    let answer = reloaded(&mut site, Ok("1 kind, 2 rules".to_owned())).await;
+    let answer = reloaded(&mut site, Ok(now("1 kind, 2 rules", 3))).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.json(), json!({ "in_force": "1 kind, 2 rules" }));
+    assert_eq!(
+        answer.json(),
+        json!({ "in_force": "1 kind, 2 rules", "alarms_ended": 3 })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +86,7 @@ async fn a_reload_takes_the_same_token_as_every_act() {
     let asked = super::site::ask(address, "POST", "/-/reload", token, "");
     let reload = async {
         let request = site.reloads.recv().await.unwrap();
-        request.answer.send(Ok(String::new())).unwrap();
+        request.answer.send(Ok(now("", 0))).unwrap();
     };
     let (answer, ()) = tokio::join!(asked, reload);
     assert_eq!(answer.status, 200);
@@ -94,7 +102,7 @@ async fn a_reload_that_takes_long_goes_on_without_its_client() {
     let answer = site.post("/-/reload", "").await;
     assert!(answer.problem(503, "unavailable").contains("goes on"));
     let request = site.reloads.recv().await.unwrap();
-    assert!(request.answer.send(Ok(String::new())).is_err(), "nobody waits");
+    assert!(request.answer.send(Ok(now("", 0))).is_err(), "nobody waits");
 
     let mut gone = TcpStream::connect(site.address).await.unwrap();
     gone.write_all(b"POST /-/reload HTTP/1.1\r\nhost: test\r\n\r\n")
