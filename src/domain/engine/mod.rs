@@ -389,6 +389,7 @@ fn judge(
 ) -> News {
     let news = device.settle(turn, news, ledger);
     let step = Step::of(turn);
+    let mut moved = false;
     for place in turn.rules.grid.due(news, device.restless) {
         let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
             device.answer(place - turn.rules.rules.len(), turn.rules, ledger);
@@ -406,10 +407,13 @@ fn judge(
         if transition != Transition::Stay {
             device.restless = device.restless.union(rule.depends);
             device.carry_out((place, transition), &step, ledger, effects);
+            moved |= transition.moves();
         }
     }
-    if device.restless == SlotSet::ALL && !news.heard.is_empty() {
+    if moved {
         device.explain(&step, ledger, effects);
+    }
+    if device.restless == SlotSet::ALL && !news.heard.is_empty() {
         device.find_restless(turn.rules, turn.now.ticks);
     }
     news
