@@ -1,6 +1,6 @@
 //! `/api/v1`: reads alarms, events and dead letters from the store. Changes nothing.
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +49,9 @@ pub(super) struct NumberedQuery {
     after: i64,
 }
 
+/// The id of an alarm in a path, as far as it is text.
+pub(super) type AlarmPath = Result<Path<String>, PathRejection>;
+
 type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// `GET /api/v1/alarms`: newest first. `active` means every alarm whose life has not ended.
@@ -78,8 +81,8 @@ pub(super) async fn alarms(
 }
 
 /// `GET /api/v1/alarms/{id}`.
-pub(super) async fn alarm(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
-    stored_alarm(&shared, alarm_id(&id)?).await
+pub(super) async fn alarm(State(shared): State<Shared>, path: AlarmPath) -> Result<Response, Problem> {
+    stored_alarm(&shared, alarm_id(path)?).await
 }
 
 /// `GET /api/v1/events`: the hash chain, in order.
@@ -143,7 +146,8 @@ pub(super) async fn stored_alarm(shared: &Shared, id: Id) -> Result<Response, Pr
 }
 
 /// The id in a path.
-pub(super) fn alarm_id(text: &str) -> Result<Id, Problem> {
+pub(super) fn alarm_id(path: AlarmPath) -> Result<Id, Problem> {
+    let text = path.map_err(|rejection| Problem::path(rejection.body_text()))?;
     text.parse()
         .map_err(|_| Problem::no_such_alarm("this is not an alarm id: it has 26 letters and digits"))
 }

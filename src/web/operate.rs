@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::api::{alarm_id, stored_alarm};
+use super::api::{AlarmPath, alarm_id, stored_alarm};
 use super::problem::Problem;
 use crate::domain::alarm::{OUT_OF_SERVICE, Operator, SHELF, Verdict};
 use crate::domain::device::DeviceKey;
@@ -84,67 +84,67 @@ struct InServiceBody {
 /// `POST /api/v1/alarms/{id}/acknowledge`.
 pub(super) async fn acknowledge(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    path: AlarmPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&shared, &id, OperatorAction::Acknowledge, (&headers, body)).await
+    plain(&shared, path, OperatorAction::Acknowledge, (&headers, body)).await
 }
 
 /// `POST /api/v1/alarms/{id}/reset`.
 pub(super) async fn reset(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    path: AlarmPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&shared, &id, OperatorAction::Reset, (&headers, body)).await
+    plain(&shared, path, OperatorAction::Reset, (&headers, body)).await
 }
 
 /// `POST /api/v1/alarms/{id}/unshelve`.
 pub(super) async fn unshelve(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    path: AlarmPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&shared, &id, OperatorAction::Unshelve, (&headers, body)).await
+    plain(&shared, path, OperatorAction::Unshelve, (&headers, body)).await
 }
 
 /// `POST /api/v1/alarms/{id}/close`.
 pub(super) async fn close(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    path: AlarmPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&shared, &id, OperatorAction::Close, (&headers, body)).await
+    plain(&shared, path, OperatorAction::Close, (&headers, body)).await
 }
 
 /// `POST /api/v1/alarms/{id}/shelve`.
 pub(super) async fn shelve(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    path: AlarmPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body: ShelveBody = required(&headers, body).await?;
     let action = OperatorAction::Shelve(length(&body.r#for, &SHELF)?);
     let operator = accountable(body.by, body.note)?;
-    act_on_alarm(&shared, alarm_id(&id)?, action, operator).await
+    act_on_alarm(&shared, alarm_id(path)?, action, operator).await
 }
 
 /// `POST /api/v1/alarms/{id}/verdict`.
 pub(super) async fn verdict(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    path: AlarmPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body: VerdictBody = required(&headers, body).await?;
     let action = OperatorAction::Verdict(body.verdict);
     let operator = operator(body.by, body.note)?;
-    act_on_alarm(&shared, alarm_id(&id)?, action, operator).await
+    act_on_alarm(&shared, alarm_id(path)?, action, operator).await
 }
 
 /// `POST /api/v1/devices/out-of-service`.
@@ -175,13 +175,13 @@ pub(super) async fn in_service(
 /// An action that says nothing but who and why, and that only if they like.
 async fn plain(
     shared: &Shared,
-    id: &str,
+    path: AlarmPath,
     action: OperatorAction,
     (headers, body): (&HeaderMap, Body),
 ) -> Result<Response, Problem> {
     let body: OperatorBody = parsed(headers, body).await?.unwrap_or_default();
     let operator = operator(body.by, body.note)?;
-    act_on_alarm(shared, alarm_id(id)?, action, operator).await
+    act_on_alarm(shared, alarm_id(path)?, action, operator).await
 }
 
 /// Has the gateway do it, and answers with the alarm as it stands then.

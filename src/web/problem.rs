@@ -52,6 +52,11 @@ impl Problem {
         )
     }
 
+    /// The path is no text.
+    pub(super) fn path(detail: String) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "bad-path", "Bad path", detail)
+    }
+
     /// The query has an unknown or unusable parameter.
     pub(super) fn query(detail: String) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad-query", "Bad query", detail)

@@ -97,6 +97,19 @@ async fn alarms_are_listed_by_state_and_page() {
     site.get("/api/v1/alarms/nonsense")
         .await
         .problem(404, "no-such-alarm");
+    site.get("/api/v1/alarms/%FF").await.problem(400, "bad-path");
+    let by = r#"{"by":"Wang"}"#;
+    for (word, body) in [
+        ("acknowledge", by),
+        ("reset", by),
+        ("unshelve", by),
+        ("close", by),
+        ("shelve", r#"{"for":"1h","by":"Wang","note":"steam"}"#),
+        ("verdict", r#"{"verdict":"real","by":"Wang"}"#),
+    ] {
+        let answer = site.post(&format!("/api/v1/alarms/%FF/{word}"), body).await;
+        assert!(!answer.problem(400, "bad-path").is_empty(), "{word}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
