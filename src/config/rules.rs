@@ -61,19 +61,19 @@ pub(super) fn read(sources: &[Arc<Source>], around: &Surroundings<'_>, report: &
         };
         let tree = source.tree();
         let mut root = Table::root(&scope, tree.get_ref());
-        let (rules, named) = (
+        let (rules, hours) = (
             root.tables("rule", "[[rule]]"),
             root.tables("schedule", "[[schedule]]"),
         );
         // A file cut off by a half-finished copy would otherwise take its rules, and their alarms, away.
-        if rules.is_empty() && named.is_empty() {
+        if rules.is_empty() && hours.is_empty() {
             root.missing("[[rule]] or [[schedule]]");
             report.mark_incomplete();
         }
         for table in rules {
             drafts.push(read_rule(table, &mut names, around));
         }
-        for table in named {
+        for table in hours {
             schedules.push(schedules::read_schedule(table, &mut schedule_names));
         }
     }
