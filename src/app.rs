@@ -84,7 +84,6 @@ impl Parts {
 pub struct Running {
     http: SocketAddr,
     /// Kept: it takes no connection any more once it is dropped.
-    /// Serves as long as it is held.
     broker: Option<EmbeddedBroker>,
     metrics: Metrics,
     tasks: Tasks,
