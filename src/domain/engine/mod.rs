@@ -83,6 +83,8 @@ pub struct Engine {
     venues: Vec<Device>,
     /// The devices of each venue.
     members: Vec<Vec<DeviceIndex>>,
+    /// What the devices of each venue know that its alarms explain.
+    explained: Vec<Vec<String>>,
     /// The gateway itself, once it is known.
     gateway: Option<DeviceIndex>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
@@ -102,6 +104,7 @@ impl Engine {
             by_key: HashMap::new(),
             venues: Vec::new(),
             members: Vec::new(),
+            explained: Vec::new(),
             gateway: None,
             listening: None,
             watch: Watch::default(),
@@ -244,6 +247,7 @@ impl Engine {
             self.venues
                 .push(venue::entity(&key.venue, venue, rules, now.ticks));
             self.members.push(Vec::new());
+            self.explained.push(Vec::new());
         }
         self.devices.push(device);
         self.enter(key, index);

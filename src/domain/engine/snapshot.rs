@@ -145,6 +145,7 @@ impl Engine {
             }
         }
         engine.count_anew();
+        engine.inform_all();
         engine.adopt_all();
         Ok(engine)
     }

@@ -129,8 +129,8 @@ impl Engine {
         if let Some(members) = self.members.get_mut(venue as usize) {
             members.push(index);
         }
-        if let Some(entity) = self.venues.get(venue as usize) {
-            device.masks.venue = explaining(&self.definitions, entity);
+        if let Some(explained) = self.explained.get(venue as usize) {
+            device.masks.venue.clone_from(explained);
         }
         let word = Word {
             device: index,
@@ -142,37 +142,46 @@ impl Engine {
 
     /// Lets every device know what its venue's alarms explain, before it is judged by other definitions.
     pub(super) fn inform_all(&mut self) {
-        for (entity, members) in self.venues.iter().zip(&self.members) {
-            let explained = explaining(&self.definitions, entity);
+        self.explained = self
+            .venues
+            .iter()
+            .map(|entity| explaining(&self.definitions, entity))
+            .collect();
+        for (explained, members) in self.explained.iter().zip(&self.members) {
             for index in members {
                 if let Some(device) = self.devices.get_mut(index.slot()) {
-                    device.masks.venue.clone_from(&explained);
+                    device.masks.venue.clone_from(explained);
                 }
             }
         }
     }
 
-    /// Lets the devices of the venues whose own alarms have moved know what those explain now.
+    /// Lets the devices of the venues whose own alarms have moved know what those explain now, if that has changed.
     pub(super) fn spread(&mut self, now: Moment, effects: &mut Effects) {
         while let Some(venue) = self.ledger.take_moved_venue() {
             let number = venue as usize;
-            let (Some(entity), Some(members)) = (self.venues.get(number), self.members.get(number)) else {
+            let (Some(entity), Some(members), Some(explained)) = (
+                self.venues.get(number),
+                self.members.get(number),
+                self.explained.get_mut(number),
+            ) else {
                 continue;
             };
-            let explained = explaining(&self.definitions, entity);
+            let present = explaining(&self.definitions, entity);
+            if *explained == present {
+                continue;
+            }
             for index in members {
                 let Some(device) = self.devices.get_mut(index.slot()) else {
                     continue;
                 };
-                if device.masks.venue == explained {
-                    continue;
-                }
-                device.masks.venue.clone_from(&explained);
+                device.masks.venue.clone_from(&present);
                 if let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) {
                     let turn = Turn::new(*index, rules, self.listening, now);
                     device.explain(&Step::of(&turn), &mut self.ledger, effects);
                 }
             }
+            *explained = present;
         }
     }
 
