@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::DefinitionsHash;
+use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::Refusal;
+use crate::domain::history::{HistoryPoint, Samples};
 use crate::domain::journal::{OperatorInput, ServiceInput};
 use crate::domain::profile::Reject;
 use crate::domain::service::DeviceEvent;
@@ -115,6 +117,12 @@ pub struct Batch {
     pub journal: Vec<u8>,
     /// The moment of the last input.
     pub last: Moment,
+    /// The devices seen for the first time.
+    pub seen: Vec<SeenDevice>,
+    /// Points whose first samples are in this batch or a later one.
+    pub points: Vec<HistoryPoint>,
+    /// What the history keeps of the readings.
+    pub samples: Samples,
     /// What happened to devices beside their alarms, in order. Stored before the alarm events, whose cause it may be.
     pub devices: Vec<DeviceCommit>,
     /// The alarm events, in order.
@@ -129,6 +137,17 @@ pub struct Batch {
     pub receipts: Vec<Receipt>,
     /// Whom to answer after the commit.
     pub answers: Vec<Answer>,
+}
+
+/// A device seen for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenDevice {
+    /// Its number: its place in the engine, never reused.
+    pub number: DeviceIndex,
+    /// Who it is.
+    pub key: DeviceKey,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A source of definitions under its hash.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{HttpSettings, MqttSettings, Settings, TargetSettings};
+use super::settings::{HttpSettings, MqttSettings, Settings, StoreSettings, TargetSettings};
 use super::source::Scope;
 
 /// What a running gateway cannot change, as it was loaded.
@@ -17,6 +17,7 @@ pub struct Fixed {
     data_dir: PathBuf,
     mqtt: MqttSettings,
     http: HttpSettings,
+    store: StoreSettings,
     targets: Vec<TargetSettings>,
 }
 
@@ -31,6 +32,7 @@ impl Fixed {
             data_dir: settings.gateway.data_dir.clone(),
             mqtt: settings.mqtt.clone(),
             http: settings.http.clone(),
+            store: settings.store,
             targets: settings.targets.clone(),
         }
     }
@@ -63,8 +65,8 @@ impl Fixed {
         }
     }
 
-    fn settings(&self, new: &Settings) -> [Compared; 14] {
-        let (mqtt, http) = (&self.mqtt, &self.http);
+    fn settings(&self, new: &Settings) -> [Compared; 19] {
+        let (mqtt, http, store) = (&self.mqtt, &self.http, &self.store);
         [
             ("gateway", &["id"], self.id != new.gateway.id),
             ("gateway", &["data_dir"], self.data_dir != new.gateway.data_dir),
@@ -95,6 +97,23 @@ impl Fixed {
                 "http",
                 &["token", "token_file", "auth"],
                 http.auth != new.http.auth,
+            ),
+            (
+                "store",
+                &["journal_keep"],
+                store.journal_keep != new.store.journal_keep,
+            ),
+            (
+                "store",
+                &["history_keep"],
+                store.history_keep != new.store.history_keep,
+            ),
+            ("store", &["event_keep"], store.event_keep != new.store.event_keep),
+            ("store", &["max_size"], store.max_size != new.store.max_size),
+            (
+                "store",
+                &["disk_reserve"],
+                store.disk_reserve != new.store.disk_reserve,
             ),
         ]
     }

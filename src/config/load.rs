@@ -9,7 +9,7 @@ use super::names::Names;
 use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
-use super::{files, gateway, http, kinds, mqtt, profiles, rules, targets, venues};
+use super::{files, gateway, http, kinds, mqtt, profiles, rules, store, targets, venues};
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
@@ -74,6 +74,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let http = http::read(root.section("http"));
     let gateway = gateway::read(root.section("gateway"), scope, http.listen);
     let mqtt = mqtt::read(root.section("mqtt"), &gateway.id);
+    let store = store::read(root.section("store"));
     root.not_available(&["postgres"]);
     let mut files = files::open(root.section("files"), scope);
     if !rules.is_empty() {
@@ -97,6 +98,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
         gateway,
         mqtt,
         http,
+        store,
         definitions: rules::read(&files.rules, &around, report),
         profiles: profiles::read(&files.profiles, &kinds, report),
         registry: venues.registry,

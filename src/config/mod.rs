@@ -18,6 +18,7 @@ mod schedules;
 mod secrets;
 mod settings;
 mod source;
+mod store;
 mod targets;
 mod value;
 mod venues;
@@ -27,6 +28,6 @@ pub use self::fixed::Fixed;
 pub use self::load::{load, load_str, load_with_rules, reload};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::settings::{
-    Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, TargetSettings,
-    counted,
+    Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, StoreSettings,
+    TargetSettings, counted,
 };

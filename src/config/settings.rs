@@ -19,6 +19,8 @@ pub struct Settings {
     pub mqtt: MqttSettings,
     /// `[http]`.
     pub http: HttpSettings,
+    /// `[store]`.
+    pub store: StoreSettings,
     /// The kinds and rules of `[files]`, compiled.
     pub definitions: Definitions,
     /// The profiles of `[files]`, `native` first.
@@ -108,6 +110,21 @@ pub enum Auth {
     None,
     /// Whoever sends this token as `Authorization: Bearer …`.
     Token(Secret),
+}
+
+/// `[store]`: how long and how much the embedded store keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// How long raw inputs are kept, for back-tests; those that a restart needs are kept in any case.
+    pub journal_keep: Duration,
+    /// How long the history of points is kept.
+    pub history_keep: Duration,
+    /// How long events and ended alarms are kept.
+    pub event_keep: Duration,
+    /// The most bytes the database takes; beyond them the oldest of the journal, then of the history, is given up.
+    pub max_size: u64,
+    /// How many bytes of the disk are kept for alarms: when less is free, telemetry is no longer recorded.
+    pub disk_reserve: u64,
 }
 
 /// `[[target]]`: where notices go.

@@ -308,6 +308,30 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// A number of bytes within `range`, written like `20GB` (powers of ten).
+    pub(super) fn bytes(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        const FORM: &str = "a number of bytes is a number and a unit: \"64KB\", \"256MB\", \"20GB\"";
+        let (DeValue::String(_) | DeValue::Table(_)) = self.tree else {
+            self.wrong_type_with("a number of bytes", FORM.to_owned());
+            return None;
+        };
+        let text = self.text()?;
+        let Some(bytes) = parse_bytes(&text) else {
+            let message = format!("`{}` is not a number of bytes: {text:?}", self.key);
+            self.wrong_with(message, FORM.to_owned());
+            return None;
+        };
+        if !range.contains(&bytes) {
+            let (least, most) = (show_bytes(*range.start()), show_bytes(*range.end()));
+            self.wrong(format!(
+                "`{}` must be between {least} and {most}, not {text}",
+                self.key
+            ));
+            return None;
+        }
+        Some(bytes)
+    }
+
     /// A length of time within `range`, written like `10s`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         const FORM: &str =
@@ -373,6 +397,31 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     Millis::parse(text.trim()).map(|length| Duration::from_millis(length.0))
 }
 
+const BYTE_UNITS: [(&str, u64); 4] = [
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+];
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = BYTE_UNITS
+        .into_iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)))?;
+    number.trim_end().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn show_bytes(bytes: u64) -> String {
+    let unit = BYTE_UNITS
+        .into_iter()
+        .find(|(_, unit)| bytes.is_multiple_of(*unit));
+    unit.map_or_else(
+        || format!("{bytes} bytes"),
+        |(name, unit)| format!("{}{name}", bytes / unit),
+    )
+}
+
 fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
@@ -394,7 +443,26 @@ fn show_duration(duration: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{parse_duration, show_duration};
+    use super::{parse_bytes, parse_duration, show_bytes, show_duration};
+
+    #[test]
+    fn sizes_read_as_they_are_shown() {
+        for (text, bytes) in [("64KB", 64_000), ("256MB", 256_000_000), ("20GB", 20_000_000_000)] {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+            assert_eq!(show_bytes(bytes), text);
+        }
+        for text in [
+            "",
+            "20",
+            "GB",
+            "-1GB",
+            "1.5GB",
+            "20 GiB",
+            "99999999999999999999GB",
+        ] {
+            assert_eq!(parse_bytes(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn durations_read_as_they_are_shown() {

@@ -7,6 +7,7 @@ pub mod backtest;
 pub mod definitions;
 pub mod device;
 pub mod engine;
+pub mod history;
 pub mod id;
 pub mod journal;
 pub mod kind;

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::domain::history::Samples;
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
-use crate::handoff::{AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Receipt, StoredDefinitions};
+use crate::handoff::{
+    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Receipt, SeenDevice, StoredDefinitions,
+};
 
 /// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
 /// the writer never holds the acknowledgements of more than a blink.
@@ -19,6 +22,7 @@ const GATHER: Duration = Duration::from_millis(1);
 pub(super) struct OpenBatch {
     pub(super) journal: Journal,
     first_input: u64,
+    seen: Vec<SeenDevice>,
     devices: Vec<DeviceCommit>,
     alarms: Vec<AlarmCommit>,
     dead_letters: Vec<DeadLetter>,
@@ -55,6 +59,11 @@ impl OpenBatch {
     pub(super) fn alarm(&mut self, alarm: AlarmCommit) {
         self.alarms.push(alarm);
         self.urgent = true;
+    }
+
+    /// A device is seen for the first time.
+    pub(super) fn seen(&mut self, device: SeenDevice) {
+        self.seen.push(device);
     }
 
     /// Something that happened to a device.
@@ -114,6 +123,9 @@ impl OpenBatch {
             inputs: self.journal.inputs(),
             last,
             journal: self.journal.into_bytes(),
+            seen: self.seen,
+            points: Vec::new(),
+            samples: Samples::default(),
             devices: self.devices,
             alarms: self.alarms,
             dead_letters: self.dead_letters,

@@ -27,7 +27,7 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, Work,
+    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, SeenDevice, Work,
 };
 use crate::metrics::Metrics;
 
@@ -178,9 +178,7 @@ impl Gateway {
     fn introduce(&mut self) -> Result<(), GatewayError> {
         let now = self.clock.now();
         let own = DeviceKey::gateway(&self.surroundings.id);
-        if self.engine.find(&own).is_none() {
-            self.step(now, &Input::Device(&own))?;
-        }
+        self.admit(&own, now)?;
         self.step(now, &Input::Listening(false))?;
         self.collect()
     }
@@ -283,19 +281,34 @@ impl Gateway {
             return Ok(Ok(device));
         }
         let key = self.decoder.key(topic).clone();
-        if self.engine.find(&key).is_none() {
-            if self.engine.device_count() >= self.surroundings.max_devices {
-                return Ok(Err(Reject::TooManyDevices));
-            }
-            self.step(now, &Input::Device(&key))?;
+        let most = self.surroundings.max_devices;
+        if self.engine.find(&key).is_none() && self.engine.device_count() >= most {
+            return Ok(Err(Reject::TooManyDevices));
         }
-        Ok(match self.engine.find(&key) {
+        Ok(match self.admit(&key, now)? {
             Some(device) => {
                 self.decoder.bind(topic, device);
                 Ok(device)
             }
             None => Err(Reject::TooManyDevices),
         })
+    }
+
+    /// The engine's index of the device `key`; takes it in when it is new. `None`: there is no room for it.
+    fn admit(&mut self, key: &DeviceKey, now: Moment) -> Result<Option<DeviceIndex>, GatewayError> {
+        if let Some(device) = self.engine.find(key) {
+            return Ok(Some(device));
+        }
+        self.step(now, &Input::Device(key))?;
+        let device = self.engine.find(key);
+        if let Some(number) = device {
+            self.open.seen(SeenDevice {
+                number,
+                key: key.clone(),
+                at: now.wall,
+            });
+        }
+        Ok(device)
     }
 
     fn operate(&mut self, request: OperatorRequest) -> Result<(), GatewayError> {

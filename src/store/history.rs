@@ -72,7 +72,7 @@ impl History {
                 .query_map(params![schema::to_sql(from), schema::to_sql(last), ROWS], |row| {
                     Ok(JournalRow {
                         first_input: schema::from_sql(row.get(0)?),
-                        entries: row.get(1)?,
+                        entries: recover::unsealed(row, 1, recover::JOURNAL_FORM)?,
                     })
                 })?
                 .collect::<rusqlite::Result<_>>()

@@ -6,6 +6,7 @@ mod history;
 mod reader;
 mod recover;
 mod schema;
+mod seal;
 mod transaction;
 mod upkeep;
 mod writer;

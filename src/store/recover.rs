@@ -2,10 +2,17 @@
 
 use std::path::Path;
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Checkpoint, JournalRow, Recovered, StoreError, schema};
+use super::{Checkpoint, JournalRow, Recovered, StoreError, schema, seal};
 use crate::domain::time::{Moment, Ticks, Timestamp};
+
+/// The form of a journal row's entries: another one when [`journal::Input`](crate::domain::journal::Input) changes.
+pub(super) const JOURNAL_FORM: u8 = 1;
+
+/// The form of a history row's samples.
+pub(super) const HISTORY_FORM: u8 = 1;
 
 /// What the last run left behind. A gap in the journal is an error: the state after it would be a guess.
 pub(super) fn recover(connection: &Connection, database: &Path) -> Result<Recovered, StoreError> {
@@ -77,13 +84,26 @@ fn journal_from(connection: &Connection, first_input: u64) -> rusqlite::Result<V
             Ok(Journalled {
                 row: JournalRow {
                     first_input: schema::from_sql(row.get(0)?),
-                    entries: row.get(4)?,
+                    entries: unsealed(row, 4, JOURNAL_FORM)?,
                 },
                 inputs: schema::from_sql(row.get(1)?),
                 at: moment(row, 2)?,
             })
         })?
         .collect()
+}
+
+/// The sealed bytes in `column`, opened.
+pub(super) fn unsealed(row: &Row<'_>, column: usize, form: u8) -> rusqlite::Result<Vec<u8>> {
+    let sealed = row.get_ref(column)?.as_blob()?;
+    match seal::open(form, sealed) {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(error) => Err(rusqlite::Error::FromSqlConversionFailure(
+            column,
+            Type::Blob,
+            Box::new(error),
+        )),
+    }
 }
 
 /// The moment in the columns `wall_ms, ticks` that begin at `column`.

@@ -23,7 +23,8 @@ pub(super) const WAL_CAP_BYTES: i64 = 64 * 1024 * 1024;
 const STATEMENTS: usize = 32;
 
 /// Forward only: `user_version` says how many have been applied. A released one is never edited.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE journal (
         first_input INTEGER PRIMARY KEY,
         inputs      INTEGER NOT NULL,
@@ -87,7 +88,37 @@ const MIGRATIONS: &[&str] = &["
         payload BLOB    NOT NULL,
         size    INTEGER NOT NULL
     ) STRICT;
-"];
+    ",
+    // `store.epoch` tells this database from an earlier one of the same gateway, whose numbers began at 1 as well.
+    "
+    CREATE TABLE store (
+        id    INTEGER PRIMARY KEY CHECK (id = 1),
+        epoch INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO store (id, epoch) VALUES (1, CAST(unixepoch('subsec') * 1000 AS INTEGER));
+    CREATE TABLE device (
+        number     INTEGER PRIMARY KEY,
+        venue      TEXT    NOT NULL,
+        kind       TEXT    NOT NULL,
+        device     TEXT    NOT NULL,
+        first_seen INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX device_id ON device (device);
+    CREATE TABLE point (
+        number INTEGER PRIMARY KEY,
+        kind   TEXT    NOT NULL,
+        point  TEXT    NOT NULL,
+        value  TEXT    NOT NULL
+    ) STRICT;
+    CREATE TABLE history (
+        row     INTEGER PRIMARY KEY AUTOINCREMENT,
+        from_at INTEGER NOT NULL,
+        to_at   INTEGER NOT NULL,
+        count   INTEGER NOT NULL,
+        samples BLOB    NOT NULL
+    ) STRICT;
+",
+];
 
 /// The database inside `data_dir`.
 pub(super) fn database(data_dir: &Path) -> PathBuf {
@@ -221,7 +252,9 @@ pub(super) fn failed(database: &Path, doing: &'static str) -> impl Fn(rusqlite::
         let code = source.sqlite_error_code();
         if code == Some(ErrorCode::NotADatabase) {
             StoreError::NotADatabase(path)
-        } else if code == Some(ErrorCode::DatabaseCorrupt) {
+        } else if code == Some(ErrorCode::DatabaseCorrupt)
+            || matches!(source, rusqlite::Error::FromSqlConversionFailure(..))
+        {
             StoreError::Damaged {
                 path,
                 detail: source.to_string(),

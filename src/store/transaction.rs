@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::chain::Head;
 use super::schema::to_sql;
+use super::{recover, seal};
 use crate::domain::alarm::AlarmState;
 use crate::domain::id::Id;
 use crate::domain::profile::Reject;
@@ -69,6 +70,7 @@ fn write_batch(
         write_definitions(transaction, definitions)?;
     }
     write_journal(transaction, batch)?;
+    write_history(transaction, batch)?;
     for DeviceCommit { event, body } in &batch.devices {
         let fact = (event.id, event.at, event.step.event_type());
         write_event(transaction, fact, (None, body), changes)?;
@@ -98,7 +100,7 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
             batch.inputs,
             wall,
             ticks,
-            batch.journal
+            seal::seal(recover::JOURNAL_FORM, &batch.journal)
         ];
         transaction
             .prepare_cached(
@@ -114,6 +116,32 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
                  VALUES (1, ?1, ?2, ?3, ?4)",
             )?
             .execute(params![to_sql(next_input), wall, ticks, state])?;
+    }
+    Ok(())
+}
+
+/// What is new in the registry, and the samples of a batch: one row, without an index beside it (DESIGN §8).
+fn write_history(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    for seen in &batch.seen {
+        let key = &seen.key;
+        transaction
+            .prepare_cached(
+                "INSERT INTO device (number, venue, kind, device, first_seen) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![seen.number.0, key.venue, key.kind, key.device, seen.at.0])?;
+    }
+    for point in &batch.points {
+        let value = serde_json::to_string(&point.value)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        transaction
+            .prepare_cached("INSERT INTO point (number, kind, point, value) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![point.number.0, point.kind, point.point, value])?;
+    }
+    if let Some((from, to)) = batch.samples.span() {
+        let samples = seal::seal(recover::HISTORY_FORM, batch.samples.bytes());
+        transaction
+            .prepare_cached("INSERT INTO history (from_at, to_at, count, samples) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![from.0, to.0, batch.samples.count(), samples])?;
     }
     Ok(())
 }
