@@ -11,17 +11,20 @@
     reason = "the gateway is a process of its own here: its time needs nothing taken off"
 )]
 mod direct_source;
+#[path = "support/process.rs"]
+#[expect(dead_code, reason = "each bench asks for something else")]
+mod process;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::BytesMut;
 use direct_source::{DirectSource, Load, Report};
+use process::{Gateway, cpu_time};
 use rumqttc::{Connect, Packet, PubAck, QoS, Subscribe};
 
 const WINDOW: u16 = 20_000;
@@ -127,6 +130,34 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who takes the messages; ended when dropped.
+enum Subject {
+    Gateway(Gateway),
+    Floor(Child),
+}
+
+impl Subject {
+    fn id(&self) -> u32 {
+        match self {
+            Subject::Gateway(gateway) => gateway.id(),
+            Subject::Floor(child) => child.id(),
+        }
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        match self {
+            Subject::Gateway(_) => {}
+            Subject::Floor(child) => {
+                // It may have ended by itself.
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
 /// What one run came to.
 struct Figures {
     rate: f64,
@@ -143,16 +174,15 @@ impl std::fmt::Display for Figures {
     }
 }
 
-fn measure(load: &Load, start: &dyn Fn(u16, &Path) -> anyhow::Result<Child>) -> anyhow::Result<Figures> {
+fn measure(load: &Load, start: &dyn Fn(u16, &Path) -> anyhow::Result<Subject>) -> anyhow::Result<Figures> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let source = DirectSource::start(load)?;
-    let mut child = start(source.port, folder.path())?;
+    let subject = start(source.port, folder.path())?;
     source.warmed_up();
-    let before = cpu_time(child.id());
+    let before = cpu_time(subject.id());
     let report = source.finish();
-    let after = cpu_time(child.id());
-    child.kill()?;
-    child.wait()?;
+    let after = cpu_time(subject.id());
+    drop(subject);
     let report: Report = report?;
     ensure!(
         report.messages == load.total,
@@ -177,24 +207,13 @@ fn payload(device: usize, variant: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-fn start_gateway(port: u16, folder: &Path, rules: Option<&[&str]>) -> anyhow::Result<Child> {
-    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    let config = folder.join("ninewatch.toml");
-    let mut text = format!(
-        "[gateway]\nid = \"bench\"\ndata_dir = \"data\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\nauth = \"none\"\n"
-    );
+fn start_gateway(port: u16, folder: &Path, rules: Option<&[&str]>) -> anyhow::Result<Subject> {
+    let mut more = "";
     if let Some(rules) = rules {
-        text.push_str("[files]\nrules = [\"rules.toml\"]\n");
+        more = "[files]\nrules = [\"rules.toml\"]\n";
         fs::write(folder.join("rules.toml"), rules_file(rules))?;
     }
-    fs::write(&config, text)?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ninewatch"));
-    command
-        .arg("run")
-        .arg("--config")
-        .arg(&config)
-        .env("RUST_LOG", "error");
-    Ok(command.stdin(Stdio::null()).spawn()?)
+    Ok(Subject::Gateway(Gateway::start(folder, port, more)?))
 }
 
 /// One rule for each condition.
@@ -207,28 +226,13 @@ fn rules_file(conditions: &[&str]) -> String {
     conditions.iter().enumerate().map(rule).collect()
 }
 
-fn start_floor(port: u16, folder: &Path) -> anyhow::Result<Child> {
+fn start_floor(port: u16, folder: &Path) -> anyhow::Result<Subject> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .arg("--floor")
         .arg(port.to_string())
         .arg(folder.join("payloads"));
-    Ok(command.stdin(Stdio::null()).spawn()?)
-}
-
-/// User and system time of a running process.
-fn cpu_time(process: u32) -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name stands in parentheses and may hold anything; utime and stime are fields 14 and 15 of the whole.
-    let fields = stat.rsplit_once(')').context("no name in stat")?.1;
-    let ticks: Vec<u64> = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    // USER_HZ is 100 on every Linux that matters.
-    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+    Ok(Subject::Floor(command.stdin(Stdio::null()).spawn()?))
 }
 
 /// The floor: receive, append, sync, acknowledge; nothing is decoded or decided.
