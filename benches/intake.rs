@@ -5,7 +5,11 @@
 //! `cargo bench --bench intake [-- --messages N --rounds N]`
 
 #[path = "../tests/support/mosquitto.rs"]
-#[expect(dead_code, reason = "a bench needs less of it than the tests do")]
+#[expect(
+    dead_code,
+    clippy::expect_used,
+    reason = "it belongs to the tests: a bench needs less of it, and has no figure without it"
+)]
 mod mosquitto;
 #[path = "support/process.rs"]
 #[expect(dead_code, reason = "each bench asks for something else")]
