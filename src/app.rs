@@ -46,6 +46,7 @@ const RECEIPT_RUNS: usize = 65_536;
 struct Parts {
     ingest: Ingest,
     gateway: Gateway,
+    clock: Clock,
     lines: Lines,
     notify: Notify,
     reload: Reload,
@@ -57,6 +58,7 @@ impl Parts {
         let Parts {
             ingest,
             gateway,
+            clock,
             lines,
             notify,
             reload,
@@ -68,7 +70,7 @@ impl Parts {
         tasks.spawn("ingest", async move {
             Ok(ingest.run(envelopes, receipts, of_ingest).await?)
         });
-        tasks.spawn("gateway", async move { Ok(gateway.run(lines).await?) });
+        tasks.spawn("gateway", async move { Ok(gateway.run(clock, lines).await?) });
         tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
         tasks.spawn("reload", async move {
             reload.run(of_reload).await;
@@ -106,7 +108,7 @@ impl Running {
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
-        let (gateway, filters) = gateway(configured, &store, &recovered, clock, &metrics)?;
+        let (gateway, filters) = gateway(configured, &store, &recovered, &metrics)?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let web = Web {
@@ -156,6 +158,7 @@ impl Running {
                 work,
             },
             gateway,
+            clock,
             reload,
             web,
         };
@@ -254,7 +257,6 @@ fn gateway(
     (decoder, surroundings): (Decoder, Surroundings),
     store: &Store,
     recovered: &Recovered,
-    clock: Clock,
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
     let engine = restore(&surroundings.id, store, recovered, &surroundings.definitions)?;
@@ -265,12 +267,12 @@ fn gateway(
         "state restored"
     );
     let subscriptions = decoder.subscriptions();
-    let gateway = Gateway::new(engine, decoder, surroundings, clock, metrics.clone());
+    let gateway = Gateway::new(engine, decoder, surroundings, metrics.clone());
     Ok((gateway, subscriptions))
 }
 
 /// The engine as the last run left it: checkpoint, then the journal after it, under the rules of their time.
-fn restore(
+pub fn restore(
     gateway: &str,
     store: &Store,
     recovered: &Recovered,

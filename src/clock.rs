@@ -20,13 +20,9 @@ impl Clock {
     /// A clock that continues after the last recorded moment. The downtime counts as the wall clock has it; a
     /// wall clock that went backwards meanwhile counts as no time.
     pub fn resuming(last: Option<Moment>) -> Clock {
-        let started_ticks = last.map_or(Ticks(0), |last| {
-            let downtime = wall().since(last.wall).max(0).unsigned_abs();
-            Ticks(last.ticks.0.saturating_add(downtime))
-        });
         Clock {
             started: monotonic(),
-            started_ticks,
+            started_ticks: resumed_ticks(last, wall()),
         }
     }
 
@@ -58,6 +54,14 @@ impl Default for Clock {
     fn default() -> Clock {
         Clock::new()
     }
+}
+
+/// The gateway time at which a run begins whose predecessor's last recorded moment was `last`.
+pub fn resumed_ticks(last: Option<Moment>, wall: Timestamp) -> Ticks {
+    last.map_or(Ticks(0), |last| {
+        let downtime = wall.since(last.wall).max(0).unsigned_abs();
+        Ticks(last.ticks.0.saturating_add(downtime))
+    })
 }
 
 /// The wall clock now.

@@ -55,7 +55,7 @@ impl Running {
     async fn start(settings: &Settings) -> Running {
         let (decoder, surroundings) = configured(settings).expect("they fit");
         let clock = Clock::new();
-        let gateway = Gateway::new(Engine::new("test"), decoder, surroundings, clock, Metrics::new());
+        let gateway = Gateway::new(Engine::new("test"), decoder, surroundings, Metrics::new());
         let (envelope_tx, envelopes) = mpsc::channel(1);
         let (operator_tx, operators) = mpsc::channel(1);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
@@ -71,7 +71,7 @@ impl Running {
             work: work_tx,
         };
         let mut task = JoinSet::new();
-        task.spawn(gateway.run(lines));
+        task.spawn(gateway.run(clock, lines));
         Running {
             envelopes: envelope_tx,
             reconfigurations: reconfigure_tx,

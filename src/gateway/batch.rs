@@ -1,7 +1,5 @@
 //! The open batch: what a run of inputs has caused so far, until the writer takes it. Knows when it is time.
 
-use std::time::{Duration, Instant};
-
 use crate::domain::history::Samples;
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
@@ -13,9 +11,14 @@ use crate::handoff::{
 /// the writer never holds the acknowledgements of more than a blink.
 pub(super) const MAX_MESSAGES: usize = 4096;
 
-/// How long a batch without any alarm gathers company: an fsync a message costs four times the processor time
-/// of one shared, and telemetry can wait a millisecond for its PUBACK.
-const GATHER: Duration = Duration::from_millis(1);
+/// When the open batch should go to the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Something in it waits for nobody, or it is full.
+    AtOnce,
+    /// It may gather company for a moment.
+    Gathering,
+}
 
 /// The batch that inputs go into.
 #[derive(Debug, Default)]
@@ -31,7 +34,6 @@ pub(super) struct OpenBatch {
     receipts: Vec<Receipt>,
     answers: Vec<Answer>,
     messages: usize,
-    opened: Option<Instant>,
     urgent: bool,
 }
 
@@ -42,11 +44,6 @@ impl OpenBatch {
             first_input,
             ..OpenBatch::default()
         }
-    }
-
-    /// Notes that something is in it since `now`.
-    pub(super) fn open(&mut self, now: Instant) {
-        self.opened.get_or_insert(now);
     }
 
     /// A message is in it whose `receipt` goes out with the commit.
@@ -101,13 +98,14 @@ impl OpenBatch {
     }
 
     /// When it should go to the writer; `None` while it is empty.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let opened = self.opened?;
-        Some(if self.urgent || !self.has_room() {
-            opened
+    pub(super) const fn due(&self) -> Option<Due> {
+        if self.urgent || !self.has_room() {
+            Some(Due::AtOnce)
+        } else if self.messages > 0 || self.journal.inputs() > 0 {
+            Some(Due::Gathering)
         } else {
-            opened + GATHER
-        })
+            None
+        }
     }
 
     /// The batch for the writer, closed at `now`.

@@ -1,20 +1,19 @@
-//! The one task that owns the engine: receive → decode → step → hand the batch to the writer. Decides nothing:
-//! the decoder and the engine do. Waits for no disk: the writer is another thread.
+//! The owner of the engine: receive → decode → step → the open batch. Decides nothing: the decoder and the engine do.
+//! Waits for nothing and is told the time; its task (task.rs) does the waiting, a simulation calls it instead.
 
 mod batch;
 mod reconfigure;
+mod task;
 
-use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::IntCounter;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
 
+pub use self::batch::Due;
 use self::batch::OpenBatch;
 pub use self::reconfigure::Reconfiguration;
-use crate::clock::{self, Clock};
+pub use self::task::Lines;
+use crate::clock;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
@@ -25,17 +24,14 @@ use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
-use crate::domain::time::Moment;
+use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
-    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, SeenDevice, Work,
+    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, SeenDevice,
 };
 use crate::metrics::Metrics;
 
 /// Inputs between two checkpoints: bounds the replay at the next start.
 const CHECKPOINT_INPUTS: u64 = 200_000;
-
-/// How often the gauges that cost a walk over all devices are set.
-const CENSUS: Duration = Duration::from_secs(5);
 
 /// Why the gateway's task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -71,28 +67,13 @@ pub struct Surroundings {
     pub definitions: Arc<Definitions>,
 }
 
-/// Where the gateway's inputs come from and its batches go.
-#[derive(Debug)]
-pub struct Lines {
-    /// Runs of messages.
-    pub envelopes: mpsc::Receiver<Vec<Envelope>>,
-    /// What operators ask for.
-    pub operators: mpsc::Receiver<OperatorRequest>,
-    /// Configurations to put in force.
-    pub reconfigurations: mpsc::Receiver<Reconfiguration>,
-    /// Whether the devices can be heard.
-    pub listening: watch::Receiver<bool>,
-    /// The writer.
-    pub work: mpsc::Sender<Work>,
-}
-
-/// The owner of the engine.
+/// The owner of the engine. Every call that brings an input says when it came; what it causes gathers in the open
+/// batch until [`Gateway::close`].
 #[derive(Debug)]
 pub struct Gateway {
     engine: Engine,
     decoder: Decoder,
     surroundings: Surroundings,
-    clock: Clock,
     metrics: Metrics,
     /// A counter for each kind, in the decoder's order.
     readings: Vec<IntCounter>,
@@ -105,13 +86,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway that goes on from `engine`'s state.
-    pub fn new(
-        engine: Engine,
-        decoder: Decoder,
-        surroundings: Surroundings,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> Gateway {
+    pub fn new(engine: Engine, decoder: Decoder, surroundings: Surroundings, metrics: Metrics) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
         let checkpoint_due = engine.next_input() + CHECKPOINT_INPUTS;
@@ -119,7 +94,6 @@ impl Gateway {
             engine,
             decoder,
             surroundings,
-            clock,
             metrics,
             readings,
             effects: Effects::default(),
@@ -129,54 +103,10 @@ impl Gateway {
         }
     }
 
-    /// Runs until the envelopes' senders are gone, then hands over the rest with a checkpoint.
-    ///
-    /// # Errors
-    /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
-    /// still has it.
-    pub async fn run(mut self, mut lines: Lines) -> Result<(), GatewayError> {
-        self.adopt_definitions(&Arc::clone(&self.surroundings.definitions))?;
-        self.introduce()?;
-        lines.listening.mark_changed();
-        let mut census = Instant::from_std(clock::monotonic());
-        loop {
-            let due = self.open.due().map(Instant::from_std);
-            let room = self.open.has_room();
-            tokio::select! {
-                biased;
-                permit = due_permit(&lines.work, due) => {
-                    let permit = permit?;
-                    permit.send(self.close_batch()?);
-                }
-                // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
-                Some(request) = lines.operators.recv(), if room => self.operate(request)?,
-                Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted)?,
-                Ok(()) = lines.listening.changed(), if room => {
-                    let up = *lines.listening.borrow_and_update();
-                    self.listen(up)?;
-                }
-                () = until(self.deadline()), if room => self.expire()?,
-                run = lines.envelopes.recv(), if room => match run {
-                    Some(run) => {
-                        self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
-                        self.receive(run)?;
-                    }
-                    None => break,
-                },
-                () = sleep_until(census) => {
-                    self.count_devices();
-                    census = Instant::from_std(clock::monotonic()) + CENSUS;
-                }
-            }
-        }
-        self.checkpoint_due = 0;
-        let last = self.close_batch()?;
-        lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
-    }
-
-    /// The gateway is a device too. Whatever the last run heard last: until the session stands, nobody listens.
-    fn introduce(&mut self) -> Result<(), GatewayError> {
-        let now = self.clock.now();
+    /// The first inputs of a run: the configured definitions, and the gateway itself, which is a device too. Whatever
+    /// the last run heard last: until the session stands, nobody listens.
+    pub fn start(&mut self, now: Moment) -> Result<(), GatewayError> {
+        self.adopt_definitions(&Arc::clone(&self.surroundings.definitions), now)?;
         let own = DeviceKey::gateway(&self.surroundings.id);
         self.admit(&own, now)?;
         self.step(now, &Input::Listening(false))?;
@@ -184,17 +114,16 @@ impl Gateway {
     }
 
     /// Silence counts only while the devices can be heard.
-    fn listen(&mut self, up: bool) -> Result<(), GatewayError> {
+    pub fn listen(&mut self, up: bool, now: Moment) -> Result<(), GatewayError> {
         if !up && !self.engine.is_listening() {
             return Ok(());
         }
-        self.step(self.clock.now(), &Input::Listening(up))?;
+        self.step(now, &Input::Listening(up))?;
         self.collect()
     }
 
-    /// Takes a run of messages through decoder and engine.
-    fn receive(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
-        self.open.open(clock::monotonic());
+    /// Takes a run of messages through decoder and engine. Each says itself when it came.
+    pub fn receive(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
         // One message of each run is timed: two clock reads a message would cost as much as the rules.
         let mut timed = true;
         let mut topics = std::mem::take(&mut self.topics);
@@ -311,9 +240,8 @@ impl Gateway {
         Ok(device)
     }
 
-    fn operate(&mut self, request: OperatorRequest) -> Result<(), GatewayError> {
-        self.open.open(clock::monotonic());
-        let now = self.clock.now();
+    /// Does what an operator asks for. The answer goes out with the commit.
+    pub fn operate(&mut self, request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
         let input = match &request.act {
             OperatorAct::Alarm(input) => Input::Operator(input),
             OperatorAct::Device(input) => Input::Service(input),
@@ -327,13 +255,9 @@ impl Gateway {
         self.collect()
     }
 
-    fn expire(&mut self) -> Result<(), GatewayError> {
-        let now = self.clock.now();
-        if self
-            .engine
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now.ticks)
-        {
+    /// Steps the engine when its deadline has come.
+    pub fn expire(&mut self, now: Moment) -> Result<(), GatewayError> {
+        if self.deadline().is_some_and(|deadline| deadline <= now.ticks) {
             self.step(now, &Input::Timeout)?;
             self.collect()?;
         }
@@ -342,7 +266,6 @@ impl Gateway {
 
     /// Journals an input that cannot be refused, and steps the engine.
     fn step(&mut self, now: Moment, input: &Input<'_>) -> Result<(), GatewayError> {
-        self.open.open(clock::monotonic());
         self.open.journal.push(now, input)?;
         let _never_refused = self.engine.handle(input, now, &mut self.effects);
         Ok(())
@@ -393,20 +316,39 @@ impl Gateway {
         });
     }
 
-    fn close_batch(&mut self) -> Result<Work, GatewayError> {
+    /// When [`Gateway::expire`] has something to do; `None`: never, as things stand.
+    pub fn deadline(&self) -> Option<Ticks> {
+        self.engine.next_deadline()
+    }
+
+    /// Whether the open batch takes another run of messages.
+    pub const fn has_room(&self) -> bool {
+        self.open.has_room()
+    }
+
+    /// Whether the open batch waits for company; `None` while it is empty.
+    pub fn due(&self) -> Option<Due> {
+        self.open.due()
+    }
+
+    /// Has the next batch carry a checkpoint.
+    pub const fn want_checkpoint(&mut self) {
+        self.checkpoint_due = 0;
+    }
+
+    /// The open batch, for the writer; the next one is open.
+    pub fn close(&mut self, now: Moment) -> Result<Batch, GatewayError> {
         if self.engine.next_input() >= self.checkpoint_due {
             self.open.checkpoint(self.engine.snapshot()?);
             self.checkpoint_due = self.engine.next_input() + CHECKPOINT_INPUTS;
         }
         let next = OpenBatch::new(self.engine.next_input());
-        Ok(Work::Batch(Box::new(
-            std::mem::replace(&mut self.open, next).close(self.clock.now()),
-        )))
+        Ok(std::mem::replace(&mut self.open, next).close(now))
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let wait = self.clock.until(self.engine.next_deadline()?);
-        Some(Instant::from_std(clock::monotonic()) + wait)
+    /// The engine: to look at, not to step.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     fn count_devices(&self) {
@@ -430,28 +372,4 @@ impl Gateway {
 fn reading_counters(definitions: &Definitions, metrics: &Metrics) -> Vec<IntCounter> {
     let kinds = definitions.source().kinds.iter();
     kinds.map(|kind| metrics.readings(&kind.id)).collect()
-}
-
-/// A place in the writer's queue, once the batch is due.
-async fn due_permit(
-    work: &mpsc::Sender<Work>,
-    due: Option<Instant>,
-) -> Result<mpsc::Permit<'_, Work>, GatewayError> {
-    match due {
-        None => pending().await,
-        Some(due) => {
-            // The runtime's timer rounds up to a millisecond; an alarm does not wait for that.
-            if due > Instant::from_std(clock::monotonic()) {
-                sleep_until(due).await;
-            }
-            work.reserve().await.map_err(|_| GatewayError::WriterEnded)
-        }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        None => pending().await,
-        Some(deadline) => sleep_until(deadline).await,
-    }
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Gateway, GatewayError, Surroundings, reading_counters};
-use crate::clock;
 use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
 use crate::domain::engine::Presence;
 use crate::domain::journal::{DefinitionsInput, Input};
 use crate::domain::profile::decoder::Decoder;
+use crate::domain::time::Moment;
 use crate::handoff::{Answer, StoredDefinitions};
 
 /// A checked configuration that is to take the place of the present one.
@@ -27,13 +27,12 @@ pub struct Reconfiguration {
 
 impl Gateway {
     /// Puts `wanted` in force. What was received and not decoded yet is decoded by it.
-    pub(super) fn reconfigure(&mut self, wanted: Reconfiguration) -> Result<(), GatewayError> {
-        self.open.open(clock::monotonic());
+    pub fn reconfigure(&mut self, wanted: Reconfiguration, now: Moment) -> Result<(), GatewayError> {
         // A kind that is gone has no devices: the next census does not speak of it any more.
         for kind in self.surroundings.definitions.kinds() {
             self.show_presence(&kind.kind.id, Presence::default());
         }
-        self.adopt_definitions(&wanted.surroundings.definitions)?;
+        self.adopt_definitions(&wanted.surroundings.definitions, now)?;
         let removed = |step: &AlarmStep| *step == AlarmStep::Cleared(ClearReason::RuleRemoved);
         let gone = self.effects.alarms.iter().filter(|event| removed(&event.step));
         let gone = gone.count();
@@ -54,14 +53,17 @@ impl Gateway {
     }
 
     /// Steps the engine with `definitions` when others are in force.
-    pub(super) fn adopt_definitions(&mut self, definitions: &Arc<Definitions>) -> Result<(), GatewayError> {
+    pub(super) fn adopt_definitions(
+        &mut self,
+        definitions: &Arc<Definitions>,
+        now: Moment,
+    ) -> Result<(), GatewayError> {
         let (source, hash) = definitions.source().stored()?;
         if self.engine.definitions_hash() == Some(hash) {
             return Ok(());
         }
         self.open.definitions(StoredDefinitions { hash, source });
         let input = Input::Definitions(DefinitionsInput { hash, definitions });
-        let now = self.clock.now();
         self.step(now, &input)
     }
 }

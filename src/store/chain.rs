@@ -71,7 +71,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    const START: Head = Head {
+    /// Before the first event.
+    pub(super) const START: Head = Head {
         seq: 0,
         hash: Hash([0; 32]),
     };
@@ -119,10 +120,14 @@ pub fn verify(data_dir: &Path) -> Result<Verified, StoreError> {
         return Err(StoreError::NoDatabase(database));
     }
     let connection = schema::open_to_read(&database)?;
-    let failed = schema::failed(&database, "read the events");
+    walk_all(&connection).map_err(schema::failed(&database, "read the events"))
+}
+
+/// Walks the whole chain.
+pub(super) fn walk_all(connection: &Connection) -> rusqlite::Result<Verified> {
     let mut head = Head::START;
     loop {
-        match walk(&connection, head).map_err(&failed)? {
+        match walk(connection, head)? {
             Walk::Broken { seq, fault } => return Ok(Verified::Broken { seq, fault }),
             Walk::To(reached) if reached == head => {
                 return Ok(Verified::Intact {

@@ -21,8 +21,9 @@ use tokio::sync::{mpsc, watch};
 pub use self::chain::{Fault, Hash, Verified, verify};
 pub use self::history::History;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
+pub use self::transaction::Changes;
 pub use self::upkeep::JOURNAL_KEPT_MS;
-pub use self::writer::Writer;
+pub use self::writer::{Writer, release};
 
 use self::chain::Head;
 use self::upkeep::Upkeep;
@@ -150,7 +151,8 @@ pub struct Store {
     database: PathBuf,
     connection: Connection,
     head: Head,
-    lock: File,
+    /// Held until the end: nobody else may write to the folder. `None`: there is no folder.
+    lock: Option<File>,
 }
 
 impl Store {
@@ -165,9 +167,48 @@ impl Store {
             database,
             connection,
             head,
-            lock,
+            lock: Some(lock),
         };
         Ok((store, recovered))
+    }
+
+    /// A store without a file, which lasts as long as its connection: the disk of a simulation.
+    pub fn in_memory() -> Result<Store, StoreError> {
+        Ok(Store {
+            database: PathBuf::from(":memory:"),
+            connection: schema::open_in_memory()?,
+            head: Head::START,
+            lock: None,
+        })
+    }
+
+    /// What [`Store::open`] finds after a crash that left nothing but what is committed.
+    pub fn reopen(&mut self) -> Result<Recovered, StoreError> {
+        self.roll_back();
+        let recovered = recover::recover(&self.connection, &self.database)?;
+        let failed = schema::failed(&self.database, "read the last event");
+        self.head = Head::load(&self.connection).map_err(failed)?;
+        Ok(recovered)
+    }
+
+    /// What [`StoreReader::pending_notices`] answers, at once.
+    pub fn pending_notices(
+        &self,
+        target: &str,
+        after: i64,
+        limit: u32,
+    ) -> rusqlite::Result<Vec<PendingNotice>> {
+        reader::pending_notices(&self.connection, target, after, limit)
+    }
+
+    /// What [`verify`] finds, in this store.
+    pub fn verify(&self) -> rusqlite::Result<Verified> {
+        chain::walk_all(&self.connection)
+    }
+
+    /// The connection that writes: for a simulation to damage and inspect what it calls its disk.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The source of the definitions with this hash, if it was ever stored.
@@ -180,6 +221,29 @@ impl Store {
         StoreReader::start(self.database.clone())
     }
 
+    /// Writes `works` in one transaction. On an error nothing of it is kept, and it may be tried again.
+    pub fn commit(&mut self, works: &[Work], now: Timestamp) -> rusqlite::Result<Changes> {
+        match transaction::write(&mut self.connection, works, self.head, now) {
+            Ok(changes) => {
+                self.head = changes.head;
+                Ok(changes)
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// A transaction that could not even be rolled back would fail every one after it.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "could not roll back");
+        }
+    }
+
     /// Starts the writer. It ends when every clone of the sender is gone.
     pub fn start(self, outlets: Outlets) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
         self.set_gauges(&outlets.metrics)
@@ -187,10 +251,7 @@ impl Store {
         let upkeep = Upkeep::start(&self.database)?;
         let (sender, works) = mpsc::channel(WORKS);
         let writer = WriterThread {
-            database: self.database,
-            connection: self.connection,
-            head: self.head,
-            lock: self.lock,
+            store: self,
             upkeep,
             outlets,
             works,

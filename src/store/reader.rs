@@ -135,23 +135,7 @@ impl StoreReader {
     ) -> Result<Vec<PendingNotice>, StoreError> {
         let target = target.to_owned();
         self.ask("read pending notices", move |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT row, id, alarm, body, created_at, attempts, due_at FROM outbox
-                     WHERE target = ?1 AND row > ?2 AND delivered_at IS NULL ORDER BY row LIMIT ?3",
-                )?
-                .query_map(params![target, after, limit], |row| {
-                    Ok(PendingNotice {
-                        row: row.get(0)?,
-                        id: id(row, 1)?,
-                        alarm: id(row, 2)?,
-                        body: row.get(3)?,
-                        created_at: Timestamp(row.get(4)?),
-                        attempts: row.get(5)?,
-                        due_at: Timestamp(row.get(6)?),
-                    })
-                })?
-                .collect()
+            pending_notices(connection, &target, after, limit)
         })
         .await
     }
@@ -212,6 +196,32 @@ impl StoreReader {
             .map_err(|_| StoreError::ReaderGone)?
             .map_err(schema::failed(&self.database, doing))
     }
+}
+
+/// What `target` has not got yet in the rows after `after`, oldest first, at most `limit`.
+pub(super) fn pending_notices(
+    connection: &Connection,
+    target: &str,
+    after: i64,
+    limit: u32,
+) -> rusqlite::Result<Vec<PendingNotice>> {
+    connection
+        .prepare_cached(
+            "SELECT row, id, alarm, body, created_at, attempts, due_at FROM outbox
+             WHERE target = ?1 AND row > ?2 AND delivered_at IS NULL ORDER BY row LIMIT ?3",
+        )?
+        .query_map(params![target, after, limit], |row| {
+            Ok(PendingNotice {
+                row: row.get(0)?,
+                id: id(row, 1)?,
+                alarm: id(row, 2)?,
+                body: row.get(3)?,
+                created_at: Timestamp(row.get(4)?),
+                attempts: row.get(5)?,
+                due_at: Timestamp(row.get(6)?),
+            })
+        })?
+        .collect()
 }
 
 fn answer_all(connection: &Connection, mut asked: mpsc::Receiver<Question>) {

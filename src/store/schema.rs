@@ -180,6 +180,15 @@ pub(super) fn open_to_write(database: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// A database that lasts as long as its connection, with the newest schema.
+pub(super) fn open_in_memory() -> Result<Connection, StoreError> {
+    let failed = failed(Path::new(":memory:"), "open a database in memory");
+    let mut connection = Connection::open_in_memory().map_err(&failed)?;
+    prepare(&connection).map_err(&failed)?;
+    migrate(&mut connection, 0).map_err(&failed)?;
+    Ok(connection)
+}
+
 /// A connection that only reads; it sees each commit once it is durable.
 pub(super) fn open_to_read(database: &Path) -> Result<Connection, StoreError> {
     let failed = failed(database, "open the database for reading");

@@ -25,7 +25,7 @@ const DEAD_LETTER_SLICE: i64 = 64;
 
 /// What a committed transaction changed, for the gauges and the next transaction.
 #[derive(Debug)]
-pub(super) struct Changes {
+pub struct Changes {
     /// The newest link of the event chain.
     pub(super) head: Head,
     /// By how much the number of standing alarms of a class and priority changed.

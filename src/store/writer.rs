@@ -1,21 +1,19 @@
 //! The one thread that writes: gathers works, commits them together, and only then releases what depends on
 //! them. Retries a failed transaction until it succeeds; loses and acknowledges nothing meanwhile.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
-use super::chain::Head;
-use super::transaction::{self, Changes};
+use super::transaction::Changes;
 use super::upkeep::Upkeep;
-use super::{Outlets, StoreError};
+use super::{Outlets, Store, StoreError};
 use crate::clock;
-use crate::handoff::{Receipt, Work};
+use crate::handoff::{Answer, Receipt, Work};
 
 /// The most works in one transaction: bounds how long the first of them waits for its commit.
 const MAX_WORKS: usize = 64;
@@ -54,11 +52,7 @@ impl Writer {
 
 /// What the thread owns.
 pub(super) struct WriterThread {
-    pub(super) database: PathBuf,
-    pub(super) connection: Connection,
-    pub(super) head: Head,
-    /// Held until the end: nobody else may write to the folder.
-    pub(super) lock: File,
+    pub(super) store: Store,
     pub(super) upkeep: Upkeep,
     pub(super) outlets: Outlets,
     pub(super) works: mpsc::Receiver<Work>,
@@ -95,7 +89,7 @@ impl WriterThread {
             let changes = self.commit(&works)?;
             self.count(&works, &changes);
             self.release(works, &changes);
-            if let Err(error) = self.upkeep.after_commit(&self.connection) {
+            if let Err(error) = self.upkeep.after_commit(&self.store.connection) {
                 tracing::warn!(%error, "could not look after the write-ahead log; it is tried again");
             }
             if self.upkeep.overdue() {
@@ -143,7 +137,7 @@ impl WriterThread {
     /// One slice of upkeep; whether there is more to do at once.
     fn tidy(&mut self) -> bool {
         self.measure_files();
-        match self.upkeep.delete_slice(&self.connection, clock::wall()) {
+        match self.upkeep.delete_slice(&self.store.connection, clock::wall()) {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(%error, "could not delete rows out of their retention; it is tried again");
@@ -158,13 +152,12 @@ impl WriterThread {
         let mut last_tries = LAST_TRIES;
         loop {
             let started = clock::monotonic();
-            let error = match transaction::write(&mut self.connection, works, self.head, clock::wall()) {
+            let error = match self.store.commit(works, clock::wall()) {
                 Ok(changes) => {
                     self.outlets
                         .metrics
                         .commit_seconds
                         .observe(started.elapsed().as_secs_f64());
-                    self.head = changes.head;
                     self.outlets.health.set_store(true);
                     return Ok(changes);
                 }
@@ -173,13 +166,12 @@ impl WriterThread {
             self.outlets.health.set_store(false);
             self.outlets.metrics.store_errors.inc();
             self.measure_queue();
-            tracing::error!(%error, database = %self.database.display(), "a commit failed; nothing is acknowledged until it succeeds");
-            self.roll_back();
+            tracing::error!(%error, database = %self.store.database.display(), "a commit failed; nothing is acknowledged until it succeeds");
             if self.works.is_closed() {
                 if last_tries == 0 {
                     return Err(StoreError::Unwritten {
                         works: works.len().saturating_add(self.works.len()),
-                        path: self.database.clone(),
+                        path: self.store.database.clone(),
                         source: error,
                     });
                 }
@@ -187,15 +179,6 @@ impl WriterThread {
             }
             thread::park_timeout(pause);
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// A transaction that could not even be rolled back would fail every one after it.
-    fn roll_back(&self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "could not roll back");
         }
     }
 
@@ -221,19 +204,9 @@ impl WriterThread {
         }
     }
 
-    /// Only here, after the commit, do receipts leave: a PUBACK promises that everything its message caused is
-    /// durable. Answers to operators and notices promise the same.
+    /// Only here, after the commit, do receipts leave. Answers to operators and notices likewise.
     fn release(&mut self, works: Vec<Work>, changes: &Changes) {
-        let mut answers = Vec::new();
-        for work in works {
-            match work {
-                Work::Batch(mut batch) => {
-                    self.unsent.append(&mut batch.receipts);
-                    answers.append(&mut batch.answers);
-                }
-                Work::Delivery(_) => {}
-            }
-        }
+        let answers = release(works, &mut self.unsent);
         self.send_receipts();
         for answer in answers {
             answer.give();
@@ -268,8 +241,8 @@ impl WriterThread {
     }
 
     fn measure_files(&self) {
-        let wal = self.database.with_extension("db-wal");
-        let bytes = size(&self.database).saturating_add(size(&wal));
+        let wal = self.store.database.with_extension("db-wal");
+        let bytes = size(&self.store.database).saturating_add(size(&wal));
         self.outlets
             .metrics
             .store_bytes
@@ -280,16 +253,33 @@ impl WriterThread {
     fn close(self) {
         self.upkeep.stop();
         let truncated = self
+            .store
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = truncated {
             tracing::warn!(%error, "could not empty the write-ahead log; the next start reads it");
         }
-        if let Err((_, error)) = self.connection.close() {
+        if let Err((_, error)) = self.store.connection.close() {
             tracing::warn!(%error, "could not close the database; nothing is lost");
         }
-        drop(self.lock);
+        drop(self.store.lock);
     }
+}
+
+/// What committed `works` release: their receipts go behind `receipts`, their answers are to be given. A PUBACK promises
+/// that everything its message caused is durable: only for works that are committed.
+pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for work in works {
+        match work {
+            Work::Batch(mut batch) => {
+                receipts.append(&mut batch.receipts);
+                answers.append(&mut batch.answers);
+            }
+            Work::Delivery(_) => {}
+        }
+    }
+    answers
 }
 
 fn size(file: &Path) -> u64 {
