@@ -18,6 +18,7 @@ use crate::clock::{self, Clock};
 use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
+use crate::domain::history::HistoryError;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
@@ -46,6 +47,9 @@ pub enum GatewayError {
     /// An input could not be journalled.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A sample could not be packed.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The checkpoint could not be made.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -356,6 +360,8 @@ impl Gateway {
         self.metrics
             .readings_repeated
             .inc_by(std::mem::take(&mut self.effects.repetitions));
+        let effects = &mut self.effects;
+        self.open.keep(&mut effects.points, &mut effects.samples)?;
         let around = &self.surroundings;
         for event in self.effects.devices.drain(..) {
             let body = DeviceEventBody::new(&event, &around.registry, &around.id);
