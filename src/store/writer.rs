@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
 use super::chain::Head;
+use super::segments::Segments;
 use super::transaction::{self, Changes};
 use super::upkeep::Upkeep;
 use super::{Outlets, StoreError};
@@ -60,6 +61,7 @@ pub(super) struct WriterThread {
     /// Held until the end: nobody else may write to the folder.
     pub(super) lock: File,
     pub(super) upkeep: Upkeep,
+    pub(super) segments: Segments,
     pub(super) outlets: Outlets,
     pub(super) works: mpsc::Receiver<Work>,
     /// Receipts that found their channel full.
@@ -210,7 +212,7 @@ impl WriterThread {
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
                     }
                 }
-                Work::Delivery(_) => {}
+                Work::Delivery(_) | Work::Segment(_) => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -232,6 +234,8 @@ impl WriterThread {
                     answers.append(&mut batch.answers);
                 }
                 Work::Delivery(_) => {}
+                // There is room: one is told once. Whoever waited may have gone away.
+                Work::Segment(slice) => drop(slice.written.try_send(())),
             }
         }
         self.send_receipts();
@@ -278,6 +282,9 @@ impl WriterThread {
 
     /// Leaves one file without a log behind, as far as no reader needs the log.
     fn close(self) {
+        // Closed first: whoever still wants to hand over a slice must not wait for ever.
+        drop(self.works);
+        self.segments.stop();
         self.upkeep.stop();
         let truncated = self
             .connection
