@@ -8,7 +8,7 @@
 )]
 
 use divan::{Bencher, black_box};
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::profile::decoder::{Decoder, Resolved, TopicId};
 use ninewatch::domain::profile::native::native;
 use ninewatch::domain::registry::Registry;
@@ -54,6 +54,7 @@ fn point(id: &str, value: ValueType) -> PointDef {
         value,
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     }
 }

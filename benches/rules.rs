@@ -10,7 +10,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions, KindRules};
-use ninewatch::domain::kind::{Kind, PointDef, SlotSet, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, SlotSet, ValueType};
 use ninewatch::domain::rule::{News, RuleDef, Truth, compile};
 use ninewatch::domain::text::Text;
 
@@ -130,6 +130,7 @@ fn kind() -> Kind {
         value,
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     });
     Kind::new("gas_detector".to_owned(), Text::default(), points.to_vec())

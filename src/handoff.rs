@@ -1,6 +1,8 @@
 //! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, batches from the
 //! gateway to the store, receipts back to ingest, reports from notify to the store. Data only, no behaviour.
 
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -94,6 +96,8 @@ pub enum Answer {
         /// How many standing alarms ended because their rule is gone.
         ended: usize,
     },
+    /// To a thread of the store's own that has handed over a slice of its work.
+    Written(SyncSender<()>),
 }
 
 impl Answer {
@@ -102,6 +106,8 @@ impl Answer {
         match self {
             Answer::Operator { to, outcome } => drop(to.send(outcome)),
             Answer::Reconfigured { to, ended } => drop(to.send(ended)),
+            // There is room: each is told once.
+            Answer::Written(to) => drop(to.try_send(())),
         }
     }
 }
@@ -202,6 +208,69 @@ pub struct DeliveryReport {
     pub outcome: DeliveryOutcome,
 }
 
+/// A part of a segment: closed history, sorted by device.
+#[derive(Debug)]
+pub struct SegmentSlice {
+    /// The segment's number.
+    pub segment: i64,
+    /// What is there of this segment and later ones goes first: it was never finished.
+    pub clear: bool,
+    /// Devices of the segment.
+    pub rows: Vec<SegmentRow>,
+    /// With the last slice: what the whole segment covers.
+    pub done: Option<SegmentDone>,
+    /// Told when the slice is durable.
+    pub written: SyncSender<()>,
+}
+
+impl SegmentSlice {
+    /// Makes room for `segment`; and where it is told that this is done.
+    pub fn clear(segment: i64) -> (SegmentSlice, Receiver<()>) {
+        let (slice, written) = SegmentSlice::of(segment, Vec::new(), None);
+        let slice = SegmentSlice { clear: true, ..slice };
+        (slice, written)
+    }
+
+    /// Some devices of `segment`; and where it is told that they are written.
+    pub fn of(
+        segment: i64,
+        rows: Vec<SegmentRow>,
+        done: Option<SegmentDone>,
+    ) -> (SegmentSlice, Receiver<()>) {
+        let (written, told) = sync_channel(1);
+        let slice = SegmentSlice {
+            segment,
+            clear: false,
+            rows,
+            done,
+            written,
+        };
+        (slice, told)
+    }
+}
+
+/// The samples of one device in a segment.
+#[derive(Debug)]
+pub struct SegmentRow {
+    /// Whose.
+    pub device: DeviceIndex,
+    /// All of the segment.
+    pub samples: Samples,
+    /// The newest of each point, of this segment and all before it.
+    pub latest: Samples,
+}
+
+/// What a whole segment covers.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentDone {
+    /// The last row of batches in it.
+    pub last_row: i64,
+    /// The earliest sample.
+    pub from_at: Timestamp,
+    /// The latest one.
+    pub to_at: Timestamp,
+}
+
 /// What the writer thread is given to do.
 #[derive(Debug)]
 pub enum Work {
@@ -209,4 +278,6 @@ pub enum Work {
     Batch(Box<Batch>),
     /// Record an attempt to deliver.
     Delivery(DeliveryReport),
+    /// Sort closed history by device.
+    Segment(Box<SegmentSlice>),
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what fails shall panic")]
 
-use ninewatch::domain::kind::{Kind, PointDef, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, ValueType};
 use ninewatch::domain::profile::decoder::{Decoder, Resolved, TopicId};
 use ninewatch::domain::profile::native::native;
 use ninewatch::domain::registry::Registry;
@@ -17,6 +17,7 @@ fn decoder() -> Decoder {
         value,
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     };
     let number = |id: &str| {

@@ -8,7 +8,7 @@ use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::text::Text;
@@ -26,6 +26,7 @@ fn engine() -> Engine {
         },
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     };
     let when = |place: u32| match place % 5 {
@@ -84,6 +85,8 @@ fn read(engine: &mut Engine, effects: &mut Effects, second: u32, lel: f64) {
         retained: false,
         points: &points,
     };
+    // As the gateway does: it takes the samples out, and leaves the space.
+    effects.samples.clear();
     engine.handle(&Input::Reading(reading), now, effects).unwrap();
 }
 
@@ -116,6 +119,7 @@ fn a_reading_in_steady_state_allocates_nothing() {
             effects.evaluations >= evaluations + 70 * 100,
             "one that waits asks every rule of the point, each time"
         );
+        assert_eq!(effects.samples.len(), 1, "the lel differs each time, and is kept");
         assert_eq!(effects.alarms.len(), raised);
         assert_eq!(seen.count_total, 0, "{seen:?}");
     }

@@ -9,7 +9,7 @@ use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::text::Text;
@@ -40,6 +40,7 @@ pub(crate) fn kind(id: &str, numbers: &[&str]) -> Kind {
         },
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     };
     let words = ["normal", "warmup", "fault", "end_of_life"];
@@ -50,6 +51,7 @@ pub(crate) fn kind(id: &str, numbers: &[&str]) -> Kind {
         },
         default: Some(0.0),
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     };
     let points = numbers.iter().map(number).chain([state]);
@@ -137,6 +139,7 @@ impl Town {
         let mut run = Vec::with_capacity(RUN);
         bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
             self.effects.alarms.clear();
+            self.effects.samples.clear();
             let mut left = BATCH;
             while left > 0 {
                 // As the gateway does with the messages that one look at the socket brings.

@@ -9,9 +9,11 @@ use super::finding::did_you_mean;
 use super::names::{Names, identifier};
 use super::source::{Report, Scope, Source};
 use super::value::Value;
-use crate::domain::kind::{Kind, MAX_POINTS, ONLINE_NAME, PointDef, RESERVED, ValueType};
+use crate::domain::kind::{Keep, Kind, MAX_POINTS, ONLINE_NAME, PointDef, RESERVED, ValueType};
 use crate::domain::rule::compile;
 use crate::domain::time::Millis;
+
+const MAX_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 
 const STALE_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 
@@ -173,6 +175,7 @@ fn read_point(mut table: Table<'_>, names: &mut Names) -> PointDef {
             ValueType::Bool
         }
     };
+    let keep = read_keep(&mut table, matches!(kind, Some(Type::Bool | Type::Enum)));
     let default = table.optional("default").filter(|_| kind.is_some());
     let stale_after = table.optional("stale_after").and_then(|stale_after| {
         if default.is_some() {
@@ -185,9 +188,33 @@ fn read_point(mut table: Table<'_>, names: &mut Names) -> PointDef {
     PointDef {
         id,
         stale_after,
+        keep,
         default: default.and_then(|default| read_default(&default, &value)),
         value,
         title: title.unwrap_or_default(),
+    }
+}
+
+/// When the history keeps a value; `words`: the point has no numbers.
+fn read_keep(table: &mut Table<'_>, words: bool) -> Keep {
+    let default = Keep::default();
+    if words {
+        not_for(table, &["deadband"], "a number");
+    }
+    let deadband = table.optional("deadband").and_then(|deadband| {
+        let number = deadband.number()?;
+        if number < 0.0 {
+            deadband.wrong("a deadband cannot be negative: 0 keeps every change");
+        }
+        Some(number)
+    });
+    let max_interval = table.optional("max_interval").and_then(|interval| {
+        let interval = interval.duration(MAX_INTERVAL)?;
+        u64::try_from(interval.as_millis()).ok().map(Millis)
+    });
+    Keep {
+        deadband: deadband.unwrap_or(default.deadband),
+        max_interval: max_interval.unwrap_or(default.max_interval),
     }
 }
 

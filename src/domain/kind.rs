@@ -148,6 +148,34 @@ pub enum ValueType {
     },
 }
 
+/// When the history keeps a value of a point: by exception, not each.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Keep {
+    /// A number is kept when it is farther than this from the last one kept; 0: every change.
+    pub deadband: f64,
+    /// An unchanged value is kept anew, by the next reading, when so long has passed since the last one kept.
+    pub max_interval: Millis,
+}
+
+impl Keep {
+    /// How long a kept value speaks for the time after it: twice [`Keep::max_interval`]. Of what comes later nothing
+    /// is known, since a device that speaks would have had it kept again.
+    pub const fn holds_for(self) -> Millis {
+        Millis(self.max_interval.0.saturating_mul(2))
+    }
+}
+
+/// Every change, and every ten minutes: often enough to see in the history that a device went on speaking, and rare
+/// enough that a quarter of a year of three thousand devices takes a few gigabytes.
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep {
+            deadband: 0.0,
+            max_interval: Millis(600_000),
+        }
+    }
+}
+
 /// One measured quantity of a kind, as written in `kinds.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointDef {
@@ -161,6 +189,9 @@ pub struct PointDef {
     /// Not heard of for so long, the point is unknown again; `None`: its last value stays.
     #[serde(default)]
     pub stale_after: Option<Millis>,
+    /// When the history keeps a value of it.
+    #[serde(default)]
+    pub keep: Keep,
     /// Its name for people.
     pub title: Text,
 }
@@ -191,6 +222,7 @@ impl Kind {
             value: ValueType::Bool,
             default: None,
             stale_after: None,
+            keep: Keep::default(),
             title: text("已连接消息服务器", "Connected to the broker"),
         };
         Kind::new(GATEWAY_KIND.to_owned(), text("网关", "Gateway"), vec![broker])
@@ -204,6 +236,7 @@ impl Kind {
             value: ValueType::Bool,
             default: None,
             stale_after: None,
+            keep: Keep::default(),
             title: Text {
                 zh: "在线".to_owned(),
                 en: "Online".to_owned(),
@@ -237,7 +270,14 @@ impl Kind {
 impl PointDef {
     /// The slot value `value` as a person or a JSON reader expects it: a number, `true`/`false`, or the word.
     pub fn shown(&self, value: f64) -> serde_json::Value {
-        match &self.value {
+        self.value.shown(value)
+    }
+}
+
+impl ValueType {
+    /// The slot value `value` as a person or a JSON reader expects it: a number, `true`/`false`, or the word.
+    pub fn shown(&self, value: f64) -> serde_json::Value {
+        match self {
             ValueType::Number { .. } => serde_json::json!(value),
             ValueType::Bool => serde_json::json!(value != 0.0),
             ValueType::Enum { values } => {

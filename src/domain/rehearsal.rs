@@ -281,6 +281,7 @@ impl Stage {
     fn hand(&mut self, input: &Input<'_>, at: Ticks) -> Result<(), Refusal> {
         let now = self.moment(at);
         let outcome = self.engine.handle(input, now, &mut self.effects);
+        self.effects.samples.clear();
         for event in std::mem::take(&mut self.effects.alarms) {
             self.note(&event);
         }

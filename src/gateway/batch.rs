@@ -1,6 +1,6 @@
 //! The open batch: what a run of inputs has caused so far, until the writer takes it. Knows when it is time.
 
-use crate::domain::history::Samples;
+use crate::domain::history::{HistoryError, HistoryPoint, Sample, Samples};
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
 use crate::handoff::{
@@ -26,6 +26,8 @@ pub(super) struct OpenBatch {
     pub(super) journal: Journal,
     first_input: u64,
     seen: Vec<SeenDevice>,
+    points: Vec<HistoryPoint>,
+    samples: Samples,
     devices: Vec<DeviceCommit>,
     alarms: Vec<AlarmCommit>,
     dead_letters: Vec<DeadLetter>,
@@ -61,6 +63,18 @@ impl OpenBatch {
     /// A device is seen for the first time.
     pub(super) fn seen(&mut self, device: SeenDevice) {
         self.seen.push(device);
+    }
+
+    /// What the history keeps; both are empty afterwards.
+    pub(super) fn keep(
+        &mut self,
+        points: &mut Vec<HistoryPoint>,
+        samples: &mut Vec<Sample>,
+    ) -> Result<(), HistoryError> {
+        self.points.append(points);
+        samples
+            .drain(..)
+            .try_for_each(|sample| self.samples.push(&sample))
     }
 
     /// Something that happened to a device.
@@ -122,8 +136,8 @@ impl OpenBatch {
             last,
             journal: self.journal.into_bytes(),
             seen: self.seen,
-            points: Vec::new(),
-            samples: Samples::default(),
+            points: self.points,
+            samples: self.samples,
             devices: self.devices,
             alarms: self.alarms,
             dead_letters: self.dead_letters,

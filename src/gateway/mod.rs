@@ -17,6 +17,7 @@ use crate::clock;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
+use crate::domain::history::HistoryError;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
@@ -42,6 +43,9 @@ pub enum GatewayError {
     /// An input could not be journalled.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A sample could not be packed.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The checkpoint could not be made.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -279,6 +283,8 @@ impl Gateway {
         self.metrics
             .readings_repeated
             .inc_by(std::mem::take(&mut self.effects.repetitions));
+        let effects = &mut self.effects;
+        self.open.keep(&mut effects.points, &mut effects.samples)?;
         let around = &self.surroundings;
         for event in self.effects.devices.drain(..) {
             let body = DeviceEventBody::new(&event, &around.registry, &around.id);

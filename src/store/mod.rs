@@ -7,6 +7,7 @@ mod reader;
 mod recover;
 mod schema;
 mod seal;
+mod segments;
 mod transaction;
 mod upkeep;
 mod writer;
@@ -26,8 +27,10 @@ pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::{Writer, release};
 
 use self::chain::Head;
+use self::segments::Segments;
 use self::upkeep::Upkeep;
 use self::writer::WriterThread;
+use crate::domain::history::HistoryError;
 use crate::domain::id::Id;
 use crate::domain::time::{Moment, Timestamp};
 use crate::handoff::{Receipt, Work};
@@ -121,6 +124,9 @@ pub enum StoreError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// A sample could not be packed or unpacked.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A thread could not be started.
     #[error("could not start a thread of the store: {0}")]
     Thread(io::Error),
@@ -250,9 +256,11 @@ impl Store {
             .map_err(schema::failed(&self.database, "count alarms and notices"))?;
         let upkeep = Upkeep::start(&self.database)?;
         let (sender, works) = mpsc::channel(WORKS);
+        let segments = Segments::start(&self.database, &sender)?;
         let writer = WriterThread {
             store: self,
             upkeep,
+            segments,
             outlets,
             works,
             unsent: Vec::new(),

@@ -118,6 +118,29 @@ const MIGRATIONS: &[&str] = &[
         samples BLOB    NOT NULL
     ) STRICT;
 ",
+    // A segment counts once its row in `segment` is there; `history` after `last_row` of the newest is not sorted yet.
+    "
+    CREATE INDEX device_key ON device (venue, kind, device);
+    CREATE TABLE segment (
+        number   INTEGER PRIMARY KEY,
+        last_row INTEGER NOT NULL,
+        from_at  INTEGER NOT NULL,
+        to_at    INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE history_segment (
+        segment INTEGER NOT NULL,
+        device  INTEGER NOT NULL,
+        from_at INTEGER NOT NULL,
+        to_at   INTEGER NOT NULL,
+        count   INTEGER NOT NULL,
+        samples BLOB    NOT NULL,
+        PRIMARY KEY (segment, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE history_latest (
+        device  INTEGER PRIMARY KEY,
+        samples BLOB    NOT NULL
+    ) STRICT;
+",
 ];
 
 /// The database inside `data_dir`.

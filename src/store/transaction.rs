@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::chain::Head;
 use super::schema::to_sql;
-use super::{recover, seal};
+use super::{recover, seal, segments};
 use crate::domain::alarm::AlarmState;
 use crate::domain::id::Id;
 use crate::domain::profile::Reject;
@@ -54,6 +54,7 @@ pub(super) fn write(
         match work {
             Work::Batch(batch) => write_batch(&transaction, batch, now, &mut changes)?,
             Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
+            Work::Segment(slice) => segments::write(&transaction, slice)?,
         }
     }
     transaction.commit()?;

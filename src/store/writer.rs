@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
+use super::segments::Segments;
 use super::transaction::Changes;
 use super::upkeep::Upkeep;
 use super::{Outlets, Store, StoreError};
@@ -54,6 +55,7 @@ impl Writer {
 pub(super) struct WriterThread {
     pub(super) store: Store,
     pub(super) upkeep: Upkeep,
+    pub(super) segments: Segments,
     pub(super) outlets: Outlets,
     pub(super) works: mpsc::Receiver<Work>,
     /// Receipts that found their channel full.
@@ -193,7 +195,7 @@ impl WriterThread {
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
                     }
                 }
-                Work::Delivery(_) => {}
+                Work::Delivery(_) | Work::Segment(_) => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -251,6 +253,9 @@ impl WriterThread {
 
     /// Leaves one file without a log behind, as far as no reader needs the log.
     fn close(self) {
+        // Closed first: whoever still wants to hand over a slice must not wait for ever.
+        drop(self.works);
+        self.segments.stop();
         self.upkeep.stop();
         let truncated = self
             .store
@@ -277,6 +282,7 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
                 answers.append(&mut batch.answers);
             }
             Work::Delivery(_) => {}
+            Work::Segment(slice) => answers.push(Answer::Written(slice.written)),
         }
     }
     answers

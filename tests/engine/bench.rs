@@ -10,7 +10,7 @@ use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{
     DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput,
 };
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Priority, Repeat, RuleDef};
 use ninewatch::domain::text::Text;
@@ -40,6 +40,7 @@ pub(crate) fn gas_kind() -> Kind {
         },
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: text("lel"),
     };
     let state = PointDef {
@@ -49,6 +50,7 @@ pub(crate) fn gas_kind() -> Kind {
         },
         default: Some(NORMAL),
         stale_after: None,
+        keep: Keep::default(),
         title: text("state"),
     };
     Kind {

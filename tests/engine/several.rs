@@ -2,7 +2,7 @@
 
 use ninewatch::domain::definitions::{DefinitionSource, Definitions, RuleProblem};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
-use ninewatch::domain::kind::{Kind, ONLINE, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, ONLINE, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::{RuleDef, RuleField};
 
@@ -16,6 +16,7 @@ fn smoke_kind() -> Kind {
         value: ValueType::Bool,
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: text("smoke"),
     };
     let battery = PointDef {

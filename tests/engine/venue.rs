@@ -7,7 +7,7 @@ use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::notice::AlarmBody;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::registry::Registry;
@@ -43,6 +43,7 @@ fn valve_kind() -> Kind {
         },
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: text("position"),
     };
     Kind::new(VALVE.to_owned(), text("valve"), vec![position])

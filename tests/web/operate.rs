@@ -8,7 +8,7 @@ use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine, Refusal};
 use ninewatch::domain::journal::{DefinitionsInput, Input, OperatorAction, ServiceAction};
-use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::notice::{AlarmBody, EventBody};
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::registry::Registry;
@@ -157,6 +157,7 @@ impl Gateway {
             },
             default: None,
             stale_after: None,
+            keep: Keep::default(),
             title: Text::default(),
         };
         let kind = Kind::new("gas_detector".to_owned(), Text::default(), vec![lel]);

@@ -290,6 +290,7 @@ impl Backtest {
     fn hand(&mut self, input: &Input<'_>, now: Moment) {
         let outcome = self.engine.handle(input, now, &mut self.effects);
         debug_assert_eq!(outcome, Ok(()), "only an operator can be refused");
+        self.effects.samples.clear();
         if !self.effects.alarms.is_empty() {
             self.count(now);
         }

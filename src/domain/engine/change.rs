@@ -11,6 +11,7 @@ use super::super::time::{Moment, Ticks};
 use super::calendar::Look;
 use super::derive::{DerivedRow, DerivedState, Turn};
 use super::device::{Device, Flap, Slots, initial_slots, observe};
+use super::record::{carried, nothing_kept};
 use super::step::Step;
 use super::venue::index_of;
 use super::{DeviceIndex, Effects, Engine, Ledger};
@@ -31,6 +32,7 @@ impl Engine {
         let limited = |id: &str| rules.iter().any(|rule| rule.id == id && rule.limit.is_some());
         self.ledger.limits.keep(limited);
         self.definitions_hash = Some(hash);
+        self.recorder.plan(definitions, &mut effects.points);
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
             let before = device.kind.and_then(|kind| old.kind(kind));
             let kind = definitions.kind_index(&device.key.kind);
@@ -242,6 +244,11 @@ fn carry_over(
             .map(|(slot, _)| last_heard(device, *slot, before, after))
             .collect()
     });
+    device.kept = match (before, after) {
+        (Some(before), Some(after)) => carried(&device.kept, before, after),
+        (None, Some(after)) => nothing_kept(after),
+        (_, None) => Box::default(),
+    };
     let mut old = DerivedRow {
         slots: std::mem::replace(&mut device.slots, slots),
         states: std::mem::replace(&mut device.derived, states),

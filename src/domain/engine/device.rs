@@ -14,6 +14,7 @@ use super::super::rule::{News, Rule, Truth};
 use super::super::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
 use super::mask::Masks;
+use super::record::{Kept, nothing_kept};
 
 /// How many readings are remembered to know a message that comes twice. The broker sends again what was not
 /// acknowledged, in order: more of one device are not in flight at once.
@@ -50,6 +51,8 @@ pub(super) struct Device {
     pub(super) kind: Option<KindIndex>,
     /// Its venue's number in the ledger.
     pub(super) venue: u32,
+    /// What the history kept last of each point.
+    pub(super) kept: Box<[Kept]>,
     /// What is remembered of its messages.
     past: Past,
     pub(super) key: Arc<DeviceKey>,
@@ -131,6 +134,7 @@ impl Device {
             fresh: rules.map_or_else(Box::default, |rules| rules.stale.iter().map(|_| now).collect()),
             slots,
             restless: SlotSet::ALL,
+            kept: rules.map_or_else(Box::default, nothing_kept),
             derived,
             lives,
             flaps: Vec::new(),
@@ -174,7 +178,8 @@ impl Device {
         let value = self.slots.first().map_or(0, |value| value.to_bits());
         let last = self.slots.last().map_or(0, |value| value.to_bits());
         let known = self.past.marks.first().copied().unwrap_or_default() ^ u64::from(self.past.next);
-        value ^ last ^ known ^ self.heard.0 ^ u64::from(self.restless.is_empty())
+        let kept = self.kept.last().map_or(0, Kept::glance);
+        value ^ last ^ known ^ kept ^ self.heard.0 ^ u64::from(self.restless.is_empty())
     }
 
     /// Whether the device is present, as far as known.
@@ -315,7 +320,7 @@ const fn mix(mark: u64, value: u64) -> u64 {
 }
 
 /// The device's time, if it can be right.
-fn believed(reading: &Reading<'_>) -> Option<Timestamp> {
+pub(super) fn believed(reading: &Reading<'_>) -> Option<Timestamp> {
     let time = reading.device_at?;
     time.believed.then_some(time.at)
 }

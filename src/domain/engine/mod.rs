@@ -11,6 +11,7 @@ mod ledger;
 mod limit;
 mod mask;
 mod operate;
+mod record;
 mod snapshot;
 mod step;
 mod subject;
@@ -24,15 +25,17 @@ use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
 pub use self::operate::Refusal;
+use self::record::{Recorder, keep_late};
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
 use self::venue::Word;
 use super::alarm::{AlarmEvent, AlarmStep, ClearReason, Stimulus, Transition};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
+use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input};
-use super::kind::{GATEWAY_KIND, SlotSet};
+use super::kind::{BROKER, GATEWAY_KIND, ONLINE, SlotSet};
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -45,6 +48,10 @@ pub struct Effects {
     pub alarms: Vec<AlarmEvent>,
     /// What happened to devices beside their alarms, in order.
     pub devices: Vec<DeviceEvent>,
+    /// Points whose samples begin, before the first of them.
+    pub points: Vec<HistoryPoint>,
+    /// What the history keeps, in order of receipt.
+    pub samples: Vec<Sample>,
     /// Rule conditions evaluated, for the counter.
     pub evaluations: u64,
     /// Readings that had been taken before, for the counter.
@@ -91,6 +98,7 @@ pub struct Engine {
     listening: Option<Ticks>,
     /// When the wall clock next decides something.
     watch: Watch,
+    recorder: Recorder,
     ledger: Ledger,
 }
 
@@ -108,6 +116,7 @@ impl Engine {
             gateway: None,
             listening: None,
             watch: Watch::default(),
+            recorder: Recorder::default(),
             ledger: Ledger::new(GatewayHash::of(gateway)),
         }
     }
@@ -281,6 +290,10 @@ impl Engine {
         let Some(news) = device.connect(&turn, connected) else {
             return;
         };
+        let plans = self.recorder.plans(device.kind);
+        for point in [ONLINE, BROKER] {
+            device.keep_slot(point, now.wall, &turn, plans, &mut effects.samples);
+        }
         // Told again, it is no second occurrence.
         turn.repeated = news.changed.is_empty();
         judge(&mut self.ledger, device, &turn, News::all(news.heard), effects);
@@ -307,10 +320,12 @@ impl Engine {
         };
         let mut turn = Turn::new(reading.device, rules, self.listening, now);
         let heard = device.hear(&turn, reading, &mut self.ledger);
+        let plans = self.recorder.plans(device.kind);
         match reading.kind {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
+                keep_late(reading, &turn, plans, &mut effects.samples);
                 let news = judge(&mut self.ledger, device, &turn, heard, effects);
                 self.tell(Word::of(&turn, news.heard), now, effects);
                 return;
@@ -321,6 +336,7 @@ impl Engine {
         if let Some(late_by_ms) = device.lateness(reading, now) {
             let news = judge(&mut self.ledger, device, &turn, heard, effects);
             if !turn.repeated {
+                keep_late(reading, &turn, plans, &mut effects.samples);
                 let (slots, updated) = device.as_of(reading);
                 let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
                 let step = Step {
@@ -333,6 +349,9 @@ impl Engine {
             return;
         }
         let news = device.update(reading, rules, now).union(heard);
+        if !turn.repeated {
+            device.keep(reading, &turn, plans, &mut effects.samples);
+        }
         device.refresh(&turn, news.heard, &mut self.ledger);
         let news = judge(&mut self.ledger, device, &turn, news, effects);
         if rules.feeds.is_empty() {

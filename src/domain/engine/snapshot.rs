@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::definitions::{Definitions, DefinitionsHash};
 use super::super::device::{DeviceIndex, DeviceKey};
+use super::super::history::HistoryPoint;
 use super::super::id::GatewayHash;
 use super::super::kind::GATEWAY_KIND;
 use super::super::time::Ticks;
@@ -15,9 +16,10 @@ use super::calendar::Watch;
 use super::device::Device;
 use super::ledger::Ledger;
 use super::limit::Limits;
+use super::record::Recorder;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 3;
+const FORM: u16 = 4;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -26,6 +28,7 @@ struct Saved<'a> {
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
     watch: Watch,
+    points: &'a [HistoryPoint],
     devices: &'a [Device],
     venues: &'a [Device],
     limits: &'a Limits,
@@ -38,6 +41,7 @@ struct Loaded {
     definitions: Option<DefinitionsHash>,
     listening: Option<Ticks>,
     watch: Watch,
+    points: Vec<HistoryPoint>,
     devices: Vec<Device>,
     venues: Vec<Device>,
     limits: Limits,
@@ -106,6 +110,7 @@ impl Engine {
             definitions: self.definitions_hash,
             listening: self.listening,
             watch: self.watch,
+            points: self.recorder.points(),
             devices: &self.devices,
             venues: &self.venues,
             limits: &self.ledger.limits,
@@ -129,6 +134,7 @@ impl Engine {
             engine.definitions = definitions(&hash).map_err(SnapshotError::Definitions)?;
             engine.definitions_hash = Some(hash);
         }
+        engine.recorder = Recorder::resuming(loaded.points, &engine.definitions);
         engine.ledger = Ledger::new(GatewayHash::of(gateway));
         engine.ledger.set_sequence(loaded.sequence);
         engine.ledger.limits = loaded.limits;

@@ -1,6 +1,6 @@
 //! Tables of conditions and of errors for the compiler as a whole.
 
-use super::super::kind::{Kind, PointDef, PointIndex, ValueType};
+use super::super::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use super::super::text::Text;
 use super::super::time::Millis;
 use super::check::{Context, Scope};
@@ -15,6 +15,7 @@ fn point(id: &str, value: ValueType) -> PointDef {
         value,
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     }
 }

@@ -10,7 +10,7 @@ use super::decoder::{Decoder, Resolved, TopicId};
 use super::native::native;
 use super::{MessageDef, PayloadDef, PointMap, ProfileDef, Reject, TimeDef};
 use crate::domain::device::DeviceKey;
-use crate::domain::kind::{Kind, PointDef, PointIndex, ValueType};
+use crate::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use crate::domain::registry::{RegisteredDevice, Registry};
 use crate::domain::text::Text;
 use crate::domain::time::ClockBounds;
@@ -34,6 +34,7 @@ fn point(id: &str, value: ValueType) -> PointDef {
         value,
         default: None,
         stale_after: None,
+        keep: Keep::default(),
         title: Text::default(),
     }
 }

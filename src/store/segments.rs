@@ -1,0 +1,318 @@
+//! Rewrites closed stretches of the history, which the batches left in their order, by device, so that one device's
+//! past is found without reading everybody's. Reads on a connection of its own; what it makes goes through the writer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use tokio::sync::mpsc::{Sender, WeakSender};
+
+use super::{StoreError, recover, schema, seal};
+use crate::clock;
+use crate::domain::device::DeviceIndex;
+use crate::domain::history::{PointNumber, Sample, Samples, samples};
+use crate::domain::time::Timestamp;
+use crate::handoff::{SegmentDone, SegmentRow, SegmentSlice, Work};
+
+/// The most samples of a stretch, which is gathered in memory: about four megabytes.
+const STRETCH_SAMPLES: u64 = 262_144;
+
+/// The longest time that a stretch covers, in milliseconds.
+const STRETCH_MS: i64 = 60 * 60 * 1000;
+
+/// How many rows of batches one read transaction covers: a longer one would keep the write-ahead log from being reused.
+const ROWS: i64 = 64;
+
+/// How many devices one transaction of the writer takes on: it must not hold up an alarm.
+const SLICE: usize = 64;
+
+/// How long after a look that found nothing the next one comes.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// The thread that makes segments.
+#[derive(Debug)]
+pub(super) struct Segments {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Segments {
+    /// Starts the thread. It hands its slices to `works`, which it does not keep open.
+    pub(super) fn start(database: &Path, works: &Sender<Work>) -> Result<Segments, StoreError> {
+        let mut maker = Maker {
+            connection: schema::open_to_read(database)?,
+            database: database.to_owned(),
+            works: works.downgrade(),
+            stretch: Stretch::default(),
+        };
+        let (stop, stopped) = sync_channel(1);
+        let thread = thread::Builder::new()
+            .name("store-segments".to_owned())
+            .spawn(move || maker.run(&stopped))
+            .map_err(StoreError::Thread)?;
+        Ok(Segments { stop, thread })
+    }
+
+    /// Ends the thread. Nobody may wait for the works that it sends any more.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that makes segments of the history panicked");
+        }
+    }
+}
+
+/// Samples gathered by device.
+#[derive(Debug, Default)]
+struct Stretch {
+    devices: BTreeMap<DeviceIndex, Samples>,
+    count: u64,
+    span: Option<(Timestamp, Timestamp)>,
+    last_row: i64,
+}
+
+impl Stretch {
+    /// What comes after the row `last_row`.
+    fn after(last_row: i64) -> Stretch {
+        Stretch {
+            last_row,
+            ..Stretch::default()
+        }
+    }
+
+    fn push(&mut self, sample: &Sample) -> Result<(), StoreError> {
+        self.devices.entry(sample.device).or_default().push(sample)?;
+        self.count += 1;
+        self.span = Some(match self.span {
+            None => (sample.at, sample.at),
+            Some((from, to)) => (from.min(sample.at), to.max(sample.at)),
+        });
+        Ok(())
+    }
+
+    fn is_closed(&self, now: Timestamp) -> bool {
+        let old = |(from, _): (Timestamp, Timestamp)| now.since(from) >= STRETCH_MS;
+        self.count >= STRETCH_SAMPLES || self.span.is_some_and(old)
+    }
+}
+
+/// What the thread owns.
+struct Maker {
+    connection: Connection,
+    database: PathBuf,
+    works: WeakSender<Work>,
+    stretch: Stretch,
+}
+
+impl Maker {
+    fn run(&mut self, stopped: &Receiver<()>) {
+        self.stretch = Stretch::after(i64::MIN);
+        loop {
+            let pause = match self.step() {
+                Ok(Progress::More) => Duration::ZERO,
+                Ok(Progress::Idle) => ROUND,
+                Ok(Progress::Ended) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "could not sort the history by device; it is tried again");
+                    self.stretch = Stretch::after(i64::MIN);
+                    ROUND
+                }
+            };
+            match stopped.recv_timeout(pause) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Progress, StoreError> {
+        if self.stretch.last_row == i64::MIN {
+            self.stretch = Stretch::after(last_sorted(&self.connection).map_err(self.failed())?);
+        }
+        let more = self.read_on()?;
+        if self.stretch.is_closed(clock::wall()) {
+            let stretch = std::mem::take(&mut self.stretch);
+            self.stretch = Stretch::after(stretch.last_row);
+            return self.write(stretch);
+        }
+        Ok(if more { Progress::More } else { Progress::Idle })
+    }
+
+    /// Takes the next rows into the stretch; whether there may be more.
+    fn read_on(&mut self) -> Result<bool, StoreError> {
+        let rows = rows_after(&self.connection, self.stretch.last_row, ROWS).map_err(self.failed())?;
+        let more = i64::try_from(rows.len()).is_ok_and(|rows| rows == ROWS);
+        for (row, sealed) in rows {
+            self.stretch.last_row = row;
+            // One damaged row takes no other with it: it stays where it is, and is told of.
+            match seal::open(recover::HISTORY_FORM, &sealed) {
+                Ok(bytes) => {
+                    for sample in samples(bytes) {
+                        self.stretch.push(&sample?)?;
+                    }
+                }
+                Err(error) => tracing::error!(%error, row, "a row of the history cannot be read"),
+            }
+        }
+        Ok(more)
+    }
+
+    /// Hands a closed stretch to the writer, slice by slice.
+    fn write(&self, stretch: Stretch) -> Result<Progress, StoreError> {
+        let segment = next_segment(&self.connection).map_err(self.failed())?;
+        let Some((from_at, to_at)) = stretch.span else {
+            return Ok(Progress::More);
+        };
+        // What an earlier run did not finish is in the way.
+        if !self.hand(SegmentSlice::clear(segment))? {
+            return Ok(Progress::Ended);
+        }
+        let mut devices = stretch.devices.into_iter().peekable();
+        while devices.peek().is_some() {
+            let mut rows = Vec::with_capacity(SLICE);
+            for (device, samples) in devices.by_ref().take(SLICE) {
+                let latest = self.latest(device, &samples)?;
+                rows.push(SegmentRow {
+                    device,
+                    samples,
+                    latest,
+                });
+            }
+            let done = devices.peek().is_none().then_some(SegmentDone {
+                last_row: stretch.last_row,
+                from_at,
+                to_at,
+            });
+            if !self.hand(SegmentSlice::of(segment, rows, done))? {
+                return Ok(Progress::Ended);
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    /// The newest sample of each point of `device`, with those of earlier segments.
+    fn latest(&self, device: DeviceIndex, fresh: &Samples) -> Result<Samples, StoreError> {
+        let mut newest = BTreeMap::new();
+        let known = latest(&self.connection, device).map_err(self.failed())?;
+        for sample in known.into_iter().map(Ok).chain(samples(fresh.bytes())) {
+            note_newest(&mut newest, sample?);
+        }
+        let mut packed = Samples::default();
+        newest.values().try_for_each(|sample| packed.push(sample))?;
+        Ok(packed)
+    }
+
+    /// Waits until the writer has written `slice`; `false`: it has ended.
+    fn hand(&self, (slice, written): (SegmentSlice, Receiver<()>)) -> Result<bool, StoreError> {
+        let Some(works) = self.works.upgrade() else {
+            return Ok(false);
+        };
+        let sent = works.blocking_send(Work::Segment(Box::new(slice))).is_ok();
+        // Held on to, it would keep the writer from its end.
+        drop(works);
+        Ok(sent && written.recv().is_ok())
+    }
+
+    fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError {
+        schema::failed(&self.database, "read the history")
+    }
+}
+
+enum Progress {
+    More,
+    Idle,
+    Ended,
+}
+
+/// Keeps `sample` when it is the newest of its point.
+pub(super) fn note_newest(newest: &mut BTreeMap<PointNumber, Sample>, sample: Sample) {
+    let known = newest.entry(sample.point).or_insert(sample);
+    if known.at <= sample.at {
+        *known = sample;
+    }
+}
+
+/// The row of the table `history` up to which segments are made.
+pub(super) fn last_sorted(connection: &Connection) -> rusqlite::Result<i64> {
+    let row: Option<i64> = connection
+        .prepare_cached("SELECT last_row FROM segment ORDER BY number DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(row.unwrap_or(0))
+}
+
+/// The newest sample of each point of `device` up to the last segment.
+pub(super) fn latest(connection: &Connection, device: DeviceIndex) -> rusqlite::Result<Vec<Sample>> {
+    let sealed: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT samples FROM history_latest WHERE device = ?1")?
+        .query_row([device.0], |row| row.get(0))
+        .optional()?;
+    match sealed {
+        None => Ok(Vec::new()),
+        Some(sealed) => unpacked(&sealed),
+    }
+}
+
+/// The samples in a sealed run.
+pub(super) fn unpacked(sealed: &[u8]) -> rusqlite::Result<Vec<Sample>> {
+    let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error)
+    };
+    let bytes = seal::open(recover::HISTORY_FORM, sealed).map_err(|error| broken(error.into()))?;
+    samples(bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| broken(error.into()))
+}
+
+fn rows_after(connection: &Connection, row: i64, limit: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+    connection
+        .prepare_cached("SELECT row, samples FROM history WHERE row > ?1 ORDER BY row LIMIT ?2")?
+        .query_map([row, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn next_segment(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(number), 0) + 1 FROM segment")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Writes a slice. The segment counts once its last slice is in.
+pub(super) fn write(transaction: &Transaction<'_>, slice: &SegmentSlice) -> rusqlite::Result<()> {
+    if slice.clear {
+        transaction
+            .prepare_cached("DELETE FROM history_segment WHERE segment >= ?1")?
+            .execute([slice.segment])?;
+    }
+    for row in &slice.rows {
+        let Some((from, to)) = row.samples.span() else {
+            continue;
+        };
+        let sealed = |samples: &Samples| seal::seal(recover::HISTORY_FORM, samples.bytes());
+        transaction
+            .prepare_cached(
+                "INSERT INTO history_segment (segment, device, from_at, to_at, count, samples)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                slice.segment,
+                row.device.0,
+                from.0,
+                to.0,
+                row.samples.count(),
+                sealed(&row.samples),
+            ])?;
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO history_latest (device, samples) VALUES (?1, ?2)")?
+            .execute(params![row.device.0, sealed(&row.latest)])?;
+    }
+    if let Some(done) = &slice.done {
+        transaction
+            .prepare_cached("INSERT INTO segment (number, last_row, from_at, to_at) VALUES (?1, ?2, ?3, ?4)")?
+            .execute([slice.segment, done.last_row, done.from_at.0, done.to_at.0])?;
+    }
+    Ok(())
+}
