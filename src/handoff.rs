@@ -94,6 +94,8 @@ pub enum Answer {
         /// How many standing alarms ended because their rule is gone.
         ended: usize,
     },
+    /// To whoever watches that the pipeline moves.
+    Probe(oneshot::Sender<()>),
 }
 
 impl Answer {
@@ -102,6 +104,7 @@ impl Answer {
         match self {
             Answer::Operator { to, outcome } => drop(to.send(outcome)),
             Answer::Reconfigured { to, ended } => drop(to.send(ended)),
+            Answer::Probe(to) => drop(to.send(())),
         }
     }
 }
@@ -209,4 +212,40 @@ pub enum Work {
     Batch(Box<Batch>),
     /// Record an attempt to deliver.
     Delivery(DeliveryReport),
+}
+
+/// What keeps the store from committing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoreTrouble {
+    /// No space is left, that kept for alarms included.
+    #[error("the disk is full")]
+    Full,
+    /// The disk fails to read or write.
+    #[error("the disk reports errors")]
+    Disk,
+    /// Anything else: a lock that another program holds, for example.
+    #[error("commits fail; the log says why")]
+    Other,
+}
+
+/// What the store knows of itself and its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCondition {
+    /// Less is free than the reserve: telemetry is shed.
+    pub disk_low: bool,
+    /// The space kept for alarms had to be given up, in part or wholly.
+    pub disk_full: bool,
+    /// Commits fail, and have failed long enough to tell somebody.
+    pub failed: Option<StoreTrouble>,
+    /// A damaged database lies in the data folder.
+    pub history_lost: bool,
+}
+
+/// Whether the pipeline moves: goes through the gateway's loop and the writer, and comes back.
+#[derive(Debug)]
+pub struct Probe {
+    /// Told when the gateway's loop has it.
+    pub taken: oneshot::Sender<()>,
+    /// Told after the next commit.
+    pub committed: oneshot::Sender<()>,
 }

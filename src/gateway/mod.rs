@@ -19,6 +19,7 @@ use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
 use crate::domain::journal::{Input, JournalError};
+use crate::domain::kind;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
@@ -27,7 +28,8 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, SeenDevice, Work,
+    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, Probe, SeenDevice,
+    StoreCondition, Work,
 };
 use crate::metrics::Metrics;
 
@@ -82,6 +84,10 @@ pub struct Lines {
     pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// Whether the devices can be heard.
     pub listening: watch::Receiver<bool>,
+    /// What the store knows of itself.
+    pub store: watch::Receiver<StoreCondition>,
+    /// Whether the pipeline moves.
+    pub probes: mpsc::Receiver<Probe>,
     /// The writer.
     pub work: mpsc::Sender<Work>,
 }
@@ -138,6 +144,7 @@ impl Gateway {
         self.adopt_definitions(&Arc::clone(&self.surroundings.definitions))?;
         self.introduce()?;
         lines.listening.mark_changed();
+        lines.store.mark_changed();
         let mut census = Instant::from_std(clock::monotonic());
         loop {
             let due = self.open.due().map(Instant::from_std);
@@ -155,6 +162,12 @@ impl Gateway {
                     let up = *lines.listening.borrow_and_update();
                     self.listen(up)?;
                 }
+                Ok(()) = lines.store.changed(), if room => {
+                    let condition = *lines.store.borrow_and_update();
+                    self.note_store(condition)?;
+                }
+                // Room or not: while the writer is stuck, it asks whether this loop is.
+                Some(probe) = lines.probes.recv() => self.pass(probe),
                 () = until(self.deadline()), if room => self.expire()?,
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
@@ -165,6 +178,8 @@ impl Gateway {
                 },
                 () = sleep_until(census) => {
                     self.count_devices();
+                    // An empty batch: the writer looks after its disk between commits, also where no device speaks.
+                    self.open.open(clock::monotonic());
                     census = Instant::from_std(clock::monotonic()) + CENSUS;
                 }
             }
@@ -190,6 +205,29 @@ impl Gateway {
         }
         self.step(self.clock.now(), &Input::Listening(up))?;
         self.collect()
+    }
+
+    /// What the store knows of itself is what the gateway knows of itself.
+    fn note_store(&mut self, condition: StoreCondition) -> Result<(), GatewayError> {
+        let points = [
+            (kind::DISK_LOW, condition.disk_low),
+            (kind::DISK_FULL, condition.disk_full),
+            (kind::STORE_FAILED, condition.failed.is_some()),
+            (kind::HISTORY_LOST, condition.history_lost),
+        ];
+        let now = self.clock.now();
+        for (point, holds) in points {
+            let value = f64::from(u8::from(holds));
+            self.step(now, &Input::Own { point, value })?;
+        }
+        self.collect()
+    }
+
+    fn pass(&mut self, probe: Probe) {
+        self.open.open(clock::monotonic());
+        // Whoever sent it may have given up on it.
+        let _ = probe.taken.send(());
+        self.open.answer(Answer::Probe(probe.committed));
     }
 
     /// Takes a run of messages through decoder and engine.

@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 use super::limit::Limits;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 3;
+const FORM: u16 = 4;
 
 #[derive(Serialize)]
 struct Saved<'a> {
