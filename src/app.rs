@@ -20,9 +20,10 @@ use crate::handoff::{Envelope, OperatorRequest, Receipt};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
-use crate::notify::Notify;
+use crate::notify::{Emergency, Notify};
 use crate::reload::{Origin, Reload, configured};
 use crate::store::{Outlets, Recovered, Store, Writer};
+use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
 
 /// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
@@ -49,6 +50,8 @@ struct Parts {
     clock: Clock,
     lines: Lines,
     notify: Notify,
+    emergency: Emergency,
+    supervise: Supervise,
     reload: Reload,
     web: BoundWeb,
 }
@@ -61,12 +64,15 @@ impl Parts {
             clock,
             lines,
             notify,
+            emergency,
+            supervise,
             reload,
             web,
         } = self;
         let mut tasks = Tasks::new();
         let stop = tasks.stopping();
         let (of_ingest, of_notify, of_reload) = (stop.clone(), stop.clone(), stop.clone());
+        let (of_emergency, of_supervise) = (stop.clone(), stop.clone());
         tasks.spawn("ingest", async move {
             Ok(ingest.run(envelopes, receipts, of_ingest).await?)
         });
@@ -74,6 +80,11 @@ impl Parts {
         tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
         tasks.spawn("reload", async move {
             reload.run(of_reload).await;
+            Ok(())
+        });
+        tasks.spawn("emergency", async move { Ok(emergency.run(of_emergency).await?) });
+        tasks.spawn("supervise", async move {
+            supervise.run(of_supervise).await;
             Ok(())
         });
         tasks.spawn("web", async move { Ok(web.run(stop).await?) });
@@ -106,6 +117,7 @@ impl Running {
         let broker = start_broker(&mut settings).await?;
 
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
+        let store = store.keeping_free(settings.store.disk_reserve);
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let (gateway, filters) = gateway(configured, &store, &recovered, &metrics)?;
@@ -125,6 +137,7 @@ impl Running {
 
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
+        let (probe_tx, probes) = mpsc::channel(1);
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
@@ -142,6 +155,17 @@ impl Running {
                 metrics: metrics.clone(),
                 health: health.clone(),
             },
+            emergency: Emergency {
+                targets: settings.targets.clone(),
+                gateway: settings.gateway.id,
+                public_url: settings.gateway.public_url,
+                store: health.follow_store(),
+                clock,
+            },
+            supervise: Supervise {
+                probes: probe_tx,
+                health: health.clone(),
+            },
             notify: Notify {
                 targets: settings.targets,
                 reader: notices,
@@ -155,6 +179,8 @@ impl Running {
                 operators,
                 reconfigurations: reloading.reconfigurations,
                 listening: health.follow_broker(),
+                store: health.follow_store(),
+                probes,
                 work,
             },
             gateway,

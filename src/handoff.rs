@@ -98,6 +98,8 @@ pub enum Answer {
     },
     /// To a thread of the store's own that has handed over a slice of its work.
     Written(SyncSender<()>),
+    /// To whoever watches that the pipeline moves.
+    Probe(oneshot::Sender<()>),
 }
 
 impl Answer {
@@ -108,6 +110,7 @@ impl Answer {
             Answer::Reconfigured { to, ended } => drop(to.send(ended)),
             // There is room: each is told once.
             Answer::Written(to) => drop(to.try_send(())),
+            Answer::Probe(to) => drop(to.send(())),
         }
     }
 }
@@ -280,4 +283,40 @@ pub enum Work {
     Delivery(DeliveryReport),
     /// Sort closed history by device.
     Segment(Box<SegmentSlice>),
+}
+
+/// What keeps the store from committing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoreTrouble {
+    /// No space is left, that kept for alarms included.
+    #[error("the disk is full")]
+    Full,
+    /// The disk fails to read or write.
+    #[error("the disk reports errors")]
+    Disk,
+    /// Anything else: a lock that another program holds, for example.
+    #[error("commits fail; the log says why")]
+    Other,
+}
+
+/// What the store knows of itself and its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCondition {
+    /// Less is free than the reserve: telemetry is shed.
+    pub disk_low: bool,
+    /// The space kept for alarms had to be given up, in part or wholly.
+    pub disk_full: bool,
+    /// Commits fail, and have failed long enough to tell somebody.
+    pub failed: Option<StoreTrouble>,
+    /// A damaged database lies in the data folder.
+    pub history_lost: bool,
+}
+
+/// Whether the pipeline moves: goes through the gateway's loop and the writer, and comes back.
+#[derive(Debug)]
+pub struct Probe {
+    /// Told when the gateway's loop has it.
+    pub taken: oneshot::Sender<()>,
+    /// Told after the next commit.
+    pub committed: oneshot::Sender<()>,
 }

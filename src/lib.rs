@@ -12,6 +12,7 @@
 //! | [`notify`] | drains the outbox to webhooks |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
+//! | [`supervise`] | what systemd is told: ready, stopping, and that the pipeline moves |
 //! | [`app`] | wiring: the only file that names all concrete types |
 
 pub mod app;
@@ -29,6 +30,7 @@ pub mod metrics;
 pub mod notify;
 pub mod reload;
 pub mod store;
+pub mod supervise;
 pub mod web;
 
 /// The commit this was built from, or `unknown` outside a git checkout.

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::handoff::StoreCondition;
 
 /// The tasks of the process. Each is told to stop through the token; one that ends unasked ends the process.
 #[derive(Debug, Default)]
@@ -53,6 +55,8 @@ pub struct Health(Arc<Flags>);
 struct Flags {
     broker: watch::Sender<bool>,
     store: AtomicBool,
+    condition: watch::Sender<StoreCondition>,
+    tries: AtomicU64,
 }
 
 impl Health {
@@ -84,5 +88,34 @@ impl Health {
     /// Whether the store takes commits.
     pub fn store(&self) -> bool {
         self.0.store.load(Ordering::Relaxed)
+    }
+
+    /// The store's condition is this from now on.
+    pub fn set_store_condition(&self, condition: StoreCondition) {
+        self.0.condition.send_if_modified(|known| {
+            let changed = *known != condition;
+            *known = condition;
+            changed
+        });
+    }
+
+    /// The store's condition.
+    pub fn store_condition(&self) -> StoreCondition {
+        *self.0.condition.borrow()
+    }
+
+    /// Follows the store's condition.
+    pub fn follow_store(&self) -> watch::Receiver<StoreCondition> {
+        self.0.condition.subscribe()
+    }
+
+    /// The writer has tried a commit once more in vain: it is stuck on its disk, and alive.
+    pub fn count_failed_try(&self) {
+        self.0.tries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the writer has tried a commit in vain.
+    pub fn failed_tries(&self) -> u64 {
+        self.0.tries.load(Ordering::Relaxed)
     }
 }

@@ -59,6 +59,14 @@ pub struct Metrics {
     pub store_bytes: IntGauge,
     /// Commits that failed.
     pub store_errors: IntCounter,
+    /// What was not kept because the disk was running full: samples of the history.
+    pub shed_samples: IntCounter,
+    /// Likewise: payloads of dead letters.
+    pub shed_payloads: IntCounter,
+    /// 1 while less of the disk is free than the reserve.
+    pub store_shedding: IntGauge,
+    /// Bytes that are free on the disk of the data folder.
+    pub disk_free_bytes: IntGauge,
     /// 1 when the configuration in force is the one last asked for.
     pub config_last_reload_successful: IntGauge,
 }
@@ -116,6 +124,12 @@ impl Metrics {
         build
             .with_label_values(&[env!("CARGO_PKG_VERSION"), crate::COMMIT])
             .set(1);
+        let shed = counters(
+            r,
+            "ninewatch_store_shed_total",
+            "What was not kept because the disk was running full.",
+            &["what"],
+        );
         let metrics = Metrics {
             mqtt_connected: gauge(r, "ninewatch_mqtt_connected", "1 while the MQTT session is up."),
             messages_received: received.with_label_values(&["mqtt"]),
@@ -188,6 +202,18 @@ impl Metrics {
             ),
             store_bytes: gauge(r, "ninewatch_store_bytes", "Bytes of the embedded store's files."),
             store_errors: counter(r, "ninewatch_store_errors_total", "Commits that failed."),
+            shed_samples: shed.with_label_values(&["samples"]),
+            shed_payloads: shed.with_label_values(&["dead_letter_payloads"]),
+            store_shedding: gauge(
+                r,
+                "ninewatch_store_shedding",
+                "1 while less of the disk is free than the reserve, so that telemetry is not kept.",
+            ),
+            disk_free_bytes: gauge(
+                r,
+                "ninewatch_disk_free_bytes",
+                "Bytes that are free on the disk of the data folder.",
+            ),
             config_last_reload_successful: gauge(
                 r,
                 "ninewatch_config_last_reload_successful",

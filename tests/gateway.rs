@@ -68,6 +68,8 @@ impl Running {
             operators,
             reconfigurations,
             listening: health.follow_broker(),
+            store: health.follow_store(),
+            probes: mpsc::channel(1).1,
             work: work_tx,
         };
         let mut task = JoinSet::new();

@@ -11,6 +11,7 @@ mod load;
 mod mqtt;
 mod names;
 mod operator_act;
+mod own_act;
 mod profiles;
 mod rule_tests;
 mod rules;

@@ -13,6 +13,7 @@ use super::finding::{Finding, Findings, Nature, did_you_mean};
 use super::kinds::{self, Kinds};
 use super::names::Names;
 use super::operator_act::{self, OperatorAct};
+use super::own_act;
 use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
 use super::value::{Value, parse_duration};
@@ -164,13 +165,9 @@ impl Cast<'_> {
 
     fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        if let Some(broker) = table.optional("broker") {
-            let step = |up| Step {
-                at,
-                device: DeviceKey::gateway(GATEWAY),
-                act: Act::Broker(up),
-            };
-            return broker.boolean().map(step).into_iter().collect();
+        if let Some(act) = own_act::read(&mut table) {
+            let device = DeviceKey::gateway(GATEWAY);
+            return act.map(|act| Step { at, device, act }).into_iter().collect();
         }
         let device_value = table.required("device");
         let acts = table.has("operator");
@@ -183,7 +180,7 @@ impl Cast<'_> {
         if let (Some(DeviceKey { kind, .. }), Some(value)) = (&device, &device_value)
             && kind == GATEWAY_KIND
         {
-            let help = "write `broker = false` or `broker = true` in a step without a device";
+            let help = "write `broker = false` or `gateway = { disk_low = true }` in a step without a device";
             value.wrong_with("the gateway sends no messages", help.to_owned());
         }
         let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
@@ -452,7 +449,7 @@ fn repeated(table: &mut Table<'_>, first: Ticks) -> Vec<Ticks> {
 }
 
 /// The points of a message; `None` where the kind is not known, so that nothing can be said of them.
-fn read_points(value: &Value<'_>, kind: Option<&Kind>) -> Option<Vec<(PointIndex, f64)>> {
+pub(super) fn read_points(value: &Value<'_>, kind: Option<&Kind>) -> Option<Vec<(PointIndex, f64)>> {
     let entries = value.table("`points`")?.entries();
     let kind = kind?;
     let mut points = Vec::new();

@@ -30,6 +30,13 @@ pub enum Input<'a> {
     Listening(bool),
     /// An operator takes a device out of service, or puts it back.
     Service(&'a ServiceInput),
+    /// The gateway knows something of itself: one of the points of its kind, as a slot value.
+    Own {
+        /// Which.
+        point: PointIndex,
+        /// Its value.
+        value: f64,
+    },
 }
 
 /// An operator's action as an input.
@@ -109,6 +116,10 @@ pub(super) enum Entry {
     },
     Listening(bool),
     Service(ServiceInput),
+    Own {
+        point: PointIndex,
+        value: f64,
+    },
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -271,6 +282,10 @@ fn play(
         }
         Entry::Listening(listening) => Input::Listening(*listening),
         Entry::Service(input) => Input::Service(input),
+        Entry::Own { point, value } => Input::Own {
+            point: *point,
+            value: *value,
+        },
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, &mut Effects::default());

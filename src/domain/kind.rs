@@ -30,6 +30,18 @@ pub const VENUE: &str = "venue";
 /// The gateway's point that says whether it is connected to the broker.
 pub const BROKER: PointIndex = PointIndex(1);
 
+/// The gateway's point that says whether less of the disk is free than the reserve, so that telemetry is shed.
+pub const DISK_LOW: PointIndex = PointIndex(2);
+
+/// The gateway's point that says whether the disk was full, so that the space kept for alarms was given up.
+pub const DISK_FULL: PointIndex = PointIndex(3);
+
+/// The gateway's point that says whether commits fail.
+pub const STORE_FAILED: PointIndex = PointIndex(4);
+
+/// The gateway's point that says whether a damaged database was set aside, and what was in it is not known here.
+pub const HISTORY_LOST: PointIndex = PointIndex(5);
+
 /// What a kind may not be called: the words that say what a rule is on.
 pub const RESERVED: [&str; 4] = [EVERY_KIND, GATEWAY_KIND, VENUE, "devices"];
 
@@ -211,21 +223,35 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// The kind of the gateway itself. No message speaks for it: the engine knows.
+    /// The kind of the gateway itself. No message speaks for it: the engine knows. Its points stand in the order of
+    /// their numbers ([`BROKER`] and what follows it).
     pub fn gateway() -> Kind {
         let text = |zh: &str, en: &str| Text {
             zh: zh.to_owned(),
             en: en.to_owned(),
         };
-        let broker = PointDef {
-            id: "broker".to_owned(),
+        let points = [
+            ("broker", text("已连接消息服务器", "Connected to the broker")),
+            (
+                "disk_low",
+                text("磁盘空间低于预留", "Disk space below the reserve"),
+            ),
+            ("disk_full", text("磁盘已满", "Disk full")),
+            ("store_failed", text("数据库无法写入", "Store cannot be written")),
+            (
+                "history_lost",
+                text("历史数据库已损坏并隔离", "Damaged database set aside"),
+            ),
+        ];
+        let points = points.map(|(id, title)| PointDef {
+            id: id.to_owned(),
             value: ValueType::Bool,
             default: None,
             stale_after: None,
             keep: Keep::default(),
-            title: text("已连接消息服务器", "Connected to the broker"),
-        };
-        Kind::new(GATEWAY_KIND.to_owned(), text("网关", "Gateway"), vec![broker])
+            title,
+        });
+        Kind::new(GATEWAY_KIND.to_owned(), text("网关", "Gateway"), points.to_vec())
     }
 
     /// A kind with these points behind the built-in `online`. At most [`MAX_POINTS`]` - 1` points; the

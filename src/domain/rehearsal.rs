@@ -51,6 +51,8 @@ pub enum Act {
     Read(Sample),
     /// The gateway gains or loses its connection to the broker.
     Broker(bool),
+    /// The gateway knows something else of itself: these points, as slot values.
+    Own(Vec<(PointIndex, f64)>),
     /// An operator acts on one of its alarms.
     Operate {
         /// The alarm's rule.
@@ -195,6 +197,12 @@ impl Stage {
         match &step.act {
             Act::Read(sample) => self.read(&step.device, sample, step.at),
             Act::Broker(up) => self.total(&Input::Listening(*up), step.at),
+            Act::Own(points) => {
+                for (point, value) in points {
+                    let (point, value) = (*point, *value);
+                    self.total(&Input::Own { point, value }, step.at);
+                }
+            }
             Act::Operate {
                 rule,
                 action,

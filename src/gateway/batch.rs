@@ -106,6 +106,11 @@ impl OpenBatch {
         self.urgent = true;
     }
 
+    /// It goes to the writer, whatever is in it.
+    pub(super) const fn want(&mut self) {
+        self.urgent = true;
+    }
+
     /// Whether it takes another run of messages.
     pub(super) const fn has_room(&self) -> bool {
         self.messages < MAX_MESSAGES

@@ -19,6 +19,7 @@ use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
 use crate::domain::history::HistoryError;
 use crate::domain::journal::{Input, JournalError};
+use crate::domain::kind;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
@@ -27,7 +28,8 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, SeenDevice,
+    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, Probe,
+    SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
 
@@ -124,6 +126,33 @@ impl Gateway {
         }
         self.step(now, &Input::Listening(up))?;
         self.collect()
+    }
+
+    /// What the store knows of itself is what the gateway knows of itself.
+    pub fn note_store(&mut self, condition: StoreCondition, now: Moment) -> Result<(), GatewayError> {
+        let points = [
+            (kind::DISK_LOW, condition.disk_low),
+            (kind::DISK_FULL, condition.disk_full),
+            (kind::STORE_FAILED, condition.failed.is_some()),
+            (kind::HISTORY_LOST, condition.history_lost),
+        ];
+        for (point, holds) in points {
+            let value = f64::from(u8::from(holds));
+            self.step(now, &Input::Own { point, value })?;
+        }
+        self.collect()
+    }
+
+    /// Has the open batch go to the writer, also when it is empty.
+    pub(crate) const fn want_batch(&mut self) {
+        self.open.want();
+    }
+
+    /// Lets `probe` through to the writer.
+    pub fn pass(&mut self, probe: Probe) {
+        // Whoever sent it may have given up on it.
+        let _ = probe.taken.send(());
+        self.open.answer(Answer::Probe(probe.committed));
     }
 
     /// Takes a run of messages through decoder and engine. Each says itself when it came.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Due, Gateway, GatewayError, Reconfiguration};
 use crate::clock::{self, Clock};
 use crate::domain::time::Ticks;
-use crate::handoff::{Batch, Envelope, OperatorRequest, Work};
+use crate::handoff::{Batch, Envelope, OperatorRequest, Probe, StoreCondition, Work};
 
 /// How long a batch without any alarm gathers company: an fsync a message costs four times the processor time
 /// of one shared, and telemetry can wait a millisecond for its PUBACK.
@@ -30,6 +30,10 @@ pub struct Lines {
     pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// Whether the devices can be heard.
     pub listening: watch::Receiver<bool>,
+    /// What the store knows of itself.
+    pub store: watch::Receiver<StoreCondition>,
+    /// Whether the pipeline moves.
+    pub probes: mpsc::Receiver<Probe>,
     /// The writer.
     pub work: mpsc::Sender<Work>,
 }
@@ -43,6 +47,7 @@ impl Gateway {
     pub async fn run(mut self, clock: Clock, mut lines: Lines) -> Result<(), GatewayError> {
         self.start(clock.now())?;
         lines.listening.mark_changed();
+        lines.store.mark_changed();
         let mut opened = None;
         let mut census = Instant::from_std(clock::monotonic());
         loop {
@@ -64,6 +69,12 @@ impl Gateway {
                     let up = *lines.listening.borrow_and_update();
                     self.listen(up, clock.now())?;
                 }
+                Ok(()) = lines.store.changed(), if room => {
+                    let condition = *lines.store.borrow_and_update();
+                    self.note_store(condition, clock.now())?;
+                }
+                // Room or not: while the writer is stuck, it asks whether this loop is.
+                Some(probe) = lines.probes.recv() => self.pass(probe),
                 () = until(clock, self.deadline()), if room => self.expire(clock.now())?,
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
@@ -74,6 +85,8 @@ impl Gateway {
                 },
                 () = sleep_until(census) => {
                     self.count_devices();
+                    // The writer looks after its disk between commits, also where no device speaks.
+                    self.want_batch();
                     census = Instant::from_std(clock::monotonic()) + CENSUS;
                 }
             }

@@ -1,6 +1,7 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
+mod emergency;
 mod schedule;
 mod sign;
 mod webhook;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::emergency::Emergency;
 use self::schedule::Fault;
 use self::webhook::Webhook;
 use self::worker::Worker;

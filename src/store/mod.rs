@@ -2,7 +2,9 @@
 //! transaction. One thread writes; readers have connections of their own.
 
 mod chain;
+mod disk;
 mod history;
+mod quarantine;
 mod reader;
 mod recover;
 mod schema;
@@ -27,9 +29,11 @@ pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::{Writer, release};
 
 use self::chain::Head;
+use self::disk::{Disk, Shedding};
 use self::segments::Segments;
 use self::upkeep::Upkeep;
 use self::writer::WriterThread;
+use crate::clock;
 use crate::domain::history::HistoryError;
 use crate::domain::id::Id;
 use crate::domain::time::{Moment, Timestamp};
@@ -157,22 +161,41 @@ pub struct Store {
     database: PathBuf,
     connection: Connection,
     head: Head,
+    disk_reserve: u64,
+    /// What is not written for want of space.
+    shedding: Shedding,
     /// Held until the end: nobody else may write to the folder. `None`: there is no folder.
     lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the store in `data_dir`, which is made if it is missing, and reads what the last run left.
+    /// Opens the store in `data_dir`, which is made if it is missing, and reads what the last run left. A damaged
+    /// database is set aside, and a new one takes its place: an empty memory, but a gateway that watches.
     pub fn open(data_dir: &Path) -> Result<(Store, Recovered), StoreError> {
         let lock = schema::lock(data_dir)?;
         let database = schema::database(data_dir);
-        let connection = schema::open_to_write(&database)?;
-        let recovered = recover::recover(&connection, &database)?;
-        let head = Head::load(&connection).map_err(schema::failed(&database, "read the last event"))?;
+        let found = match quarantine::marked(&database) {
+            Some(damage) => Err(damage),
+            // Even to open it SQLite needs a little space.
+            None => read(&database).or_else(|error| match disk::give_all(data_dir, &error) {
+                true => read(&database),
+                false => Err(error),
+            }),
+        };
+        let (connection, head, recovered) = match found {
+            Err(damage) if quarantine::calls_for_it(&damage) => {
+                let aside = quarantine::set_aside(&database, clock::wall())?;
+                tracing::error!(%damage, kept = %aside.display(), "the database is damaged: it is set aside, and a new one begins; what stood before is not known");
+                read(&database)?
+            }
+            Ok(_) | Err(_) => found?,
+        };
         let store = Store {
             database,
             connection,
             head,
+            disk_reserve: 0,
+            shedding: Shedding::Nothing,
             lock: Some(lock),
         };
         Ok((store, recovered))
@@ -184,6 +207,8 @@ impl Store {
             database: PathBuf::from(":memory:"),
             connection: schema::open_in_memory()?,
             head: Head::START,
+            disk_reserve: 0,
+            shedding: Shedding::Nothing,
             lock: None,
         })
     }
@@ -217,6 +242,15 @@ impl Store {
         &self.connection
     }
 
+    /// Keeps `bytes` of the disk free for alarms: below it telemetry is shed.
+    #[must_use]
+    pub fn keeping_free(self, bytes: u64) -> Store {
+        Store {
+            disk_reserve: bytes,
+            ..self
+        }
+    }
+
     /// The source of the definitions with this hash, if it was ever stored.
     pub fn definitions(&self, hash: &[u8; 32]) -> Result<Option<String>, StoreError> {
         recover::definitions(&self.connection, &self.database, hash)
@@ -229,7 +263,7 @@ impl Store {
 
     /// Writes `works` in one transaction. On an error nothing of it is kept, and it may be tried again.
     pub fn commit(&mut self, works: &[Work], now: Timestamp) -> rusqlite::Result<Changes> {
-        match transaction::write(&mut self.connection, works, self.head, now) {
+        match transaction::write(&mut self.connection, works, self.head, now, self.shedding) {
             Ok(changes) => {
                 self.head = changes.head;
                 Ok(changes)
@@ -254,16 +288,24 @@ impl Store {
     pub fn start(self, outlets: Outlets) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
         self.set_gauges(&outlets.metrics)
             .map_err(schema::failed(&self.database, "count alarms and notices"))?;
+        // The last run may have ended after a sync that failed. What it left in the log is written once more, into the
+        // database, before anything new stands behind it.
+        let distrusted = disk::cut_log(&self.connection).is_err();
         let upkeep = Upkeep::start(&self.database)?;
+        let data_dir = self.database.parent().unwrap_or(Path::new(".")).to_owned();
         let (sender, works) = mpsc::channel(WORKS);
         let segments = Segments::start(&self.database, &sender)?;
+        let disk = Disk::new(&data_dir, self.disk_reserve);
         let writer = WriterThread {
             store: self,
             upkeep,
             segments,
+            disk,
             outlets,
             works,
             unsent: Vec::new(),
+            failing: None,
+            distrusted,
         };
         Ok((sender, writer.spawn()?))
     }
@@ -291,6 +333,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Opens and checks the database, and reads what the last run left.
+fn read(database: &Path) -> Result<(Connection, Head, Recovered), StoreError> {
+    let connection = schema::open_to_write(database)?;
+    quarantine::check(&connection, database)?;
+    let recovered = recover::recover(&connection, database)?;
+    let head = Head::load(&connection).map_err(schema::failed(database, "read the last event"))?;
+    Ok((connection, head, recovered))
 }
 
 /// What the last run left behind.

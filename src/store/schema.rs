@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
+use super::seal::SealError;
 
 /// How long a statement waits for a lock that another connection holds. Short: the writer has its own retries.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -285,7 +286,7 @@ pub(super) fn failed(database: &Path, doing: &'static str) -> impl Fn(rusqlite::
         if code == Some(ErrorCode::NotADatabase) {
             StoreError::NotADatabase(path)
         } else if code == Some(ErrorCode::DatabaseCorrupt)
-            || matches!(source, rusqlite::Error::FromSqlConversionFailure(..))
+            || matches!(&source, rusqlite::Error::FromSqlConversionFailure(_, _, why) if !is_newer(why.as_ref()))
         {
             StoreError::Damaged {
                 path,
@@ -295,6 +296,11 @@ pub(super) fn failed(database: &Path, doing: &'static str) -> impl Fn(rusqlite::
             StoreError::Sqlite { doing, path, source }
         }
     }
+}
+
+/// Whether what cannot be read is whole, and of a version that this one does not know.
+fn is_newer(why: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(why.downcast_ref(), Some(SealError::Form(_)))
 }
 
 /// An unsigned counter as SQLite keeps it. Sequences have 48 bits and ticks are milliseconds: it always fits.

@@ -3,9 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::chain::Head;
+use super::disk::Shedding;
 use super::schema::to_sql;
 use super::{recover, seal, segments};
 use crate::domain::alarm::AlarmState;
+use crate::domain::history::Samples;
 use crate::domain::id::Id;
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
@@ -36,12 +38,13 @@ pub struct Changes {
     pub(super) notices_added: bool,
 }
 
-/// Writes `works` in one transaction after `head`. On an error nothing of it is kept.
+/// Writes `works` in one transaction after `head`, without what is shed. On an error nothing of it is kept.
 pub(super) fn write(
     connection: &mut Connection,
     works: &[Work],
     head: Head,
     now: Timestamp,
+    shedding: Shedding,
 ) -> rusqlite::Result<Changes> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut changes = Changes {
@@ -52,7 +55,7 @@ pub(super) fn write(
     };
     for work in works {
         match work {
-            Work::Batch(batch) => write_batch(&transaction, batch, now, &mut changes)?,
+            Work::Batch(batch) => write_batch(&transaction, batch, (now, shedding), &mut changes)?,
             Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
         }
@@ -64,14 +67,14 @@ pub(super) fn write(
 fn write_batch(
     transaction: &Transaction<'_>,
     batch: &Batch,
-    now: Timestamp,
+    (now, shedding): (Timestamp, Shedding),
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
     for definitions in &batch.definitions {
         write_definitions(transaction, definitions)?;
     }
     write_journal(transaction, batch)?;
-    write_history(transaction, batch)?;
+    write_history(transaction, batch, shedding)?;
     for DeviceCommit { event, body } in &batch.devices {
         let fact = (event.id, event.at, event.step.event_type());
         write_event(transaction, fact, (None, body), changes)?;
@@ -83,7 +86,7 @@ fn write_batch(
         write_alarm(transaction, alarm, changes)?;
         write_notices(transaction, alarm, now, changes)?;
     }
-    write_dead_letters(transaction, &batch.dead_letters)
+    write_dead_letters(transaction, &batch.dead_letters, shedding)
 }
 
 fn write_definitions(transaction: &Transaction<'_>, definitions: &StoredDefinitions) -> rusqlite::Result<()> {
@@ -122,7 +125,7 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
 }
 
 /// What is new in the registry, and the samples of a batch: one row, without an index beside it (DESIGN §8).
-fn write_history(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+fn write_history(transaction: &Transaction<'_>, batch: &Batch, shedding: Shedding) -> rusqlite::Result<()> {
     for seen in &batch.seen {
         let key = &seen.key;
         transaction
@@ -138,7 +141,8 @@ fn write_history(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
             .prepare_cached("INSERT INTO point (number, kind, point, value) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![point.number.0, point.kind, point.point, value])?;
     }
-    if let Some((from, to)) = batch.samples.span() {
+    let samples = Some(&batch.samples).filter(|_| shedding < Shedding::Samples);
+    if let Some((from, to)) = samples.and_then(Samples::span) {
         let samples = seal::seal(recover::HISTORY_FORM, batch.samples.bytes());
         transaction
             .prepare_cached("INSERT INTO history (from_at, to_at, count, samples) VALUES (?1, ?2, ?3, ?4)")?
@@ -236,10 +240,19 @@ fn write_notices(
     Ok(())
 }
 
-fn write_dead_letters(transaction: &Transaction<'_>, letters: &[DeadLetter]) -> rusqlite::Result<()> {
+fn write_dead_letters(
+    transaction: &Transaction<'_>,
+    letters: &[DeadLetter],
+    shedding: Shedding,
+) -> rusqlite::Result<()> {
+    let most = if shedding < Shedding::SamplesAndPayloads {
+        DEAD_LETTER_BYTES
+    } else {
+        0
+    };
     let mut added: i64 = 0;
     for letter in letters {
-        let kept = letter.payload.get(..DEAD_LETTER_BYTES).unwrap_or(&letter.payload);
+        let kept = letter.payload.get(..most).unwrap_or(&letter.payload);
         let size = match letter.reject {
             // Ingest keeps no bytes of these.
             Reject::TooLarge(size) => size,

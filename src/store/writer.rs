@@ -4,17 +4,19 @@
 use std::fs;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rusqlite::ErrorCode;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
+use super::disk::{self, Disk, Shedding};
 use super::segments::Segments;
 use super::transaction::Changes;
 use super::upkeep::Upkeep;
-use super::{Outlets, Store, StoreError};
+use super::{Outlets, Store, StoreError, quarantine};
 use crate::clock;
-use crate::handoff::{Answer, Receipt, Work};
+use crate::handoff::{Answer, Receipt, StoreCondition, StoreTrouble, Work};
 
 /// The most works in one transaction: bounds how long the first of them waits for its commit.
 const MAX_WORKS: usize = 64;
@@ -26,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a failing transaction is tried again once nobody sends works any more: the process is stopping and
 /// has ten seconds in all; a try takes at most a second of waiting for a lock, plus the pause.
 const LAST_TRIES: u32 = 3;
+
+/// How long commits fail for no plain reason before it is told.
+const TELL_AFTER: Duration = Duration::from_secs(3);
 
 /// How soon receipts that found their channel full are offered again.
 const RECEIPT_PAUSE: Duration = Duration::from_millis(1);
@@ -60,6 +65,29 @@ pub(super) struct WriterThread {
     pub(super) works: mpsc::Receiver<Work>,
     /// Receipts that found their channel full.
     pub(super) unsent: Vec<Receipt>,
+    pub(super) disk: Disk,
+    /// What keeps it from committing.
+    pub(super) failing: Option<Failing>,
+    /// A sync may have failed: what the log holds may be in memory alone, and a later sync that succeeds says nothing
+    /// about it.
+    pub(super) distrusted: bool,
+}
+
+/// Commits that fail.
+#[derive(Debug)]
+pub(super) struct Failing {
+    since: Instant,
+    trouble: StoreTrouble,
+}
+
+impl Failing {
+    /// The trouble, when it is time to tell somebody. A lock that is held for a moment is nobody's matter.
+    fn told(&self) -> Option<StoreTrouble> {
+        match self.trouble {
+            StoreTrouble::Full | StoreTrouble::Disk => Some(self.trouble),
+            StoreTrouble::Other => (self.since.elapsed() >= TELL_AFTER).then_some(self.trouble),
+        }
+    }
 }
 
 impl WriterThread {
@@ -80,6 +108,7 @@ impl WriterThread {
     fn run(mut self) -> Result<(), StoreError> {
         self.outlets.health.set_store(true);
         self.measure_files();
+        self.look_at_disk();
         let outcome = self.commit_all();
         self.outlets.health.set_store(false);
         self.close();
@@ -97,6 +126,7 @@ impl WriterThread {
             if self.upkeep.overdue() {
                 self.tidy();
             }
+            self.look_at_disk();
         }
         Ok(())
     }
@@ -148,27 +178,28 @@ impl WriterThread {
         }
     }
 
-    /// Commits `works`, however often it takes. An error only when the process is stopping and it still fails.
+    /// Commits `works`, however often it takes. An error when the process is stopping and it still fails, and when the
+    /// database is damaged.
     fn commit(&mut self, works: &[Work]) -> Result<Changes, StoreError> {
         let mut pause = FIRST_PAUSE;
         let mut last_tries = LAST_TRIES;
         loop {
-            let started = clock::monotonic();
-            let error = match self.store.commit(works, clock::wall()) {
+            let error = match self.try_commit(works) {
                 Ok(changes) => {
-                    self.outlets
-                        .metrics
-                        .commit_seconds
-                        .observe(started.elapsed().as_secs_f64());
                     self.outlets.health.set_store(true);
+                    if self.failing.take().is_some() {
+                        tracing::info!("commits succeed again");
+                        self.tell_condition();
+                    }
                     return Ok(changes);
                 }
                 Err(error) => error,
             };
-            self.outlets.health.set_store(false);
-            self.outlets.metrics.store_errors.inc();
-            self.measure_queue();
-            tracing::error!(%error, database = %self.store.database.display(), "a commit failed; nothing is acknowledged until it succeeds");
+            if is_full(&error) && self.disk.give() {
+                self.tell_condition();
+                continue;
+            }
+            self.note_failure(&error)?;
             if self.works.is_closed() {
                 if last_tries == 0 {
                     return Err(StoreError::Unwritten {
@@ -184,12 +215,96 @@ impl WriterThread {
         }
     }
 
+    fn try_commit(&mut self, works: &[Work]) -> rusqlite::Result<Changes> {
+        if self.distrusted {
+            // Nothing may be acknowledged that stands in the log behind pages which never reached the disk (DESIGN §8): what
+            // is committed is written once more, into the database, and the log begins anew.
+            if !disk::cut_log(&self.store.connection)? {
+                return Err(busy());
+            }
+            self.distrusted = false;
+        }
+        let started = clock::monotonic();
+        self.store.shedding = self.disk.shedding();
+        let changes = self.store.commit(works, clock::wall())?;
+        self.outlets
+            .metrics
+            .commit_seconds
+            .observe(started.elapsed().as_secs_f64());
+        Ok(changes)
+    }
+
+    /// Says what keeps it from committing. An error when no further try can help.
+    fn note_failure(&mut self, error: &rusqlite::Error) -> Result<(), StoreError> {
+        let (health, metrics) = (&self.outlets.health, &self.outlets.metrics);
+        health.set_store(false);
+        health.count_failed_try();
+        metrics.store_errors.inc();
+        tracing::error!(%error, database = %self.store.database.display(), "a commit failed; nothing is acknowledged until it succeeds");
+        let code = error.sqlite_error_code();
+        if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
+            let detail = error.to_string();
+            if let Err(error) = quarantine::mark(&self.store.database, &detail) {
+                tracing::error!(%error, "cannot leave word of it for the next start");
+            }
+            let path = self.store.database.clone();
+            return Err(StoreError::Damaged { path, detail });
+        }
+        let in_io = code == Some(ErrorCode::SystemIoFailure);
+        self.distrusted |= in_io;
+        let trouble = match (is_full(error), in_io) {
+            (true, _) => StoreTrouble::Full,
+            (false, true) => StoreTrouble::Disk,
+            (false, false) => StoreTrouble::Other,
+        };
+        let since = self.failing.as_ref().map(|failing| failing.since);
+        let since = since.unwrap_or_else(clock::monotonic);
+        self.failing = Some(Failing { since, trouble });
+        self.measure_queue();
+        self.disk.look(&self.outlets.metrics);
+        self.tell_condition();
+        Ok(())
+    }
+
+    /// Looks how much of the disk is free, when it is time to, and makes room where there is little.
+    fn look_at_disk(&mut self) {
+        if !self.disk.look(&self.outlets.metrics) {
+            return;
+        }
+        if self.disk.is_low()
+            && let Err(error) = disk::make_room(&self.store.connection)
+        {
+            tracing::warn!(%error, "could not make room on the disk; it is tried again");
+        }
+        self.tell_condition();
+    }
+
+    fn tell_condition(&self) {
+        self.outlets.health.set_store_condition(StoreCondition {
+            disk_low: self.disk.is_low(),
+            disk_full: self.disk.is_full(),
+            failed: self.failing.as_ref().and_then(Failing::told),
+            history_lost: self.disk.history_lost,
+        });
+    }
+
     /// Counted before anything is released, so that whoever sees an effect of a commit sees its figures too.
     fn count(&self, works: &[Work], changes: &Changes) {
         let metrics = &self.outlets.metrics;
+        let shedding = self.disk.shedding();
         for work in works {
             match work {
                 Work::Batch(batch) => {
+                    if shedding >= Shedding::Samples {
+                        metrics.shed_samples.inc_by(u64::from(batch.samples.count()));
+                    }
+                    if shedding >= Shedding::SamplesAndPayloads {
+                        let payloads = batch
+                            .dead_letters
+                            .iter()
+                            .filter(|letter| !letter.payload.is_empty());
+                        metrics.shed_payloads.inc_by(payloads.count() as u64);
+                    }
                     for alarm in &batch.alarms {
                         let class = alarm.event.alarm.rule.class;
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
@@ -286,6 +401,15 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
         }
     }
     answers
+}
+
+/// Whether no space is left.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+fn busy() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)
 }
 
 fn size(file: &Path) -> u64 {

@@ -28,7 +28,9 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Response {
         (true, false) => "the store takes no commits",
         (false, false) => "the MQTT session is down and the store takes no commits",
     };
-    Problem::unavailable(away)
+    let trouble = shared.health.store_condition().failed.filter(|_| !store);
+    let away = trouble.map_or_else(|| away.to_owned(), |trouble| format!("{away}: {trouble}"));
+    Problem::unavailable(&away)
         .with("ready", json!(false))
         .with("broker", json!(broker))
         .with("store", json!(store))

@@ -154,6 +154,7 @@ impl Backtest {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }
                 Entry::Listening(listening) => self.hand(&Input::Listening(listening), now),
+                Entry::Own { point, value } => self.hand(&Input::Own { point, value }, now),
             }
         }
         Ok(())

@@ -1,24 +1,35 @@
 //! The gateway as a device among the others: what it knows of itself, without any message. Decides no alarm.
 
-use super::super::kind::{BROKER, GATEWAY_KIND, ONLINE};
+use smallvec::SmallVec;
+
+use super::super::kind::{GATEWAY_KIND, ONLINE, PointIndex};
 use super::super::rule::News;
 use super::super::time::ClockBounds;
 use super::derive::Turn;
 use super::device::Device;
 
 impl Device {
-    /// Takes over whether the gateway is connected to the broker; `None`: as it was. Nothing comes of it while that
-    /// was never told.
-    pub(super) fn connect(&mut self, turn: &Turn<'_>, connected: Option<bool>) -> Option<News> {
-        let known = self.slots.get(usize::from(BROKER.0)).copied();
-        let broker = match connected {
-            Some(connected) => f64::from(u8::from(connected)),
-            None => known.filter(|known| !known.is_nan())?,
-        };
+    /// Takes over what the gateway was `told` of one of its points; `None`: all is as it was. Nothing comes of it while
+    /// nothing was ever told.
+    pub(super) fn know(&mut self, turn: &Turn<'_>, told: Option<(PointIndex, f64)>) -> Option<News> {
+        let (slots, points) = (&self.slots, turn.rules.kind.points());
+        let known: SmallVec<[(PointIndex, f64); 8]> = points
+            .filter(|(point, _)| *point != ONLINE)
+            .filter_map(|(point, _)| match told {
+                Some((of, value)) if of == point => Some((point, value)),
+                Some(_) | None => Some((point, *slots.get(usize::from(point.0))?)),
+            })
+            .filter(|(_, value)| !value.is_nan())
+            .collect();
+        if known.is_empty() {
+            return None;
+        }
         let mut news = News::default();
         self.sampled = turn.now.ticks.after(ClockBounds::MOST_BEHIND);
         self.put(ONLINE.0, 1.0, turn.rules, &mut news);
-        self.put(BROKER.0, broker, turn.rules, &mut news);
+        for (point, value) in known {
+            self.put(point.0, value, turn.rules, &mut news);
+        }
         Some(news)
     }
 

@@ -35,7 +35,7 @@ use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND, ONLINE, SlotSet};
+use super::kind::{BROKER, GATEWAY_KIND, PointIndex, SlotSet};
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -148,7 +148,12 @@ impl Engine {
             }
             Input::Listening(listening) => {
                 self.listen(*listening, now);
-                self.tell_gateway(Some(*listening), now, effects);
+                let connected = f64::from(u8::from(*listening));
+                self.tell_gateway(Some((BROKER, connected)), now, effects);
+                Ok(())
+            }
+            Input::Own { point, value } => {
+                self.tell_gateway(Some((*point, *value)), now, effects);
                 Ok(())
             }
         };
@@ -274,9 +279,9 @@ impl Engine {
         self.by_key.insert(key, index);
     }
 
-    /// The gateway is, or is no longer, connected to the broker; `None`: that is as it was, but there may be rules
-    /// that have not heard of it.
-    fn tell_gateway(&mut self, connected: Option<bool>, now: Moment, effects: &mut Effects) {
+    /// The gateway knows something of itself; `None`: what it knows is as it was, but there may be rules that have not
+    /// heard of it.
+    fn tell_gateway(&mut self, told: Option<(PointIndex, f64)>, now: Moment, effects: &mut Effects) {
         let Some((index, device)) = self
             .gateway
             .and_then(|index| Some((index, self.devices.get_mut(index.slot())?)))
@@ -287,11 +292,11 @@ impl Engine {
             return;
         };
         let mut turn = Turn::new(index, rules, self.listening, now);
-        let Some(news) = device.connect(&turn, connected) else {
+        let Some(news) = device.know(&turn, told) else {
             return;
         };
         let plans = self.recorder.plans(device.kind);
-        for point in [ONLINE, BROKER] {
+        for (point, _) in rules.kind.points() {
             device.keep_slot(point, now.wall, &turn, plans, &mut effects.samples);
         }
         // Told again, it is no second occurrence.
