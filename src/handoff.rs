@@ -131,7 +131,7 @@ pub struct Batch {
     pub dead_letters: Vec<DeadLetter>,
     /// The sources of the definitions that journal entries name by hash.
     pub definitions: Vec<StoredDefinitions>,
-    /// The engine's whole state after this batch, when it is time for a checkpoint.
+    /// The engine's whole state after this batch, when it is the last of an orderly stop.
     pub checkpoint: Option<Vec<u8>>,
     /// What to release to the broker after the commit, in receive order (MQTT-4.6.0-2).
     pub receipts: Vec<Receipt>,
@@ -202,6 +202,34 @@ pub struct DeliveryReport {
     pub outcome: DeliveryOutcome,
 }
 
+/// A part of a checkpoint that is made beside the gateway.
+#[derive(Debug)]
+pub struct CheckpointPart {
+    /// Which checkpoint: one more than the valid one.
+    pub generation: u64,
+    /// Which part of it, from 0.
+    pub number: u32,
+    /// Its bytes of the engine's state.
+    pub state: Vec<u8>,
+    /// With the last part, what makes the checkpoint valid.
+    pub complete: Option<CheckpointHead>,
+    /// Told once it is durable.
+    pub written: oneshot::Sender<()>,
+}
+
+/// What a checkpoint is of, and what it consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointHead {
+    /// The sequence number of the next input after it.
+    pub next_input: u64,
+    /// The moment of the last input before it.
+    pub at: Moment,
+    /// How many bytes the state has.
+    pub bytes: u64,
+    /// In how many parts.
+    pub parts: u32,
+}
+
 /// What the writer thread is given to do.
 #[derive(Debug)]
 pub enum Work {
@@ -209,4 +237,6 @@ pub enum Work {
     Batch(Box<Batch>),
     /// Record an attempt to deliver.
     Delivery(DeliveryReport),
+    /// Write a part of a checkpoint.
+    Checkpoint(CheckpointPart),
 }

@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -59,6 +59,16 @@ pub struct Metrics {
     pub store_bytes: IntGauge,
     /// Commits that failed.
     pub store_errors: IntCounter,
+    /// Checkpoints made beside the gateway.
+    pub checkpoints_made: IntCounter,
+    /// Checkpoints that could not be made.
+    pub checkpoints_failed: IntCounter,
+    /// How long the last one took.
+    pub checkpoint_seconds: Gauge,
+    /// Undelivered notices deleted because no target took them for as long as events are kept.
+    pub notices_expired: IntCounter,
+    /// Rows of journal and history deleted before their time, to keep the database within its size.
+    pub rows_given_up: IntCounter,
     /// 1 when the configuration in force is the one last asked for.
     pub config_last_reload_successful: IntGauge,
 }
@@ -106,6 +116,12 @@ impl Metrics {
             "ninewatch_queue_depth",
             "Items waiting in a bounded queue.",
             &["queue"],
+        );
+        let checkpoints = counters(
+            r,
+            "ninewatch_checkpoints_total",
+            "Checkpoints of the engine made beside the gateway, and failed ones.",
+            &["result"],
         );
         let build = gauges(
             r,
@@ -188,6 +204,25 @@ impl Metrics {
             ),
             store_bytes: gauge(r, "ninewatch_store_bytes", "Bytes of the embedded store's files."),
             store_errors: counter(r, "ninewatch_store_errors_total", "Commits that failed."),
+            checkpoints_made: checkpoints.with_label_values(&["made"]),
+            checkpoints_failed: checkpoints.with_label_values(&["failed"]),
+            checkpoint_seconds: registered(
+                r,
+                Gauge::new(
+                    "ninewatch_checkpoint_duration_seconds",
+                    "How long the last checkpoint took to make, beside the gateway.",
+                ),
+            ),
+            notices_expired: counter(
+                r,
+                "ninewatch_notices_expired_total",
+                "Undelivered notices deleted because no target took them for as long as events are kept.",
+            ),
+            rows_given_up: counter(
+                r,
+                "ninewatch_store_rows_given_up_total",
+                "Rows of journal and history deleted before their time, to keep the database within its size.",
+            ),
             config_last_reload_successful: gauge(
                 r,
                 "ninewatch_config_last_reload_successful",

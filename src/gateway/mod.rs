@@ -31,9 +31,6 @@ use crate::handoff::{
 };
 use crate::metrics::Metrics;
 
-/// Inputs between two checkpoints: bounds the replay at the next start.
-const CHECKPOINT_INPUTS: u64 = 200_000;
-
 /// How often the gauges that cost a walk over all devices are set.
 const CENSUS: Duration = Duration::from_secs(5);
 
@@ -100,7 +97,6 @@ pub struct Gateway {
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
-    checkpoint_due: u64,
 }
 
 impl Gateway {
@@ -114,7 +110,6 @@ impl Gateway {
     ) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
-        let checkpoint_due = engine.next_input() + CHECKPOINT_INPUTS;
         Gateway {
             engine,
             decoder,
@@ -125,7 +120,6 @@ impl Gateway {
             effects: Effects::default(),
             topics: Vec::new(),
             open,
-            checkpoint_due,
         }
     }
 
@@ -146,7 +140,7 @@ impl Gateway {
                 biased;
                 permit = due_permit(&lines.work, due) => {
                     let permit = permit?;
-                    permit.send(self.close_batch()?);
+                    permit.send(self.close_batch());
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
                 Some(request) = lines.operators.recv(), if room => self.operate(request)?,
@@ -169,8 +163,9 @@ impl Gateway {
                 }
             }
         }
-        self.checkpoint_due = 0;
-        let last = self.close_batch()?;
+        // Nothing waits any more: the next start need not replay anything.
+        self.open.checkpoint(self.engine.snapshot()?);
+        let last = self.close_batch();
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
     }
 
@@ -393,15 +388,11 @@ impl Gateway {
         });
     }
 
-    fn close_batch(&mut self) -> Result<Work, GatewayError> {
-        if self.engine.next_input() >= self.checkpoint_due {
-            self.open.checkpoint(self.engine.snapshot()?);
-            self.checkpoint_due = self.engine.next_input() + CHECKPOINT_INPUTS;
-        }
+    fn close_batch(&mut self) -> Work {
         let next = OpenBatch::new(self.engine.next_input());
-        Ok(Work::Batch(Box::new(
+        Work::Batch(Box::new(
             std::mem::replace(&mut self.open, next).close(self.clock.now()),
-        )))
+        ))
     }
 
     fn deadline(&self) -> Option<Instant> {

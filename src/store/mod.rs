@@ -2,9 +2,11 @@
 //! transaction. One thread writes; readers have connections of their own.
 
 mod chain;
+mod checkpoint;
 mod history;
 mod reader;
 mod recover;
+mod retention;
 mod schema;
 mod seal;
 mod transaction;
@@ -19,14 +21,17 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
+pub use self::checkpoint::PART_BYTES;
 pub use self::history::History;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
-pub use self::upkeep::JOURNAL_KEPT_MS;
+pub use self::retention::Copied;
 pub use self::writer::Writer;
 
 use self::chain::Head;
+use self::retention::Retention;
 use self::upkeep::Upkeep;
 use self::writer::WriterThread;
+use crate::config::StoreSettings;
 use crate::domain::id::Id;
 use crate::domain::time::{Moment, Timestamp};
 use crate::handoff::{Receipt, Work};
@@ -151,28 +156,33 @@ pub struct Store {
     connection: Connection,
     head: Head,
     lock: File,
+    copied: Copied,
 }
 
 impl Store {
-    /// Opens the store in `data_dir`, which is made if it is missing, and reads what the last run left.
+    /// Opens the store in `data_dir`, which is made if it is missing, and looks how far the last run came.
     pub fn open(data_dir: &Path) -> Result<(Store, Recovered), StoreError> {
         let lock = schema::lock(data_dir)?;
         let database = schema::database(data_dir);
         let connection = schema::open_to_write(&database)?;
-        let recovered = recover::recover(&connection, &database)?;
+        checkpoint::delete_abandoned(&connection)
+            .map_err(schema::failed(&database, "delete an unfinished checkpoint"))?;
+        let recovered =
+            recover::recover(&connection).map_err(schema::failed(&database, "look into the journal"))?;
         let head = Head::load(&connection).map_err(schema::failed(&database, "read the last event"))?;
         let store = Store {
             database,
             connection,
             head,
             lock,
+            copied: Copied::default(),
         };
         Ok((store, recovered))
     }
 
-    /// The source of the definitions with this hash, if it was ever stored.
-    pub fn definitions(&self, hash: &[u8; 32]) -> Result<Option<String>, StoreError> {
-        recover::definitions(&self.connection, &self.database, hash)
+    /// Where a follower says how far it has copied the history.
+    pub fn copied(&self) -> Copied {
+        self.copied.clone()
     }
 
     /// A reader with a connection and a thread of its own. Take one for each user that must not wait for another.
@@ -180,11 +190,16 @@ impl Store {
         StoreReader::start(self.database.clone())
     }
 
-    /// Starts the writer. It ends when every clone of the sender is gone.
-    pub fn start(self, outlets: Outlets) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
+    /// Starts the writer, which keeps what `settings` say. It ends when every clone of the sender is gone.
+    pub fn start(
+        self,
+        outlets: Outlets,
+        settings: StoreSettings,
+    ) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
         self.set_gauges(&outlets.metrics)
             .map_err(schema::failed(&self.database, "count alarms and notices"))?;
-        let upkeep = Upkeep::start(&self.database)?;
+        let retention = Retention::new(settings, self.copied, outlets.metrics.clone());
+        let upkeep = Upkeep::start(&self.database, retention)?;
         let (sender, works) = mpsc::channel(WORKS);
         let writer = WriterThread {
             database: self.database,
@@ -195,6 +210,7 @@ impl Store {
             outlets,
             works,
             unsent: Vec::new(),
+            committed: watch::channel(0).0,
         };
         Ok((sender, writer.spawn()?))
     }
@@ -224,13 +240,11 @@ impl Store {
     }
 }
 
-/// What the last run left behind.
-#[derive(Debug, Default)]
+/// How far the last run came.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Recovered {
-    /// The last checkpoint, if there was one.
-    pub checkpoint: Option<Checkpoint>,
-    /// The journal rows after it, in order.
-    pub journal: Vec<JournalRow>,
+    /// The next input after the last checkpoint; 0 without one.
+    pub checkpointed: u64,
     /// The last recorded moment.
     pub last: Option<Moment>,
 }
@@ -238,8 +252,12 @@ pub struct Recovered {
 /// The engine's state at one point of the input sequence.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
+    /// Which one: later ones have higher numbers, from 1.
+    pub generation: u64,
     /// The sequence number of the next input after it.
     pub next_input: u64,
+    /// The moment of the last input before it.
+    pub at: Moment,
     /// The engine's snapshot.
     pub state: Vec<u8>,
 }
@@ -249,6 +267,10 @@ pub struct Checkpoint {
 pub struct JournalRow {
     /// The sequence number of its first input.
     pub first_input: u64,
+    /// How many there are.
+    pub inputs: u64,
+    /// The moment of the last.
+    pub at: Moment,
     /// The inputs, encoded.
     pub entries: Vec<u8>,
 }

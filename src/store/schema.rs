@@ -90,6 +90,8 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     ",
     // `store.epoch` tells this database from an earlier one of the same gateway, whose numbers began at 1 as well.
+    // `definitions.first_input`: the first input of the batch in which they last came into force. `chain_start`: the
+    // last event that retention has deleted.
     "
     CREATE TABLE store (
         id    INTEGER PRIMARY KEY CHECK (id = 1),
@@ -116,6 +118,30 @@ const MIGRATIONS: &[&str] = &[
         to_at   INTEGER NOT NULL,
         count   INTEGER NOT NULL,
         samples BLOB    NOT NULL
+    ) STRICT;
+    DROP TABLE checkpoint;
+    CREATE TABLE checkpoint (
+        id         INTEGER PRIMARY KEY CHECK (id = 1),
+        generation INTEGER NOT NULL,
+        next_input INTEGER NOT NULL,
+        wall_ms    INTEGER NOT NULL,
+        ticks      INTEGER NOT NULL,
+        bytes      INTEGER NOT NULL,
+        parts      INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE checkpoint_part (
+        generation INTEGER NOT NULL,
+        part       INTEGER NOT NULL,
+        state      BLOB    NOT NULL,
+        PRIMARY KEY (generation, part)
+    ) STRICT;
+    ALTER TABLE definitions ADD COLUMN first_input INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE alarm ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
+    UPDATE alarm SET changed_at = raised_at;
+    CREATE TABLE chain_start (
+        id   INTEGER PRIMARY KEY CHECK (id = 1),
+        seq  INTEGER NOT NULL,
+        hash BLOB    NOT NULL
     ) STRICT;
 ",
 ];

@@ -36,9 +36,15 @@ const RECEIPT_PAUSE: Duration = Duration::from_millis(1);
 pub struct Writer {
     thread: JoinHandle<Result<(), StoreError>>,
     ended: watch::Receiver<()>,
+    committed: watch::Receiver<u64>,
 }
 
 impl Writer {
+    /// Follows the next input after the newest commit; 0 before the first.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
     /// Resolves when the thread has ended, for whatever reason; [`Writer::join`] then says which without waiting.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut ended = self.ended.clone();
@@ -64,12 +70,15 @@ pub(super) struct WriterThread {
     pub(super) works: mpsc::Receiver<Work>,
     /// Receipts that found their channel full.
     pub(super) unsent: Vec<Receipt>,
+    /// The next input after the newest commit.
+    pub(super) committed: watch::Sender<u64>,
 }
 
 impl WriterThread {
     /// Starts the thread.
     pub(super) fn spawn(self) -> Result<Writer, StoreError> {
         let (running, ended) = watch::channel(());
+        let committed = self.committed.subscribe();
         let thread = thread::Builder::new()
             .name("store-write".to_owned())
             .spawn(move || {
@@ -78,7 +87,11 @@ impl WriterThread {
                 outcome
             })
             .map_err(StoreError::Thread)?;
-        Ok(Writer { thread, ended })
+        Ok(Writer {
+            thread,
+            ended,
+            committed,
+        })
     }
 
     fn run(mut self) -> Result<(), StoreError> {
@@ -210,7 +223,7 @@ impl WriterThread {
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
                     }
                 }
-                Work::Delivery(_) => {}
+                Work::Delivery(_) | Work::Checkpoint(_) => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -225,18 +238,25 @@ impl WriterThread {
     /// durable. Answers to operators and notices promise the same.
     fn release(&mut self, works: Vec<Work>, changes: &Changes) {
         let mut answers = Vec::new();
+        let mut next_input = None;
         for work in works {
             match work {
                 Work::Batch(mut batch) => {
+                    next_input = Some(batch.first_input.saturating_add(u64::from(batch.inputs)));
                     self.unsent.append(&mut batch.receipts);
                     answers.append(&mut batch.answers);
                 }
                 Work::Delivery(_) => {}
+                // Whoever waited for it may have stopped meanwhile.
+                Work::Checkpoint(part) => drop(part.written.send(())),
             }
         }
         self.send_receipts();
         for answer in answers {
             answer.give();
+        }
+        if let Some(next_input) = next_input {
+            self.committed.send_replace(next_input);
         }
         if changes.notices_added {
             self.outlets.notices.send_modify(|commits| *commits += 1);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ninewatch::config::StoreSettings;
 use ninewatch::clock;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
@@ -58,7 +59,7 @@ impl Running {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (works, writer) = store.start(outlets).expect("the writer starts");
+        let (works, writer) = store.start(outlets, StoreSettings::default()).expect("the writer starts");
         Running {
             works,
             writer,
