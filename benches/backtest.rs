@@ -9,9 +9,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use ninewatch::config::StoreSettings;
 use ninewatch::clock;
 use ninewatch::config;
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::definitions::Definitions;
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};

@@ -56,7 +56,10 @@ fn measured() -> bool {
 
 fn main() {
     let bytes = checkpoint("short").len();
-    println!("{} devices, a checkpoint of {bytes} bytes, {} readings after it", *DEVICES, *READINGS);
+    println!(
+        "{} devices, a checkpoint of {bytes} bytes, {} readings after it",
+        *DEVICES, *READINGS
+    );
     divan::main();
 }
 
@@ -97,19 +100,29 @@ fn folder(name: &str) -> PathBuf {
 fn start(name: &str) -> Engine {
     let (store, _) = Store::open(&folder(name)).expect("it opens");
     let history = History::open(&folder(name)).expect("it opens");
-    let engine = restore("bench", &history, None, || true).expect("it is restored").engine;
+    let engine = restore("bench", &history, None, || true)
+        .expect("it is restored")
+        .engine;
     drop(store);
     engine
 }
 
 fn checkpoint(name: &str) -> Vec<u8> {
     let history = History::open(&folder(name)).expect("it opens");
-    history.checkpoint().expect("it reads").expect("there is one").state
+    history
+        .checkpoint()
+        .expect("it reads")
+        .expect("there is one")
+        .state
 }
 
 fn commits(bencher: Bencher<'_, '_>, with_checkpoints: bool) {
     let copy = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    fs::copy(folder("long").join("ninewatch.db"), copy.path().join("ninewatch.db")).expect("it can be copied");
+    fs::copy(
+        folder("long").join("ninewatch.db"),
+        copy.path().join("ninewatch.db"),
+    )
+    .expect("it can be copied");
     let (works, writer, mut receipts) = run(copy.path());
     let stop = Arc::new(AtomicBool::new(!with_checkpoints));
     let maker = {
@@ -128,7 +141,9 @@ fn commits(bencher: Bencher<'_, '_>, with_checkpoints: bool) {
         .with_inputs(|| {
             let mut journal = Journal::default();
             for turn in 0..COMMIT {
-                read(turn, |now, input| journal.push(now, input).expect("it is journalled"));
+                read(turn, |now, input| {
+                    journal.push(now, input).expect("it is journalled")
+                });
             }
             let mut batch = batch(next_input, journal);
             batch.receipts.push(Receipt {
@@ -171,7 +186,9 @@ fn make(data_dir: &Path, works: &mpsc::Sender<Work>) {
             complete: (number + 1 == parts).then_some(head),
             written,
         };
-        works.blocking_send(Work::Checkpoint(part)).expect("the writer takes works");
+        works
+            .blocking_send(Work::Checkpoint(part))
+            .expect("the writer takes works");
         done.blocking_recv().expect("it is written");
     }
 }
@@ -202,7 +219,8 @@ fn batch(first_input: u64, journal: Journal) -> Batch {
 /// The reading number `turn`, of one device after the other.
 fn read(turn: u32, mut take: impl FnMut(Moment, &Input<'_>)) {
     let wave = f64::from(turn % 97) / 97.0;
-    let points = [(1, 4.0 * wave), (2, 20.0 + wave), (3, 90.0)].map(|(point, value)| (PointIndex(point), value));
+    let points =
+        [(1, 4.0 * wave), (2, 20.0 + wave), (3, 90.0)].map(|(point, value)| (PointIndex(point), value));
     let reading = Reading {
         device: DeviceIndex(turn % *DEVICES),
         device_at: None,
@@ -229,7 +247,9 @@ fn record(data_dir: &Path, readings: u32) -> u64 {
     let (source, hash) = definitions.source().stored().expect("it is JSON");
     let (mut engine, mut effects) = (Engine::new("bench"), Effects::default());
     let mut first = |input: &Input<'_>, now| {
-        engine.handle(input, now, &mut effects).expect("nobody is refused");
+        engine
+            .handle(input, now, &mut effects)
+            .expect("nobody is refused");
         effects = Effects::default();
     };
     let in_force = DefinitionsInput {
@@ -258,14 +278,20 @@ fn record(data_dir: &Path, readings: u32) -> u64 {
         checkpoint: Some(engine.snapshot().expect("it is saved")),
         ..Batch::default()
     };
-    works.blocking_send(Work::Batch(Box::new(checkpointed))).expect("it is taken");
+    works
+        .blocking_send(Work::Batch(Box::new(checkpointed)))
+        .expect("it is taken");
     let mut journal = Journal::default();
     for turn in 0..readings {
-        read(turn, |now, input| journal.push(now, input).expect("it is journalled"));
+        read(turn, |now, input| {
+            journal.push(now, input).expect("it is journalled")
+        });
         if journal.inputs() == ROW || turn + 1 == readings {
             let row = batch(next_input, std::mem::take(&mut journal));
             next_input += u64::from(row.inputs);
-            works.blocking_send(Work::Batch(Box::new(row))).expect("it is taken");
+            works
+                .blocking_send(Work::Batch(Box::new(row)))
+                .expect("it is taken");
         }
     }
     drop(works);

@@ -111,7 +111,12 @@ impl Running {
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
-        let (gateway, filters) = gateway(configured, &History::open(&settings.gateway.data_dir)?, clock, &metrics)?;
+        let (gateway, filters) = gateway(
+            configured,
+            &History::open(&settings.gateway.data_dir)?,
+            clock,
+            &metrics,
+        )?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let web = Web {
@@ -272,7 +277,10 @@ fn gateway(
     clock: Clock,
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
-    let known = (surroundings.definitions.source().stored()?.1, &surroundings.definitions);
+    let known = (
+        surroundings.definitions.source().stored()?.1,
+        &surroundings.definitions,
+    );
     let Restored { engine, rows, .. } = restore(&surroundings.id, history, Some(known), || true)?;
     tracing::info!(
         devices = engine.device_count(),

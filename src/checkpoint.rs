@@ -87,7 +87,12 @@ impl Checkpoints {
                     self.last = head.next_input;
                     self.metrics.checkpoints_made.inc();
                     self.metrics.checkpoint_seconds.set(took.as_secs_f64());
-                    tracing::debug!(next_input = head.next_input, bytes = head.bytes, ?took, "checkpoint made");
+                    tracing::debug!(
+                        next_input = head.next_input,
+                        bytes = head.bytes,
+                        ?took,
+                        "checkpoint made"
+                    );
                     took.saturating_mul(PAUSES).min(LONGEST_PAUSE)
                 }
                 Err(error) => {

@@ -46,7 +46,11 @@ struct Running {
     tasks: Tasks,
     writer: Writer,
     turn: u32,
-    _others: (mpsc::Sender<OperatorRequest>, mpsc::Sender<Reconfiguration>, Health),
+    _others: (
+        mpsc::Sender<OperatorRequest>,
+        mpsc::Sender<Reconfiguration>,
+        Health,
+    ),
 }
 
 impl Running {
@@ -183,7 +187,11 @@ fn both_ways(data_dir: &Path) -> ([u8; 32], [u8; 32], u64) {
     let history = History::open(data_dir).expect("it opens");
     let replayed = restore("test", &history, None, || true).expect("it is replayed");
     assert!(replayed.rows > restarted.rows, "the checkpoint spared it rows");
-    (hash(&restarted.engine), hash(&replayed.engine), restarted.generation)
+    (
+        hash(&restarted.engine),
+        hash(&replayed.engine),
+        restarted.generation,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +232,8 @@ async fn a_checkpoint_that_cannot_be_made_is_counted_and_the_gateway_goes_on() {
     let settings = settings(folder.path());
     let mut running = Running::start(&settings, 5_000);
     running.load().await;
-    let beside = rusqlite::Connection::open(settings.gateway.data_dir.join("ninewatch.db")).expect("it opens");
+    let beside =
+        rusqlite::Connection::open(settings.gateway.data_dir.join("ninewatch.db")).expect("it opens");
     beside.busy_timeout(DEADLINE).expect("it waits");
     assert_eq!(beside.execute("DELETE FROM definitions", []).expect("they go"), 1);
     running
@@ -256,7 +265,10 @@ async fn a_gap_and_a_damaged_row_are_refused_by_name() {
         .expect("it goes");
     let gap = refused();
     assert!(
-        matches!(gap, RestoreError::Store(StoreError::JournalGap { expected: 0, .. })),
+        matches!(
+            gap,
+            RestoreError::Store(StoreError::JournalGap { expected: 0, .. })
+        ),
         "{gap}"
     );
     let middle = "first_input = (SELECT max(first_input) FROM journal WHERE length(entries) > 1000)";
@@ -264,5 +276,8 @@ async fn a_gap_and_a_damaged_row_are_refused_by_name() {
     let damage = format!("UPDATE journal SET entries = {flip} WHERE {middle}");
     assert_eq!(beside.execute(&damage, []).expect("it is damaged"), 1);
     let damaged = refused();
-    assert!(matches!(damaged, RestoreError::Store(StoreError::Damaged { .. })), "{damaged}");
+    assert!(
+        matches!(damaged, RestoreError::Store(StoreError::Damaged { .. })),
+        "{damaged}"
+    );
 }

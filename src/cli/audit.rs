@@ -25,7 +25,9 @@ pub(super) fn verify(config: &Path) -> anyhow::Result<ExitCode> {
         } => {
             println!("{events} events, chain intact, last hash {last}");
             if deleted > 0 {
-                println!("the first {deleted} events were kept as long as [store] event_keep says, and are deleted");
+                println!(
+                    "the first {deleted} events were kept as long as [store] event_keep says, and are deleted"
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -171,8 +171,8 @@ fn walk(connection: &Connection, mut head: Head) -> rusqlite::Result<Walk> {
     if start.seq > head.seq {
         head = start;
     }
-    let mut events = slice
-        .prepare_cached("SELECT seq, body, hash FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let mut events =
+        slice.prepare_cached("SELECT seq, body, hash FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = events.query([head.seq, SLICE])?;
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;

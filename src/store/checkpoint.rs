@@ -34,9 +34,10 @@ pub(super) fn write_whole(
     (next_input, at): (u64, Moment),
     state: &[u8],
 ) -> rusqlite::Result<()> {
-    let newest: i64 = connection.query_row("SELECT ifnull(max(generation), 0) FROM checkpoint", [], |row| {
-        row.get(0)
-    })?;
+    let newest: i64 =
+        connection.query_row("SELECT ifnull(max(generation), 0) FROM checkpoint", [], |row| {
+            row.get(0)
+        })?;
     let generation = from_sql(newest).saturating_add(1);
     let mut parts = 0;
     for chunk in state.chunks(PART_BYTES) {
@@ -62,11 +63,7 @@ fn write_state(
             "INSERT OR REPLACE INTO checkpoint_part (generation, part, state) SELECT ?1, ?2, ?3
              WHERE ?1 > (SELECT ifnull(max(generation), 0) FROM checkpoint)",
         )?
-        .execute(params![
-            to_sql(generation),
-            number,
-            seal::seal(PART_FORM, state)
-        ])?;
+        .execute(params![to_sql(generation), number, seal::seal(PART_FORM, state)])?;
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ninewatch::config::StoreSettings;
 use ninewatch::clock::{Clock, wall};
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};

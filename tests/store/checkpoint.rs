@@ -30,13 +30,19 @@ async fn a_checkpoint_is_valid_from_its_last_part_on_and_the_one_before_it_goes(
     running.write_part((2, 1), b"state", Some(head(9, 9, 2))).await;
     let checkpoint = valid(&history).expect("it is valid");
     assert_eq!((checkpoint.generation, checkpoint.next_input), (2, 9));
-    assert_eq!((checkpoint.state.as_slice(), checkpoint.at), (&b"new state"[..], moment(1_767_225_600_000)));
+    assert_eq!(
+        (checkpoint.state.as_slice(), checkpoint.at),
+        (&b"new state"[..], moment(1_767_225_600_000))
+    );
     running.stop();
     let running = Running::start(folder.path());
     assert_eq!(running.recovered.checkpointed, 9);
     assert_eq!(running.recovered.last, Some(moment(1_767_225_600_000)));
     let beside = connection(folder.path());
-    eventually("the parts of the old one are gone", || count(&beside, "checkpoint_part") == 2).await;
+    eventually("the parts of the old one are gone", || {
+        count(&beside, "checkpoint_part") == 2
+    })
+    .await;
     running.stop();
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ninewatch::config::StoreSettings;
 use ninewatch::clock;
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
@@ -106,7 +106,12 @@ impl Running {
     }
 
     /// Hands over a part of a checkpoint, and waits until it is written.
-    pub(crate) async fn write_part(&self, (generation, number): (u64, u32), state: &[u8], complete: Option<CheckpointHead>) {
+    pub(crate) async fn write_part(
+        &self,
+        (generation, number): (u64, u32),
+        state: &[u8],
+        complete: Option<CheckpointHead>,
+    ) {
         let (written, done) = oneshot::channel();
         let part = CheckpointPart {
             generation,

@@ -36,7 +36,9 @@ async fn write_events(folder: &Path) {
     let mut running = Running::start(folder);
     let mut batch = batch(0, 1);
     batch.alarms = (1..=200).map(|alarm| ago(10, raised(alarm, &[]))).collect();
-    batch.alarms.extend((201..=205).map(|alarm| ago(0, raised(alarm, &[]))));
+    batch
+        .alarms
+        .extend((201..=205).map(|alarm| ago(0, raised(alarm, &[]))));
     running.commit(batch).await;
     running.stop();
 }
@@ -54,18 +56,40 @@ async fn old_events_go_and_the_chain_still_holds_and_shows_what_was_changed() {
     running.stop();
     let verified = verify(folder.path()).expect("it can be read");
     assert!(
-        matches!(verified, Verified::Intact { events: 6, deleted: 200, .. }),
+        matches!(
+            verified,
+            Verified::Intact {
+                events: 6,
+                deleted: 200,
+                ..
+            }
+        ),
         "{verified:?}"
     );
 
     let changed = "UPDATE event SET body = replace(body, 'raised', 'raiseD') WHERE seq = 201";
     assert_eq!(beside.execute(changed, []).expect("it changes"), 1);
     let found = verify(folder.path()).expect("it can be read");
-    assert!(matches!(found, Verified::Broken { seq: 201, fault: Fault::Hash { .. } }), "{found:?}");
-    beside.execute("DELETE FROM event WHERE seq <= 202", []).expect("they go");
+    assert!(
+        matches!(
+            found,
+            Verified::Broken {
+                seq: 201,
+                fault: Fault::Hash { .. }
+            }
+        ),
+        "{found:?}"
+    );
+    beside
+        .execute("DELETE FROM event WHERE seq <= 202", [])
+        .expect("they go");
     let found = verify(folder.path()).expect("it can be read");
     let fault = Fault::Missing { next: 203 };
-    assert_eq!(found, Verified::Broken { seq: 201, fault }, "beyond what retention deleted");
+    assert_eq!(
+        found,
+        Verified::Broken { seq: 201, fault },
+        "beyond what retention deleted"
+    );
 }
 
 #[tokio::test]
@@ -81,7 +105,17 @@ async fn the_chain_goes_on_when_every_event_is_gone() {
     eventually("the old events are gone", || count(&beside, "event") == 0).await;
     running.stop();
     let verified = verify(folder.path()).expect("it can be read");
-    assert!(matches!(verified, Verified::Intact { events: 0, deleted: 3, .. }), "{verified:?}");
+    assert!(
+        matches!(
+            verified,
+            Verified::Intact {
+                events: 0,
+                deleted: 3,
+                ..
+            }
+        ),
+        "{verified:?}"
+    );
 
     let mut running = Running::start(folder.path());
     let mut new = batch(1, 1);
@@ -93,14 +127,31 @@ async fn the_chain_goes_on_when_every_event_is_gone() {
         .expect("there is one");
     assert_eq!(seq, 4, "numbers are never used again");
     let verified = verify(folder.path()).expect("it can be read");
-    assert!(matches!(verified, Verified::Intact { events: 1, deleted: 3, .. }), "{verified:?}");
+    assert!(
+        matches!(
+            verified,
+            Verified::Intact {
+                events: 1,
+                deleted: 3,
+                ..
+            }
+        ),
+        "{verified:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_alarm_goes_when_it_has_ended_and_nothing_happened_to_it_for_long() {
     let folder = folder();
     let mut running = Running::start(folder.path());
-    let ended = |alarm| step(alarm, AlarmStep::Cleared(ClearReason::Recovered), AlarmState::Cleared, &[]);
+    let ended = |alarm| {
+        step(
+            alarm,
+            AlarmStep::Cleared(ClearReason::Recovered),
+            AlarmState::Cleared,
+            &[],
+        )
+    };
     let mut batch = batch(0, 1);
     let closed_lately = {
         let mut commit = ago(0, ended(1));
@@ -115,7 +166,10 @@ async fn an_alarm_goes_when_it_has_ended_and_nothing_happened_to_it_for_long() {
     let beside = connection(folder.path());
     eventually("the old alarms are gone", || count(&beside, "alarm") == 3).await;
     for kept in 1..=3 {
-        assert!(running.reader.alarm(id(kept)).await.expect("it reads").is_some(), "alarm {kept}");
+        assert!(
+            running.reader.alarm(id(kept)).await.expect("it reads").is_some(),
+            "alarm {kept}"
+        );
     }
     running.stop();
 }
@@ -136,7 +190,10 @@ async fn a_notice_that_nobody_takes_goes_with_the_events_and_is_counted() {
     let running = Running::start_keeping(folder.path(), events_kept(5));
     eventually("the old ones are gone", || count(&beside, "outbox") == 10).await;
     eventually("they are counted", || running.metrics.notices_expired.get() == 90).await;
-    eventually("the rest waits", || running.metrics.notices_pending("gone").get() == 10).await;
+    eventually("the rest waits", || {
+        running.metrics.notices_pending("gone").get() == 10
+    })
+    .await;
     running.stop();
 }
 
@@ -148,7 +205,14 @@ async fn definitions_stay_while_the_checkpoint_or_a_journal_row_needs_them() {
     let now = moment(clock::wall().0);
     // By the byte of their hash: 1 and 2 are out of force before the checkpoint, 3 in force at it, 4 only after it;
     // 5 was, and came back.
-    for (input, hash, at) in [(0, 1, old), (1, 5, old), (2, 2, old), (3, 3, old), (4, 4, now), (5, 5, now)] {
+    for (input, hash, at) in [
+        (0, 1, old),
+        (1, 5, old),
+        (2, 2, old),
+        (3, 3, old),
+        (4, 4, now),
+        (5, 5, now),
+    ] {
         let mut changed = batch(input, 1);
         changed.last = at;
         changed.definitions.push(StoredDefinitions {
@@ -163,8 +227,12 @@ async fn definitions_stay_while_the_checkpoint_or_a_journal_row_needs_them() {
     running.stop();
     let beside = connection(folder.path());
     let hashes = || -> Vec<u8> {
-        let mut query = beside.prepare("SELECT hash FROM definitions ORDER BY hash").expect("it is SQL");
-        let rows = query.query_map([], |row| row.get::<_, [u8; 32]>(0)).expect("it reads");
+        let mut query = beside
+            .prepare("SELECT hash FROM definitions ORDER BY hash")
+            .expect("it is SQL");
+        let rows = query
+            .query_map([], |row| row.get::<_, [u8; 32]>(0))
+            .expect("it reads");
         rows.map(|hash| hash.expect("it reads")[0]).collect()
     };
     assert_eq!(hashes(), [1, 2, 3, 4, 5], "the journal still names them");
