@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use ninewatch::clock;
 use ninewatch::config;
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::definitions::Definitions;
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
@@ -117,7 +118,7 @@ fn record(folder: &Path, definitions: &Arc<Definitions>, readings: u32) -> anyho
         metrics: Metrics::new(),
         health: Health::new(),
     };
-    let (works, writer) = store.start(outlets)?;
+    let (works, writer) = store.start(outlets, StoreSettings::default())?;
     let (source, hash) = definitions.source().stored()?;
     let mut batch = Batch {
         definitions: vec![StoredDefinitions { hash, source }],

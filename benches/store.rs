@@ -9,6 +9,7 @@ use std::io::Write;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ninewatch::clock;
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::time::Moment;
 use ninewatch::handoff::{Batch, Receipt, Work};
 use ninewatch::lifecycle::Health;
@@ -37,7 +38,9 @@ fn commit(bencher: Bencher<'_, '_>, readings: u32) {
         metrics: Metrics::new(),
         health: Health::new(),
     };
-    let (works, writer) = store.start(outlets).expect("the writer starts");
+    let (works, writer) = store
+        .start(outlets, StoreSettings::default())
+        .expect("the writer starts");
     let mut first_input = 0;
     bencher
         .counter(ItemsCount::new(readings))

@@ -2,18 +2,15 @@
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
 
 use crate::broker::EmbeddedBroker;
+use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
 use crate::config::{BrokerUrl, Fixed, Settings};
-use crate::domain::definitions::{DefinitionSource, Definitions, DefinitionsHash};
-use crate::domain::engine::Engine;
-use crate::domain::journal;
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
 use crate::handoff::{Envelope, OperatorRequest, Receipt};
@@ -22,7 +19,8 @@ use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::{Emergency, Notify};
 use crate::reload::{Origin, Reload, configured};
-use crate::store::{Outlets, Recovered, Store, Writer};
+use crate::restore::{Restored, restore};
+use crate::store::{History, Outlets, Store, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
 
@@ -52,6 +50,7 @@ struct Parts {
     notify: Notify,
     emergency: Emergency,
     supervise: Supervise,
+    checkpoints: Checkpoints,
     reload: Reload,
     web: BoundWeb,
 }
@@ -66,6 +65,7 @@ impl Parts {
             notify,
             emergency,
             supervise,
+            checkpoints,
             reload,
             web,
         } = self;
@@ -73,11 +73,16 @@ impl Parts {
         let stop = tasks.stopping();
         let (of_ingest, of_notify, of_reload) = (stop.clone(), stop.clone(), stop.clone());
         let (of_emergency, of_supervise) = (stop.clone(), stop.clone());
+        let of_checkpoints = stop.clone();
         tasks.spawn("ingest", async move {
             Ok(ingest.run(envelopes, receipts, of_ingest).await?)
         });
         tasks.spawn("gateway", async move { Ok(gateway.run(clock, lines).await?) });
         tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
+        tasks.spawn("checkpoint", async move {
+            checkpoints.run(of_checkpoints).await;
+            Ok(())
+        });
         tasks.spawn("reload", async move {
             reload.run(of_reload).await;
             Ok(())
@@ -117,10 +122,10 @@ impl Running {
         let broker = start_broker(&mut settings).await?;
 
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
-        let store = store.keeping_free(settings.store.disk_reserve);
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
-        let (gateway, filters) = gateway(configured, &store, &recovered, &metrics)?;
+        let history = History::open(&settings.gateway.data_dir)?;
+        let (gateway, filters) = gateway(configured, &history, &metrics)?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let web = Web {
@@ -141,12 +146,14 @@ impl Running {
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
-        let (work, writer) = store.start(Outlets {
+        let outlets = Outlets {
             receipts: receipt_tx,
             notices: notice_tx,
             metrics: metrics.clone(),
             health: health.clone(),
-        })?;
+        };
+        let (work, writer) = store.start(outlets, settings.store)?;
+        let checkpoint_work = work.clone();
         let parts = Parts {
             ingest: Ingest {
                 settings: settings.mqtt,
@@ -157,7 +164,7 @@ impl Running {
             },
             emergency: Emergency {
                 targets: settings.targets.clone(),
-                gateway: settings.gateway.id,
+                gateway: settings.gateway.id.clone(),
                 public_url: settings.gateway.public_url,
                 store: health.follow_store(),
                 clock,
@@ -185,6 +192,15 @@ impl Running {
             },
             gateway,
             clock,
+            checkpoints: Checkpoints {
+                gateway: settings.gateway.id,
+                data_dir: settings.gateway.data_dir,
+                inputs: Checkpoints::INPUTS,
+                last: recovered.checkpointed,
+                committed: writer.committed(),
+                work: checkpoint_work,
+                metrics: metrics.clone(),
+            },
             reload,
             web,
         };
@@ -281,50 +297,21 @@ async fn start_broker(settings: &mut Settings) -> anyhow::Result<Option<Embedded
 /// The gateway with its state restored, and the filters that it wants subscribed.
 fn gateway(
     (decoder, surroundings): (Decoder, Surroundings),
-    store: &Store,
-    recovered: &Recovered,
+    history: &History,
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
-    let engine = restore(&surroundings.id, store, recovered, &surroundings.definitions)?;
+    let known = (
+        surroundings.definitions.source().stored()?.1,
+        &surroundings.definitions,
+    );
+    let Restored { engine, rows, .. } = restore(&surroundings.id, history, Some(known), || true)?;
     tracing::info!(
         devices = engine.device_count(),
         standing_alarms = engine.standing_count(),
-        replayed_batches = recovered.journal.len(),
+        replayed_batches = rows,
         "state restored"
     );
     let subscriptions = decoder.subscriptions();
     let gateway = Gateway::new(engine, decoder, surroundings, metrics.clone());
     Ok((gateway, subscriptions))
-}
-
-/// The engine as the last run left it: checkpoint, then the journal after it, under the rules of their time.
-pub fn restore(
-    gateway: &str,
-    store: &Store,
-    recovered: &Recovered,
-    configured: &Arc<Definitions>,
-) -> anyhow::Result<Engine> {
-    let configured_hash = configured.source().stored()?.1;
-    let find = |hash: &DefinitionsHash| -> Result<Arc<Definitions>, String> {
-        if *hash == configured_hash {
-            return Ok(Arc::clone(configured));
-        }
-        let source = store.definitions(hash).map_err(|error| error.to_string())?;
-        let source = source.ok_or("they are not in the store")?;
-        let source = DefinitionSource::from_stored(&source).map_err(|error| error.to_string())?;
-        Definitions::compile(source)
-            .map(Arc::new)
-            .map_err(|errors| format!("they do not compile: {errors:?}"))
-    };
-    let mut engine = match &recovered.checkpoint {
-        None => Engine::new(gateway),
-        Some(checkpoint) => {
-            Engine::restore(gateway, &checkpoint.state, find).context("cannot restore the engine")?
-        }
-    };
-    for row in &recovered.journal {
-        journal::replay(&mut engine, row.first_input, &row.entries, find)
-            .context("cannot replay the journal")?;
-    }
-    Ok(engine)
 }

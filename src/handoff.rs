@@ -1,8 +1,6 @@
 //! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, batches from the
 //! gateway to the store, receipts back to ingest, reports from notify to the store. Data only, no behaviour.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -96,10 +94,8 @@ pub enum Answer {
         /// How many standing alarms ended because their rule is gone.
         ended: usize,
     },
-    /// To a thread of the store's own that has handed over a slice of its work.
-    Written(SyncSender<()>),
-    /// To whoever watches that the pipeline moves.
-    Probe(oneshot::Sender<()>),
+    /// To whoever waits for no more than the commit: a probe, or one who hands over long work in slices.
+    Done(oneshot::Sender<()>),
 }
 
 impl Answer {
@@ -108,9 +104,7 @@ impl Answer {
         match self {
             Answer::Operator { to, outcome } => drop(to.send(outcome)),
             Answer::Reconfigured { to, ended } => drop(to.send(ended)),
-            // There is room: each is told once.
-            Answer::Written(to) => drop(to.try_send(())),
-            Answer::Probe(to) => drop(to.send(())),
+            Answer::Done(to) => drop(to.send(())),
         }
     }
 }
@@ -140,7 +134,7 @@ pub struct Batch {
     pub dead_letters: Vec<DeadLetter>,
     /// The sources of the definitions that journal entries name by hash.
     pub definitions: Vec<StoredDefinitions>,
-    /// The engine's whole state after this batch, when it is time for a checkpoint.
+    /// The engine's whole state after this batch, when it is the last of an orderly stop.
     pub checkpoint: Option<Vec<u8>>,
     /// What to release to the broker after the commit, in receive order (MQTT-4.6.0-2).
     pub receipts: Vec<Receipt>,
@@ -223,12 +217,12 @@ pub struct SegmentSlice {
     /// With the last slice: what the whole segment covers.
     pub done: Option<SegmentDone>,
     /// Told when the slice is durable.
-    pub written: SyncSender<()>,
+    pub written: oneshot::Sender<()>,
 }
 
 impl SegmentSlice {
     /// Makes room for `segment`; and where it is told that this is done.
-    pub fn clear(segment: i64) -> (SegmentSlice, Receiver<()>) {
+    pub fn clear(segment: i64) -> (SegmentSlice, oneshot::Receiver<()>) {
         let (slice, written) = SegmentSlice::of(segment, Vec::new(), None);
         let slice = SegmentSlice { clear: true, ..slice };
         (slice, written)
@@ -239,8 +233,8 @@ impl SegmentSlice {
         segment: i64,
         rows: Vec<SegmentRow>,
         done: Option<SegmentDone>,
-    ) -> (SegmentSlice, Receiver<()>) {
-        let (written, told) = sync_channel(1);
+    ) -> (SegmentSlice, oneshot::Receiver<()>) {
+        let (written, told) = oneshot::channel();
         let slice = SegmentSlice {
             segment,
             clear: false,
@@ -274,6 +268,34 @@ pub struct SegmentDone {
     pub to_at: Timestamp,
 }
 
+/// A part of a checkpoint that is made beside the gateway.
+#[derive(Debug)]
+pub struct CheckpointPart {
+    /// Which checkpoint: one more than the valid one.
+    pub generation: u64,
+    /// Which part of it, from 0.
+    pub number: u32,
+    /// Its bytes of the engine's state.
+    pub state: Vec<u8>,
+    /// With the last part, what makes the checkpoint valid.
+    pub complete: Option<CheckpointHead>,
+    /// Told once it is durable.
+    pub written: oneshot::Sender<()>,
+}
+
+/// What a checkpoint is of, and what it consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointHead {
+    /// The sequence number of the next input after it.
+    pub next_input: u64,
+    /// The moment of the last input before it.
+    pub at: Moment,
+    /// How many bytes the state has.
+    pub bytes: u64,
+    /// In how many parts.
+    pub parts: u32,
+}
+
 /// What the writer thread is given to do.
 #[derive(Debug)]
 pub enum Work {
@@ -283,6 +305,8 @@ pub enum Work {
     Delivery(DeliveryReport),
     /// Sort closed history by device.
     Segment(Box<SegmentSlice>),
+    /// Write a part of a checkpoint.
+    Checkpoint(CheckpointPart),
 }
 
 /// What keeps the store from committing.

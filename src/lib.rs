@@ -9,6 +9,8 @@
 //! | [`domain`] | everything that decides, pure: profiles, rules, alarms, engine |
 //! | [`gateway`] | the one task that owns the engine: receive → step → hand to the writer |
 //! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
+//! | [`restore`] | checkpoint and journal → the engine as it was |
+//! | [`checkpoint`] | makes checkpoints beside the gateway, the way a restart would |
 //! | [`notify`] | drains the outbox to webhooks |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
@@ -17,6 +19,7 @@
 
 pub mod app;
 pub mod broker;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -29,6 +32,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod notify;
 pub mod reload;
+pub mod restore;
 pub mod store;
 pub mod supervise;
 pub mod web;

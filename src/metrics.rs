@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::domain::profile::Reject;
@@ -67,6 +67,16 @@ pub struct Metrics {
     pub store_shedding: IntGauge,
     /// Bytes that are free on the disk of the data folder.
     pub disk_free_bytes: IntGauge,
+    /// Checkpoints made beside the gateway.
+    pub checkpoints_made: IntCounter,
+    /// Checkpoints that could not be made.
+    pub checkpoints_failed: IntCounter,
+    /// How long the last one took.
+    pub checkpoint_seconds: Gauge,
+    /// Undelivered notices deleted because no target took them for as long as events are kept.
+    pub notices_expired: IntCounter,
+    /// Rows of journal and history deleted before their time, to keep the database within its size.
+    pub rows_given_up: IntCounter,
     /// 1 when the configuration in force is the one last asked for.
     pub config_last_reload_successful: IntGauge,
 }
@@ -114,6 +124,12 @@ impl Metrics {
             "ninewatch_queue_depth",
             "Items waiting in a bounded queue.",
             &["queue"],
+        );
+        let checkpoints = counters(
+            r,
+            "ninewatch_checkpoints_total",
+            "Checkpoints of the engine made beside the gateway, and failed ones.",
+            &["result"],
         );
         let build = gauges(
             r,
@@ -213,6 +229,25 @@ impl Metrics {
                 r,
                 "ninewatch_disk_free_bytes",
                 "Bytes that are free on the disk of the data folder.",
+            ),
+            checkpoints_made: checkpoints.with_label_values(&["made"]),
+            checkpoints_failed: checkpoints.with_label_values(&["failed"]),
+            checkpoint_seconds: registered(
+                r,
+                Gauge::new(
+                    "ninewatch_checkpoint_duration_seconds",
+                    "How long the last checkpoint took to make, beside the gateway.",
+                ),
+            ),
+            notices_expired: counter(
+                r,
+                "ninewatch_notices_expired_total",
+                "Undelivered notices deleted because no target took them for as long as events are kept.",
+            ),
+            rows_given_up: counter(
+                r,
+                "ninewatch_store_rows_given_up_total",
+                "Rows of journal and history deleted before their time, to keep the database within its size.",
             ),
             config_last_reload_successful: gauge(
                 r,

@@ -18,8 +18,17 @@ pub(super) fn verify(config: &Path) -> anyhow::Result<ExitCode> {
         }
     };
     match store::verify(&settings.gateway.data_dir)? {
-        Verified::Intact { events, last } => {
+        Verified::Intact {
+            events,
+            deleted,
+            last,
+        } => {
             println!("{events} events, chain intact, last hash {last}");
+            if deleted > 0 {
+                println!(
+                    "the first {deleted} events were kept as long as [store] event_keep says, and are deleted"
+                );
+            }
             Ok(ExitCode::SUCCESS)
         }
         Verified::Broken { seq, fault } => {

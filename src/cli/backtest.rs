@@ -22,7 +22,7 @@ use crate::domain::kind::Kind;
 use crate::domain::rule::RuleDef;
 use crate::domain::text::Text;
 use crate::domain::time::{Millis, Timestamp};
-use crate::store::{History, JOURNAL_KEPT_MS};
+use crate::store::History;
 
 /// How often the share that is done is shown.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -81,6 +81,7 @@ pub(super) fn backtest(arguments: &BacktestArguments) -> anyhow::Result<ExitCode
         rules: compare(&definitions.source().rules, &tested.raised, &was_raised),
         asked_from,
         shortened: first > 0,
+        journal_keep: settings.store.journal_keep,
         seconds: started.elapsed().as_secs_f64(),
         tested,
     };
@@ -217,6 +218,7 @@ struct Report {
     asked_from: Timestamp,
     /// Whether the journal once began earlier.
     shortened: bool,
+    journal_keep: Duration,
     seconds: f64,
     tested: Tested,
 }
@@ -296,10 +298,10 @@ impl Report {
         if let Some(begins) = begins.filter(|begins| *begins > self.asked_from) {
             let begins = begins.to_rfc3339();
             notes.push(if self.shortened {
-                let hours = JOURNAL_KEPT_MS / 3_600_000;
+                let hours = self.journal_keep.as_secs() / 3_600;
                 format!(
-                    "recorded history begins at {begins}, later than asked: readings are kept for {hours} hours, and while \
-                     recovery needs them. An alarm that stood already counts as raised again"
+                    "recorded history begins at {begins}, later than asked: readings are kept for {hours} hours ([store] \
+                     journal_keep), as far as max_size allows, and while recovery needs them. An alarm that stood already counts as raised again"
                 )
             } else {
                 format!("recorded history begins at {begins}, when the gateway first ran")

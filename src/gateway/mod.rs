@@ -33,9 +33,6 @@ use crate::handoff::{
 };
 use crate::metrics::Metrics;
 
-/// Inputs between two checkpoints: bounds the replay at the next start.
-const CHECKPOINT_INPUTS: u64 = 200_000;
-
 /// Why the gateway's task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
@@ -87,7 +84,6 @@ pub struct Gateway {
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
-    checkpoint_due: u64,
 }
 
 impl Gateway {
@@ -95,7 +91,6 @@ impl Gateway {
     pub fn new(engine: Engine, decoder: Decoder, surroundings: Surroundings, metrics: Metrics) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
-        let checkpoint_due = engine.next_input() + CHECKPOINT_INPUTS;
         Gateway {
             engine,
             decoder,
@@ -105,7 +100,6 @@ impl Gateway {
             effects: Effects::default(),
             topics: Vec::new(),
             open,
-            checkpoint_due,
         }
     }
 
@@ -152,7 +146,7 @@ impl Gateway {
     pub fn pass(&mut self, probe: Probe) {
         // Whoever sent it may have given up on it.
         let _ = probe.taken.send(());
-        self.open.answer(Answer::Probe(probe.committed));
+        self.open.answer(Answer::Done(probe.committed));
     }
 
     /// Takes a run of messages through decoder and engine. Each says itself when it came.
@@ -366,19 +360,16 @@ impl Gateway {
         self.open.due()
     }
 
-    /// Has the next batch carry a checkpoint.
-    pub const fn want_checkpoint(&mut self) {
-        self.checkpoint_due = 0;
+    /// Has the open batch carry a checkpoint: for the last one, after which nothing waits any more.
+    pub fn checkpoint(&mut self) -> Result<(), GatewayError> {
+        self.open.checkpoint(self.engine.snapshot()?);
+        Ok(())
     }
 
     /// The open batch, for the writer; the next one is open.
-    pub fn close(&mut self, now: Moment) -> Result<Batch, GatewayError> {
-        if self.engine.next_input() >= self.checkpoint_due {
-            self.open.checkpoint(self.engine.snapshot()?);
-            self.checkpoint_due = self.engine.next_input() + CHECKPOINT_INPUTS;
-        }
+    pub fn close(&mut self, now: Moment) -> Batch {
         let next = OpenBatch::new(self.engine.next_input());
-        Ok(std::mem::replace(&mut self.open, next).close(now))
+        std::mem::replace(&mut self.open, next).close(now)
     }
 
     /// The engine: to look at, not to step.

@@ -60,7 +60,7 @@ impl Gateway {
                 permit = due_permit(&lines.work, due) => {
                     let permit = permit?;
                     opened = None;
-                    permit.send(work(self.close(clock.now())?));
+                    permit.send(work(self.close(clock.now())));
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
                 Some(request) = lines.operators.recv(), if room => self.operate(request, clock.now())?,
@@ -91,8 +91,9 @@ impl Gateway {
                 }
             }
         }
-        self.want_checkpoint();
-        let last = work(self.close(clock.now())?);
+        // The next start need not replay anything.
+        self.checkpoint()?;
+        let last = work(self.close(clock.now()));
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
     }
 }

@@ -1,10 +1,10 @@
 //! The hash chain over the events: how it grows, and how it is checked. It shows a change to any stored event
-//! and a missing one in the middle; it cannot show that the newest events were cut off together.
+//! and a missing one in the middle; it cannot show that the newest events, or the oldest, were cut off together.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{StoreError, schema};
@@ -32,6 +32,8 @@ pub enum Verified {
     Intact {
         /// How many there are.
         events: i64,
+        /// How many before them were deleted because they had been kept long enough.
+        deleted: i64,
         /// The hash of the last; 32 zero bytes when there is none.
         last: Hash,
     },
@@ -77,21 +79,32 @@ impl Head {
         hash: Hash([0; 32]),
     };
 
-    /// The newest stored link.
+    /// The newest stored link; when every event is gone, that of the last.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Head> {
-        let head = connection
+        let newest = connection
             .query_row(
                 "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1",
                 [],
-                |row| {
-                    Ok(Head {
-                        seq: row.get(0)?,
-                        hash: Hash(row.get(1)?),
-                    })
-                },
+                Head::from_row,
             )
             .optional()?;
-        Ok(head.unwrap_or(Head::START))
+        newest.map_or_else(|| Head::start(connection), Ok)
+    }
+
+    /// The link before the first event that is kept.
+    fn start(connection: &Connection) -> rusqlite::Result<Head> {
+        let start = connection
+            .query_row("SELECT seq, hash FROM chain_start", [], Head::from_row)
+            .optional()?;
+        Ok(start.unwrap_or(Head::START))
+    }
+
+    /// From the columns `seq, hash`.
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Head> {
+        Ok(Head {
+            seq: row.get(0)?,
+            hash: Hash(row.get(1)?),
+        })
     }
 
     /// The link that an event with `body` makes after this one.
@@ -107,6 +120,14 @@ impl Head {
             hash: Hash(hash.into()),
         }
     }
+}
+
+/// Lets the chain begin after `last`, whose events are deleted in the same transaction.
+pub(super) fn start_after(connection: &Connection, last: Head) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO chain_start (id, seq, hash) VALUES (1, ?1, ?2)")?
+        .execute(params![last.seq, last.hash.0])?;
+    Ok(())
 }
 
 /// How many events one read transaction covers: a longer one would keep the write-ahead log of a running
@@ -125,13 +146,15 @@ pub fn verify(data_dir: &Path) -> Result<Verified, StoreError> {
 
 /// Walks the whole chain.
 pub(super) fn walk_all(connection: &Connection) -> rusqlite::Result<Verified> {
-    let mut head = Head::START;
+    let start = Head::start(connection)?;
+    let mut head = start;
     loop {
         match walk(connection, head)? {
             Walk::Broken { seq, fault } => return Ok(Verified::Broken { seq, fault }),
             Walk::To(reached) if reached == head => {
                 return Ok(Verified::Intact {
-                    events: head.seq,
+                    events: head.seq.saturating_sub(start.seq),
+                    deleted: start.seq,
                     last: head.hash,
                 });
             }
@@ -147,8 +170,14 @@ enum Walk {
 }
 
 fn walk(connection: &Connection, mut head: Head) -> rusqlite::Result<Walk> {
-    let mut events = connection
-        .prepare_cached("SELECT seq, body, hash FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let slice = connection.unchecked_transaction()?;
+    // A running gateway may have deleted more than was walked, but then it has moved the start too.
+    let start = Head::start(&slice)?;
+    if start.seq > head.seq {
+        head = start;
+    }
+    let mut events =
+        slice.prepare_cached("SELECT seq, body, hash FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = events.query([head.seq, SLICE])?;
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;

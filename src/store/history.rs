@@ -1,4 +1,4 @@
-//! What was recorded, for someone who looks back: journal rows in slices, the newest checkpoint, raised alarms.
+//! What was recorded, for a restart and for someone who looks back: journal rows in slices, the checkpoint, raised alarms.
 //! Reads only, on a connection of its own, also while a gateway runs on the folder.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use super::{Checkpoint, JournalRow, StoreError, recover, schema};
+use super::{Checkpoint, JournalRow, StoreError, checkpoint, recover, schema};
 use crate::domain::time::Timestamp;
 
 /// How many journal rows one read transaction covers: a longer one would keep the write-ahead log of a running
@@ -33,15 +33,30 @@ impl History {
         if !database.exists() {
             return Err(StoreError::NoDatabase(database));
         }
+        History::of(database)
+    }
+
+    /// Opens `database` to read.
+    pub(super) fn of(database: PathBuf) -> Result<History, StoreError> {
         let connection = schema::open_to_read(&database)?;
         Ok(History { connection, database })
     }
 
+    /// Reads what a restart needs, and forgets it.
+    ///
+    /// # Errors
+    /// When any of it is missing or damaged.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let mut next = self.checkpoint()?.map_or(0, |checkpoint| checkpoint.next_input);
+        while let Some(last) = self.following(next, u64::MAX)?.last() {
+            next = last.first_input.saturating_add(last.inputs);
+        }
+        Ok(())
+    }
+
     /// The newest checkpoint; `None` when none was made yet: then the journal is there from the first input.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
-        let found = recover::checkpoint(&self.connection)
-            .map_err(schema::failed(&self.database, "read the checkpoint"))?;
-        Ok(found.map(|(checkpoint, _)| checkpoint))
+        checkpoint::load(&self.connection).map_err(self.failed("read the checkpoint"))
     }
 
     /// The first inputs of the oldest and the newest journal row; `None` when there is none.
@@ -66,18 +81,40 @@ impl History {
         let read = || {
             self.connection
                 .prepare_cached(
-                    "SELECT first_input, entries FROM journal
+                    "SELECT first_input, inputs, wall_ms, ticks, entries FROM journal
                      WHERE first_input BETWEEN ?1 AND ?2 ORDER BY first_input LIMIT ?3",
                 )?
                 .query_map(params![schema::to_sql(from), schema::to_sql(last), ROWS], |row| {
                     Ok(JournalRow {
                         first_input: schema::from_sql(row.get(0)?),
-                        entries: recover::unsealed(row, 1, recover::JOURNAL_FORM)?,
+                        inputs: schema::from_sql(row.get(1)?),
+                        at: recover::moment(row, 2)?,
+                        entries: recover::unsealed(row, 4, recover::JOURNAL_FORM)?,
                     })
                 })?
                 .collect::<rusqlite::Result<_>>()
         };
         read().map_err(self.failed("read the journal"))
+    }
+
+    /// The same, for whoever must have every input from `next` on.
+    ///
+    /// # Errors
+    /// When one is missing: the state after it would be a guess.
+    pub fn following(&self, next: u64, last: u64) -> Result<Vec<JournalRow>, StoreError> {
+        let rows = self.rows(next, last)?;
+        let mut expected = next;
+        for row in &rows {
+            if row.first_input != expected {
+                return Err(StoreError::JournalGap {
+                    path: self.database.clone(),
+                    expected,
+                    found: row.first_input,
+                });
+            }
+            expected = row.first_input.saturating_add(row.inputs);
+        }
+        Ok(rows)
     }
 
     /// The source of the definitions with this hash, if it was ever stored.

@@ -2,11 +2,13 @@
 //! transaction. One thread writes; readers have connections of their own.
 
 mod chain;
+mod checkpoint;
 mod disk;
 mod history;
 mod quarantine;
 mod reader;
 mod recover;
+mod retention;
 mod schema;
 mod seal;
 mod segments;
@@ -22,18 +24,21 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
+pub use self::checkpoint::PART_BYTES;
 pub use self::history::History;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
+pub use self::retention::Copied;
 pub use self::transaction::Changes;
-pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::{Writer, release};
 
 use self::chain::Head;
 use self::disk::{Disk, Shedding};
+use self::retention::Retention;
 use self::segments::Segments;
 use self::upkeep::Upkeep;
 use self::writer::WriterThread;
 use crate::clock;
+use crate::config::StoreSettings;
 use crate::domain::history::HistoryError;
 use crate::domain::id::Id;
 use crate::domain::time::{Moment, Timestamp};
@@ -161,15 +166,15 @@ pub struct Store {
     database: PathBuf,
     connection: Connection,
     head: Head,
-    disk_reserve: u64,
     /// What is not written for want of space.
     shedding: Shedding,
+    copied: Copied,
     /// Held until the end: nobody else may write to the folder. `None`: there is no folder.
     lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the store in `data_dir`, which is made if it is missing, and reads what the last run left. A damaged
+    /// Opens the store in `data_dir`, which is made if it is missing, and looks how far the last run came. A damaged
     /// database is set aside, and a new one takes its place: an empty memory, but a gateway that watches.
     pub fn open(data_dir: &Path) -> Result<(Store, Recovered), StoreError> {
         let lock = schema::lock(data_dir)?;
@@ -194,21 +199,22 @@ impl Store {
             database,
             connection,
             head,
-            disk_reserve: 0,
             shedding: Shedding::Nothing,
+            copied: Copied::default(),
             lock: Some(lock),
         };
         Ok((store, recovered))
     }
 
-    /// A store without a file, which lasts as long as its connection: the disk of a simulation.
+    /// A store without a file, which lasts as long as its connections: the disk of a simulation.
     pub fn in_memory() -> Result<Store, StoreError> {
+        let (connection, database) = schema::open_in_memory()?;
         Ok(Store {
-            database: PathBuf::from(":memory:"),
-            connection: schema::open_in_memory()?,
+            database,
+            connection,
             head: Head::START,
-            disk_reserve: 0,
             shedding: Shedding::Nothing,
+            copied: Copied::default(),
             lock: None,
         })
     }
@@ -216,9 +222,8 @@ impl Store {
     /// What [`Store::open`] finds after a crash that left nothing but what is committed.
     pub fn reopen(&mut self) -> Result<Recovered, StoreError> {
         self.roll_back();
-        let recovered = recover::recover(&self.connection, &self.database)?;
-        let failed = schema::failed(&self.database, "read the last event");
-        self.head = Head::load(&self.connection).map_err(failed)?;
+        let (head, recovered) = found(&self.connection, &self.database)?;
+        self.head = head;
         Ok(recovered)
     }
 
@@ -242,18 +247,14 @@ impl Store {
         &self.connection
     }
 
-    /// Keeps `bytes` of the disk free for alarms: below it telemetry is shed.
-    #[must_use]
-    pub fn keeping_free(self, bytes: u64) -> Store {
-        Store {
-            disk_reserve: bytes,
-            ..self
-        }
+    /// What is recorded, for a restart.
+    pub fn history(&self) -> Result<History, StoreError> {
+        History::of(self.database.clone())
     }
 
-    /// The source of the definitions with this hash, if it was ever stored.
-    pub fn definitions(&self, hash: &[u8; 32]) -> Result<Option<String>, StoreError> {
-        recover::definitions(&self.connection, &self.database, hash)
+    /// Where a follower says how far it has copied the history.
+    pub fn copied(&self) -> Copied {
+        self.copied.clone()
     }
 
     /// A reader with a connection and a thread of its own. Take one for each user that must not wait for another.
@@ -284,18 +285,23 @@ impl Store {
         }
     }
 
-    /// Starts the writer. It ends when every clone of the sender is gone.
-    pub fn start(self, outlets: Outlets) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
+    /// Starts the writer, which keeps what `settings` say. It ends when every clone of the sender is gone.
+    pub fn start(
+        self,
+        outlets: Outlets,
+        settings: StoreSettings,
+    ) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
         self.set_gauges(&outlets.metrics)
             .map_err(schema::failed(&self.database, "count alarms and notices"))?;
         // The last run may have ended after a sync that failed. What it left in the log is written once more, into the
         // database, before anything new stands behind it.
         let distrusted = disk::cut_log(&self.connection).is_err();
-        let upkeep = Upkeep::start(&self.database)?;
+        let retention = Retention::new(settings, self.copied(), outlets.metrics.clone());
+        let upkeep = Upkeep::start(&self.database, retention)?;
         let data_dir = self.database.parent().unwrap_or(Path::new(".")).to_owned();
         let (sender, works) = mpsc::channel(WORKS);
         let segments = Segments::start(&self.database, &sender)?;
-        let disk = Disk::new(&data_dir, self.disk_reserve);
+        let disk = Disk::new(&data_dir, settings.disk_reserve);
         let writer = WriterThread {
             store: self,
             upkeep,
@@ -306,6 +312,7 @@ impl Store {
             unsent: Vec::new(),
             failing: None,
             distrusted,
+            committed: watch::channel(0).0,
         };
         Ok((sender, writer.spawn()?))
     }
@@ -335,22 +342,30 @@ impl Store {
     }
 }
 
-/// Opens and checks the database, and reads what the last run left.
+/// Opens and checks the database, and looks how far the last run came.
 fn read(database: &Path) -> Result<(Connection, Head, Recovered), StoreError> {
     let connection = schema::open_to_write(database)?;
     quarantine::check(&connection, database)?;
-    let recovered = recover::recover(&connection, database)?;
-    let head = Head::load(&connection).map_err(schema::failed(database, "read the last event"))?;
+    History::of(database.to_owned())?.check()?;
+    let (head, recovered) = found(&connection, database)?;
     Ok((connection, head, recovered))
 }
 
-/// What the last run left behind.
-#[derive(Debug, Default)]
+/// What a start has to know of the database.
+fn found(connection: &Connection, database: &Path) -> Result<(Head, Recovered), StoreError> {
+    checkpoint::delete_abandoned(connection)
+        .map_err(schema::failed(database, "delete an unfinished checkpoint"))?;
+    let recovered =
+        recover::recover(connection).map_err(schema::failed(database, "look into the journal"))?;
+    let head = Head::load(connection).map_err(schema::failed(database, "read the last event"))?;
+    Ok((head, recovered))
+}
+
+/// How far the last run came.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Recovered {
-    /// The last checkpoint, if there was one.
-    pub checkpoint: Option<Checkpoint>,
-    /// The journal rows after it, in order.
-    pub journal: Vec<JournalRow>,
+    /// The next input after the last checkpoint; 0 without one.
+    pub checkpointed: u64,
     /// The last recorded moment.
     pub last: Option<Moment>,
 }
@@ -358,8 +373,12 @@ pub struct Recovered {
 /// The engine's state at one point of the input sequence.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
+    /// Which one: later ones have higher numbers, from 1.
+    pub generation: u64,
     /// The sequence number of the next input after it.
     pub next_input: u64,
+    /// The moment of the last input before it.
+    pub at: Moment,
     /// The engine's snapshot.
     pub state: Vec<u8>,
 }
@@ -369,6 +388,10 @@ pub struct Checkpoint {
 pub struct JournalRow {
     /// The sequence number of its first input.
     pub first_input: u64,
+    /// How many there are.
+    pub inputs: u64,
+    /// The moment of the last.
+    pub at: Moment,
     /// The inputs, encoded.
     pub entries: Vec<u8>,
 }

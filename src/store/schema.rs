@@ -4,6 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -91,6 +92,8 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     ",
     // `store.epoch` tells this database from an earlier one of the same gateway, whose numbers began at 1 as well.
+    // `definitions.first_input`: the first input of the batch in which they last came into force. `chain_start`: the
+    // last event that retention has deleted.
     "
     CREATE TABLE store (
         id    INTEGER PRIMARY KEY CHECK (id = 1),
@@ -117,6 +120,30 @@ const MIGRATIONS: &[&str] = &[
         to_at   INTEGER NOT NULL,
         count   INTEGER NOT NULL,
         samples BLOB    NOT NULL
+    ) STRICT;
+    DROP TABLE checkpoint;
+    CREATE TABLE checkpoint (
+        id         INTEGER PRIMARY KEY CHECK (id = 1),
+        generation INTEGER NOT NULL,
+        next_input INTEGER NOT NULL,
+        wall_ms    INTEGER NOT NULL,
+        ticks      INTEGER NOT NULL,
+        bytes      INTEGER NOT NULL,
+        parts      INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE checkpoint_part (
+        generation INTEGER NOT NULL,
+        part       INTEGER NOT NULL,
+        state      BLOB    NOT NULL,
+        PRIMARY KEY (generation, part)
+    ) STRICT;
+    ALTER TABLE definitions ADD COLUMN first_input INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE alarm ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
+    UPDATE alarm SET changed_at = raised_at;
+    CREATE TABLE chain_start (
+        id   INTEGER PRIMARY KEY CHECK (id = 1),
+        seq  INTEGER NOT NULL,
+        hash BLOB    NOT NULL
     ) STRICT;
 ",
     // A segment counts once its row in `segment` is there; `history` after `last_row` of the newest is not sorted yet.
@@ -205,18 +232,26 @@ pub(super) fn open_to_write(database: &Path) -> Result<Connection, StoreError> {
 }
 
 /// A database that lasts as long as its connection, with the newest schema.
-pub(super) fn open_in_memory() -> Result<Connection, StoreError> {
-    let failed = failed(Path::new(":memory:"), "open a database in memory");
-    let mut connection = Connection::open_in_memory().map_err(&failed)?;
+pub(super) fn open_in_memory() -> Result<(Connection, PathBuf), StoreError> {
+    let number = IN_MEMORY.fetch_add(1, Ordering::Relaxed);
+    let name = PathBuf::from(format!("file:ninewatch-{number}?mode=memory&cache=shared"));
+    let failed = failed(&name, "open a database in memory");
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_URI;
+    let mut connection = Connection::open_with_flags(&name, flags).map_err(&failed)?;
     prepare(&connection).map_err(&failed)?;
     migrate(&mut connection, 0).map_err(&failed)?;
-    Ok(connection)
+    drop(failed);
+    Ok((connection, name))
 }
+
+/// Databases in memory made so far: each has a name of its own, by which its readers find it.
+static IN_MEMORY: AtomicU64 = AtomicU64::new(0);
 
 /// A connection that only reads; it sees each commit once it is durable.
 pub(super) fn open_to_read(database: &Path) -> Result<Connection, StoreError> {
     let failed = failed(database, "open the database for reading");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(database, flags).map_err(&failed)?;
     prepare(&connection).map_err(&failed)?;
     let version = version(&connection, database)?;

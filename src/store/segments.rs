@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::mpsc::{Sender, WeakSender};
+use tokio::sync::oneshot;
 
 use super::{StoreError, recover, schema, seal};
 use crate::clock;
@@ -206,14 +207,14 @@ impl Maker {
     }
 
     /// Waits until the writer has written `slice`; `false`: it has ended.
-    fn hand(&self, (slice, written): (SegmentSlice, Receiver<()>)) -> Result<bool, StoreError> {
+    fn hand(&self, (slice, written): (SegmentSlice, oneshot::Receiver<()>)) -> Result<bool, StoreError> {
         let Some(works) = self.works.upgrade() else {
             return Ok(false);
         };
         let sent = works.blocking_send(Work::Segment(Box::new(slice))).is_ok();
         // Held on to, it would keep the writer from its end.
         drop(works);
-        Ok(sent && written.recv().is_ok())
+        Ok(sent && written.blocking_recv().is_ok())
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::chain::Head;
 use super::disk::Shedding;
 use super::schema::to_sql;
-use super::{recover, seal, segments};
+use super::{checkpoint, recover, seal, segments};
 use crate::domain::alarm::AlarmState;
 use crate::domain::history::Samples;
 use crate::domain::id::Id;
@@ -58,6 +58,7 @@ pub(super) fn write(
             Work::Batch(batch) => write_batch(&transaction, batch, (now, shedding), &mut changes)?,
             Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
+            Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
         }
     }
     transaction.commit()?;
@@ -71,7 +72,7 @@ fn write_batch(
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
     for definitions in &batch.definitions {
-        write_definitions(transaction, definitions)?;
+        write_definitions(transaction, definitions, batch.first_input)?;
     }
     write_journal(transaction, batch)?;
     write_history(transaction, batch, shedding)?;
@@ -89,10 +90,17 @@ fn write_batch(
     write_dead_letters(transaction, &batch.dead_letters, shedding)
 }
 
-fn write_definitions(transaction: &Transaction<'_>, definitions: &StoredDefinitions) -> rusqlite::Result<()> {
+fn write_definitions(
+    transaction: &Transaction<'_>,
+    definitions: &StoredDefinitions,
+    first_input: u64,
+) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("INSERT OR IGNORE INTO definitions (hash, source) VALUES (?1, ?2)")?
-        .execute(params![definitions.hash, definitions.source])?;
+        .prepare_cached(
+            "INSERT INTO definitions (hash, source, first_input) VALUES (?1, ?2, ?3)
+             ON CONFLICT (hash) DO UPDATE SET first_input = excluded.first_input",
+        )?
+        .execute(params![definitions.hash, definitions.source, to_sql(first_input)])?;
     Ok(())
 }
 
@@ -114,12 +122,7 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
     }
     if let Some(state) = &batch.checkpoint {
         let next_input = batch.first_input.saturating_add(u64::from(batch.inputs));
-        transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO checkpoint (id, next_input, wall_ms, ticks, state)
-                 VALUES (1, ?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![to_sql(next_input), wall, ticks, state])?;
+        checkpoint::write_whole(transaction, (next_input, batch.last), state)?;
     }
     Ok(())
 }
@@ -190,8 +193,8 @@ fn write_alarm(
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO alarm
-             (id, standing, state, class, priority, venue, device, kind, rule, raised_at, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             (id, standing, state, class, priority, venue, device, kind, rule, raised_at, body, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             key(alarm.id),
@@ -205,6 +208,7 @@ fn write_alarm(
             rule.id,
             alarm.raised_at.0,
             commit.alarm,
+            commit.event.at.0,
         ])?;
     if let Some((class, priority)) = stood.and_then(|(class, priority)| parse_labels(&class, &priority)) {
         changes.standing.push((class, priority, -1));

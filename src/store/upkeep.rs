@@ -1,13 +1,14 @@
-//! Keeps the files small beside the commits: moves the write-ahead log into the database, deletes what is out
-//! of its retention in small slices. Touches nothing that recovery needs.
+//! When the files are looked after beside the commits: the write-ahead log is moved into the database, and what is out
+//! of its retention is deleted. Does not say what that is.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
+use super::retention::Retention;
 use super::{StoreError, schema};
 use crate::clock;
 use crate::domain::time::Timestamp;
@@ -25,15 +26,6 @@ const CAP_FRAMES: i64 = schema::WAL_CAP_BYTES / FRAME_BYTES - CAP_STEP_FRAMES;
 /// How much further the log may grow before the writer tries again, when a reader still needed it.
 const CAP_STEP_FRAMES: i64 = 4 * 1024 * 1024 / FRAME_BYTES;
 
-/// How long journal rows are kept as raw history once a checkpoint has made them unnecessary, in milliseconds.
-pub const JOURNAL_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// How long delivered notices are kept.
-const DELIVERED_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
-
-/// How many rows of a table one slice looks at.
-const SLICE: i64 = 64;
-
 /// How long after a round with nothing left to do the next one begins.
 const ROUND: Duration = Duration::from_secs(10);
 
@@ -48,19 +40,18 @@ pub(super) struct Upkeep {
     told_at: i64,
     /// The length from which the writer moves the log in line.
     cap: i64,
-    /// The outbox row up to which this round has looked.
-    outbox_row: i64,
+    retention: Retention,
     due_at: Instant,
 }
 
 impl Upkeep {
     /// Starts the background thread.
-    pub(super) fn start(database: &Path) -> Result<Upkeep, StoreError> {
+    pub(super) fn start(database: &Path, retention: Retention) -> Result<Upkeep, StoreError> {
         Ok(Upkeep {
             checkpointer: Checkpointer::start(database)?,
             told_at: 0,
             cap: CAP_FRAMES,
-            outbox_row: 0,
+            retention,
             due_at: clock::monotonic(),
         })
     }
@@ -102,9 +93,7 @@ impl Upkeep {
         let was_due = self.due_at;
         // After a failure too, the next try is a round away.
         self.due_at = clock::monotonic() + ROUND;
-        let more_journal = prune_journal(connection, now)?;
-        let more_outbox = self.prune_outbox(connection, now)?;
-        let more = more_journal || more_outbox;
+        let more = self.retention.delete_slice(connection, now)?;
         if more {
             // Still as overdue as it was: on a disk that is never idle a slice goes with every commit until it is done.
             self.due_at = was_due;
@@ -116,42 +105,6 @@ impl Upkeep {
     pub(super) fn stop(self) {
         self.checkpointer.stop();
     }
-
-    fn prune_outbox(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
-        let delivered_before = now.0.saturating_sub(DELIVERED_KEPT_MS);
-        let (last, oldest): (Option<i64>, Option<i64>) = connection
-            .prepare_cached(
-                "SELECT max(row), min(created_at) FROM
-                 (SELECT row, created_at FROM outbox WHERE row > ?1 ORDER BY row LIMIT ?2)",
-            )?
-            .query_row([self.outbox_row, SLICE], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        // Rows are in order of creation: behind a window that is too young there is nothing to delete.
-        let Some(last) = last.filter(|_| oldest.is_some_and(|oldest| oldest < delivered_before)) else {
-            self.outbox_row = 0;
-            return Ok(false);
-        };
-        connection
-            .prepare_cached("DELETE FROM outbox WHERE row > ?1 AND row <= ?2 AND delivered_at < ?3")?
-            .execute([self.outbox_row, last, delivered_before])?;
-        self.outbox_row = last;
-        Ok(true)
-    }
-}
-
-/// Deletes one slice of journal rows that are both before the checkpoint and too old.
-fn prune_journal(connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
-    let before = now.0.saturating_sub(JOURNAL_KEPT_MS);
-    // The inner LIMIT bounds what is looked at; only the head of the table can be out of its retention.
-    let deleted = connection
-        .prepare_cached(
-            "DELETE FROM journal WHERE first_input IN
-             (SELECT first_input FROM
-              (SELECT first_input, wall_ms FROM journal
-               WHERE first_input < (SELECT next_input FROM checkpoint) ORDER BY first_input LIMIT ?1)
-              WHERE wall_ms < ?2)",
-        )?
-        .execute(params![SLICE, before])?;
-    Ok(i64::try_from(deleted).is_ok_and(|deleted| deleted == SLICE))
 }
 
 /// Moves what it can of the log into the database without waiting for anyone.
@@ -233,8 +186,11 @@ fn checkpoint_when_told(connection: &Connection, told: &Receiver<()>, report: &S
 
 #[cfg(test)]
 mod tests {
+    use super::super::retention::{Copied, SLICE};
     use super::super::schema;
     use super::*;
+    use crate::config::StoreSettings;
+    use crate::metrics::Metrics;
 
     #[test]
     fn a_backlog_of_deletions_stays_overdue_until_it_is_done() {
@@ -248,11 +204,13 @@ mod tests {
         }
         connection
             .execute(
-                "INSERT INTO checkpoint (id, next_input, wall_ms, ticks, state) VALUES (1, ?1, 0, 0, x'')",
+                "INSERT INTO checkpoint (id, generation, next_input, wall_ms, ticks, bytes, parts)
+                 VALUES (1, 1, ?1, 0, 0, 0, 0)",
                 [SLICE * 3],
             )
             .unwrap();
-        let mut upkeep = Upkeep::start(&database).unwrap();
+        let retention = Retention::new(StoreSettings::default(), Copied::default(), Metrics::new());
+        let mut upkeep = Upkeep::start(&database, retention).unwrap();
         upkeep.due_at = clock::monotonic().checked_sub(PATIENCE).unwrap();
         let mut slices = 0;
         while upkeep.overdue() {

@@ -40,9 +40,15 @@ const RECEIPT_PAUSE: Duration = Duration::from_millis(1);
 pub struct Writer {
     thread: JoinHandle<Result<(), StoreError>>,
     ended: watch::Receiver<()>,
+    committed: watch::Receiver<u64>,
 }
 
 impl Writer {
+    /// Follows the next input after the newest commit; 0 before the first.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
     /// Resolves when the thread has ended, for whatever reason; [`Writer::join`] then says which without waiting.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut ended = self.ended.clone();
@@ -71,6 +77,8 @@ pub(super) struct WriterThread {
     /// A sync may have failed: what the log holds may be in memory alone, and a later sync that succeeds says nothing
     /// about it.
     pub(super) distrusted: bool,
+    /// The next input after the newest commit.
+    pub(super) committed: watch::Sender<u64>,
 }
 
 /// Commits that fail.
@@ -94,6 +102,7 @@ impl WriterThread {
     /// Starts the thread.
     pub(super) fn spawn(self) -> Result<Writer, StoreError> {
         let (running, ended) = watch::channel(());
+        let committed = self.committed.subscribe();
         let thread = thread::Builder::new()
             .name("store-write".to_owned())
             .spawn(move || {
@@ -102,7 +111,11 @@ impl WriterThread {
                 outcome
             })
             .map_err(StoreError::Thread)?;
-        Ok(Writer { thread, ended })
+        Ok(Writer {
+            thread,
+            ended,
+            committed,
+        })
     }
 
     fn run(mut self) -> Result<(), StoreError> {
@@ -310,7 +323,7 @@ impl WriterThread {
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
                     }
                 }
-                Work::Delivery(_) | Work::Segment(_) => {}
+                Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -323,10 +336,17 @@ impl WriterThread {
 
     /// Only here, after the commit, do receipts leave. Answers to operators and notices likewise.
     fn release(&mut self, works: Vec<Work>, changes: &Changes) {
+        let next_input = works.iter().rev().find_map(|work| match work {
+            Work::Batch(batch) => Some(batch.first_input.saturating_add(u64::from(batch.inputs))),
+            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => None,
+        });
         let answers = release(works, &mut self.unsent);
         self.send_receipts();
         for answer in answers {
             answer.give();
+        }
+        if let Some(next_input) = next_input {
+            self.committed.send_replace(next_input);
         }
         if changes.notices_added {
             self.outlets.notices.send_modify(|commits| *commits += 1);
@@ -397,7 +417,8 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
                 answers.append(&mut batch.answers);
             }
             Work::Delivery(_) => {}
-            Work::Segment(slice) => answers.push(Answer::Written(slice.written)),
+            Work::Segment(slice) => answers.push(Answer::Done(slice.written)),
+            Work::Checkpoint(part) => answers.push(Answer::Done(part.written)),
         }
     }
     answers

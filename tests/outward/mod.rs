@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninewatch::clock::{Clock, wall};
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
@@ -55,7 +56,7 @@ impl TestStore {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (work, writer) = store.start(outlets).unwrap();
+        let (work, writer) = store.start(outlets, StoreSettings::default()).unwrap();
         TestStore {
             reader,
             work,

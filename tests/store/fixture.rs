@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ninewatch::clock;
+use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
@@ -18,13 +19,13 @@ use ninewatch::domain::profile::Reject;
 use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
-use ninewatch::handoff::{AlarmCommit, Batch, DeadLetter, Receipt, Work};
+use ninewatch::handoff::{AlarmCommit, Batch, CheckpointHead, CheckpointPart, DeadLetter, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::store::{Outlets, Recovered, Store, StoreReader, Writer};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long anything may take, on a disk that others use too.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -43,12 +44,26 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(folder: &Path) -> Running {
-        Running::start_with_receipts(folder, 1024)
+        Running::start_with(folder, 1024, (StoreSettings::default(), i64::MAX))
+    }
+
+    pub(crate) fn start_keeping(folder: &Path, settings: StoreSettings) -> Running {
+        Running::start_with(folder, 1024, (settings, i64::MAX))
+    }
+
+    /// With a follower that has copied the history up to row `copied`.
+    pub(crate) fn start_followed(folder: &Path, settings: StoreSettings, copied: i64) -> Running {
+        Running::start_with(folder, 1024, (settings, copied))
     }
 
     pub(crate) fn start_with_receipts(folder: &Path, capacity: usize) -> Running {
+        Running::start_with(folder, capacity, (StoreSettings::default(), i64::MAX))
+    }
+
+    fn start_with(folder: &Path, capacity: usize, (settings, copied): (StoreSettings, i64)) -> Running {
         let (store, recovered) = Store::open(folder).expect("the store opens");
         let reader = store.reader().expect("a reader starts");
+        store.copied().history(copied);
         let (receipt_sender, receipts) = mpsc::channel(capacity);
         let (notice_sender, notices) = watch::channel(0);
         let (metrics, health) = (Metrics::new(), Health::new());
@@ -58,7 +73,7 @@ impl Running {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (works, writer) = store.start(outlets).expect("the writer starts");
+        let (works, writer) = store.start(outlets, settings).expect("the writer starts");
         Running {
             works,
             writer,
@@ -88,6 +103,31 @@ impl Running {
         self.send(batch).await;
         let released = self.next_receipts().await;
         assert_eq!(released.last(), Some(&receipt));
+    }
+
+    /// Hands over a part of a checkpoint, and waits until it is written.
+    pub(crate) async fn write_part(
+        &self,
+        (generation, number): (u64, u32),
+        state: &[u8],
+        complete: Option<CheckpointHead>,
+    ) {
+        let (written, done) = oneshot::channel();
+        let part = CheckpointPart {
+            generation,
+            number,
+            state: state.to_vec(),
+            complete,
+            written,
+        };
+        self.works
+            .send(Work::Checkpoint(part))
+            .await
+            .expect("the writer takes works");
+        tokio::time::timeout(DEADLINE, done)
+            .await
+            .expect("it is written in time")
+            .expect("the writer runs");
     }
 
     /// The receipts that the writer releases next.

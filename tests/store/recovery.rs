@@ -3,7 +3,7 @@
 use std::fs;
 
 use ninewatch::handoff::StoredDefinitions;
-use ninewatch::store::{Fault, Hash, Store, StoreError, Verified, verify};
+use ninewatch::store::{Fault, Hash, History, Store, StoreError, Verified, verify};
 
 use crate::fixture::{Running, batch, connection, dead_letter, folder, id, moment, raised};
 
@@ -11,7 +11,7 @@ use crate::fixture::{Running, batch, connection, dead_letter, folder, id, moment
 async fn everything_committed_comes_back() {
     let folder = folder();
     let mut running = Running::start(folder.path());
-    assert!(running.recovered.checkpoint.is_none() && running.recovered.last.is_none());
+    assert!(running.recovered.checkpointed == 0 && running.recovered.last.is_none());
     let mut first = batch(0, 3);
     first.definitions = vec![StoredDefinitions {
         hash: [7; 32],
@@ -33,20 +33,22 @@ async fn everything_committed_comes_back() {
     );
 
     let (store, recovered) = Store::open(folder.path()).expect("it opens again");
-    let checkpoint = recovered.checkpoint.expect("there is a checkpoint");
+    assert_eq!(recovered.checkpointed, 5);
+    let history = History::open(folder.path()).expect("it opens");
+    let checkpoint = history.checkpoint().expect("it reads").expect("one was made");
     assert_eq!((checkpoint.next_input, checkpoint.state), (5, vec![1, 2, 3]));
-    let rows: Vec<_> = recovered
-        .journal
+    let journal = history.following(5, 100).expect("it reads");
+    let rows: Vec<_> = journal
         .iter()
         .map(|row| (row.first_input, row.entries.len()))
         .collect();
     assert_eq!(rows, [(5, 160)]);
     assert_eq!(recovered.last, Some(moment(2_000_000_000_000)));
     assert_eq!(
-        store.definitions(&[7; 32]).expect("it reads"),
+        history.definitions(&[7; 32]).expect("it reads"),
         Some("{}".to_owned())
     );
-    assert_eq!(store.definitions(&[8; 32]).expect("it reads"), None);
+    assert_eq!(history.definitions(&[8; 32]).expect("it reads"), None);
     let reader = store.reader().expect("a reader starts");
     let events = reader.events(0, 10).await.expect("it reads");
     assert_eq!(events.len(), 1);
@@ -75,8 +77,9 @@ async fn what_was_committed_survives_a_kill() {
     for file in ["ninewatch.db", "ninewatch.db-wal"] {
         fs::copy(folder.path().join(file), copy.path().join(file)).expect("the file can be copied");
     }
-    let (store, recovered) = Store::open(copy.path()).expect("it opens");
-    assert_eq!(recovered.journal.len(), 20);
+    let (store, _) = Store::open(copy.path()).expect("it opens");
+    let history = History::open(copy.path()).expect("it opens");
+    assert_eq!(history.following(0, 100).expect("it reads").len(), 20);
     let reader = store.reader().expect("a reader starts");
     assert_eq!(reader.pending_count("duty").await.expect("it reads"), 20);
     assert!(matches!(
@@ -93,18 +96,15 @@ async fn a_gap_in_the_journal_is_not_played_over() {
     running.commit(batch(0, 2)).await;
     running.commit(batch(3, 1)).await;
     running.stop();
-    let refused = Store::open(folder.path()).expect_err("a gap");
-    assert!(
-        matches!(
-            refused,
-            StoreError::JournalGap {
-                expected: 2,
-                found: 3,
-                ..
-            }
-        ),
-        "{refused}"
-    );
+    let history = History::open(folder.path()).expect("it opens");
+    for (next, gap) in [(0, (2, 3)), (2, (2, 3))] {
+        let refused = history.following(next, 100).expect_err("a gap");
+        assert!(
+            matches!(refused, StoreError::JournalGap { expected, found, .. } if (expected, found) == gap),
+            "{refused}"
+        );
+    }
+    assert_eq!(history.following(3, 100).expect("it reads").len(), 1);
 }
 
 #[tokio::test]
@@ -127,6 +127,7 @@ async fn the_chain_is_intact_and_goes_on_after_a_restart() {
         verified,
         Verified::Intact {
             events: 10,
+            deleted: 0,
             last: Hash(last)
         }
     );
@@ -174,6 +175,10 @@ fn an_empty_chain_is_intact_and_a_missing_database_is_not() {
     let last = Hash([0; 32]);
     assert_eq!(
         verify(folder.path()).expect("it can be read"),
-        Verified::Intact { events: 0, last }
+        Verified::Intact {
+            events: 0,
+            deleted: 0,
+            last
+        }
     );
 }

@@ -30,7 +30,7 @@ async fn the_write_ahead_log_stays_below_its_cap_under_steady_load() {
 async fn only_old_journal_rows_before_the_checkpoint_are_deleted() {
     let folder = folder();
     let mut running = Running::start(folder.path());
-    let old = moment(clock::wall().0 - 2 * DAY_MS);
+    let old = moment(clock::wall().0 - 8 * DAY_MS);
     for round in 0..200 {
         let mut batch = batch(round, 1);
         batch.last = old;

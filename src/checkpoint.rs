@@ -1,0 +1,163 @@
+//! Makes checkpoints beside the gateway, from what is committed: exactly what a restart would do, and then a snapshot.
+//! So each one proves that a restart works, and the task that owns the engine has no part in it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::domain::engine::SnapshotError;
+use crate::handoff::{CheckpointHead, CheckpointPart, Work};
+use crate::metrics::Metrics;
+use crate::restore::{RestoreError, restore};
+use crate::store::{History, PART_BYTES, StoreError};
+
+/// A making is followed by a pause of nine times its length: it takes a tenth of a core.
+const PAUSES: u32 = 9;
+
+/// The longest pause after a checkpoint: where the inputs of so long take long to replay, the pause must not grow with
+/// the replay and the replay with the pause, or a restart would take ever longer.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// The pause after one that failed.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// The one who makes checkpoints.
+#[derive(Debug)]
+pub struct Checkpoints {
+    /// The gateway's name.
+    pub gateway: String,
+    /// Where the store is.
+    pub data_dir: PathBuf,
+    /// The inputs between two: they bound the replay at the next start.
+    pub inputs: u64,
+    /// The next input after the last checkpoint.
+    pub last: u64,
+    /// The next input after the newest commit.
+    pub committed: watch::Receiver<u64>,
+    /// The writer.
+    pub work: mpsc::Sender<Work>,
+    /// Where they are counted.
+    pub metrics: Metrics,
+}
+
+/// Why a checkpoint could not be made.
+#[derive(Debug, thiserror::Error)]
+enum MakeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("the thread that made it broke down: {0}")]
+    Thread(#[from] JoinError),
+    #[error("the store's writer has ended")]
+    WriterEnded,
+}
+
+/// A checkpoint on its way to the writer.
+struct Made {
+    generation: u64,
+    head: CheckpointHead,
+    state: Vec<u8>,
+}
+
+impl Checkpoints {
+    /// Inputs between two checkpoints: some seconds of replay.
+    pub const INPUTS: u64 = 200_000;
+
+    /// Makes a checkpoint whenever it is due, until `stop`. What is in the making then is abandoned: the last one is
+    /// written by the gateway. A failure is logged, counted and tried again; it stops nothing.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut not_before = Instant::from_std(clock::monotonic());
+        while self.due(not_before, &stop).await {
+            let started = clock::monotonic();
+            let made = self.make(&stop).await;
+            if stop.is_cancelled() {
+                return;
+            }
+            let took = started.elapsed();
+            let pause = match made {
+                Ok(head) => {
+                    self.last = head.next_input;
+                    self.metrics.checkpoints_made.inc();
+                    self.metrics.checkpoint_seconds.set(took.as_secs_f64());
+                    tracing::debug!(
+                        next_input = head.next_input,
+                        bytes = head.bytes,
+                        ?took,
+                        "checkpoint made"
+                    );
+                    took.saturating_mul(PAUSES).min(LONGEST_PAUSE)
+                }
+                Err(error) => {
+                    self.metrics.checkpoints_failed.inc();
+                    tracing::error!(%error, "could not make a checkpoint, which is what a restart would do; it is tried again");
+                    RETRY
+                }
+            };
+            not_before = Instant::from_std(clock::monotonic()) + pause;
+        }
+    }
+
+    /// Waits until the next one is due; `false`: it never will be.
+    async fn due(&mut self, not_before: Instant, stop: &CancellationToken) -> bool {
+        let due = self.last.saturating_add(self.inputs);
+        let wait = async {
+            sleep_until(not_before).await;
+            self.committed.wait_for(|next| *next >= due).await.is_ok()
+        };
+        stop.run_until_cancelled(wait).await.unwrap_or(false)
+    }
+
+    /// Makes one and hands it to the writer.
+    async fn make(&self, stop: &CancellationToken) -> Result<CheckpointHead, MakeError> {
+        let (gateway, data_dir, stopped) = (self.gateway.clone(), self.data_dir.clone(), stop.clone());
+        let Made {
+            generation,
+            head,
+            state,
+        } = spawn_blocking(move || snapshot(&gateway, data_dir, &stopped)).await??;
+        for (number, state) in (0_u32..).zip(state.chunks(PART_BYTES)) {
+            let (written, done) = oneshot::channel();
+            let part = Work::Checkpoint(CheckpointPart {
+                generation,
+                number,
+                state: state.to_vec(),
+                complete: (number + 1 == head.parts).then_some(head),
+                written,
+            });
+            // One part is waited for before the next is sent, so that no commit has more than one to write.
+            let written = async {
+                self.work.send(part).await.map_err(|_| MakeError::WriterEnded)?;
+                done.await.map_err(|_| MakeError::WriterEnded)
+            };
+            let written = stop.run_until_cancelled(written).await;
+            written.unwrap_or(Err(MakeError::Restore(RestoreError::Stopped)))?;
+        }
+        Ok(head)
+    }
+}
+
+/// The engine's state as a restart would find it. While this goes on, the engine is in memory a second time.
+fn snapshot(gateway: &str, data_dir: PathBuf, stop: &CancellationToken) -> Result<Made, MakeError> {
+    let history = History::open(&data_dir)?;
+    let restored = restore(gateway, &history, None, || !stop.is_cancelled())?;
+    let state = restored.engine.snapshot()?;
+    let head = CheckpointHead {
+        next_input: restored.engine.next_input(),
+        at: restored.last.unwrap_or_default(),
+        bytes: state.len() as u64,
+        parts: u32::try_from(state.len().div_ceil(PART_BYTES)).unwrap_or(u32::MAX),
+    };
+    Ok(Made {
+        generation: restored.generation.saturating_add(1),
+        head,
+        state,
+    })
+}
