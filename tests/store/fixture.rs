@@ -47,7 +47,17 @@ impl Running {
     }
 
     pub(crate) fn start_with_receipts(folder: &Path, capacity: usize) -> Running {
+        Running::start_keeping(folder, capacity, 0)
+    }
+
+    /// On a disk of which `reserve` bytes are to stay free.
+    pub(crate) fn start_on(folder: &Path, reserve: u64) -> Running {
+        Running::start_keeping(folder, 1024, reserve)
+    }
+
+    fn start_keeping(folder: &Path, capacity: usize, reserve: u64) -> Running {
         let (store, recovered) = Store::open(folder).expect("the store opens");
+        let store = store.keeping_free(reserve);
         let reader = store.reader().expect("a reader starts");
         let (receipt_sender, receipts) = mpsc::channel(capacity);
         let (notice_sender, notices) = watch::channel(0);

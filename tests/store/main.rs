@@ -2,8 +2,12 @@
 //! every fault has its message.
 
 mod commit;
+mod disk;
 mod faults;
 mod fixture;
 mod history;
+mod quarantine;
 mod recovery;
+#[path = "../support/tmpfs.rs"]
+mod tmpfs;
 mod upkeep;

@@ -87,27 +87,6 @@ async fn what_was_committed_survives_a_kill() {
 }
 
 #[tokio::test]
-async fn a_gap_in_the_journal_is_not_played_over() {
-    let folder = folder();
-    let mut running = Running::start(folder.path());
-    running.commit(batch(0, 2)).await;
-    running.commit(batch(3, 1)).await;
-    running.stop();
-    let refused = Store::open(folder.path()).expect_err("a gap");
-    assert!(
-        matches!(
-            refused,
-            StoreError::JournalGap {
-                expected: 2,
-                found: 3,
-                ..
-            }
-        ),
-        "{refused}"
-    );
-}
-
-#[tokio::test]
 async fn the_chain_is_intact_and_goes_on_after_a_restart() {
     let folder = folder();
     for round in 0..2 {
