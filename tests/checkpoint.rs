@@ -82,17 +82,19 @@ impl Running {
         let (envelope_tx, envelopes) = mpsc::channel(4);
         let (operator_tx, operators) = mpsc::channel(1);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
-        let gateway = Gateway::new(restored.engine, decoder, surroundings, clock, metrics.clone());
+        let gateway = Gateway::new(restored.engine, decoder, surroundings, metrics.clone());
         let lines = Lines {
             envelopes,
             operators,
             reconfigurations,
             listening: health.follow_broker(),
+            store: health.follow_store(),
+            probes: mpsc::channel(1).1,
             work,
         };
         let mut tasks = Tasks::new();
         let stop = tasks.stopping();
-        tasks.spawn("gateway", async move { Ok(gateway.run(lines).await?) });
+        tasks.spawn("gateway", async move { Ok(gateway.run(clock, lines).await?) });
         tasks.spawn("checkpoint", async move {
             checkpoints.run(stop).await;
             Ok(())

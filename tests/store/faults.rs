@@ -85,17 +85,6 @@ fn a_folder_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_left_alone() {
-    let folder = folder();
-    let file = folder.path().join("ninewatch.db");
-    let text = "these are somebody's notes\n".repeat(200);
-    fs::write(&file, &text).expect("the file is written");
-    let refused = Store::open(folder.path()).expect_err("not a database");
-    assert!(matches!(refused, StoreError::NotADatabase(_)), "{refused}");
-    assert_eq!(fs::read_to_string(&file).expect("it is still there"), text);
-}
-
-#[test]
 fn a_database_of_another_program_is_left_alone() {
     let folder = folder();
     connection(folder.path())
@@ -118,19 +107,4 @@ fn a_database_of_a_newer_version_is_refused() {
         matches!(refused, StoreError::TooNew { found: 99, .. }),
         "{refused}"
     );
-}
-
-#[test]
-fn a_damaged_database_is_named() {
-    let folder = folder();
-    drop(Store::open(folder.path()).expect("it opens"));
-    let file = folder.path().join("ninewatch.db");
-    let mut bytes = fs::read(&file).expect("it can be read");
-    assert!(bytes.len() > 4096, "the log was moved into the database");
-    // The header stays whole: everything behind it is rubbish.
-    bytes[100..].fill(0xA5);
-    fs::write(&file, bytes).expect("it can be written");
-    let refused = Store::open(folder.path()).expect_err("damaged");
-    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
-    assert!(refused.to_string().contains("ninewatch.db"), "{refused}");
 }

@@ -44,7 +44,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(folder: &Path) -> Running {
-        Running::start_with(folder, 1024, (StoreSettings::default(), i64::MAX))
+        Running::start_with(folder, 1024, (keeping_free(0), i64::MAX))
     }
 
     pub(crate) fn start_keeping(folder: &Path, settings: StoreSettings) -> Running {
@@ -57,7 +57,12 @@ impl Running {
     }
 
     pub(crate) fn start_with_receipts(folder: &Path, capacity: usize) -> Running {
-        Running::start_with(folder, capacity, (StoreSettings::default(), i64::MAX))
+        Running::start_with(folder, capacity, (keeping_free(0), i64::MAX))
+    }
+
+    /// On a disk of which `reserve` bytes are to stay free.
+    pub(crate) fn start_on(folder: &Path, reserve: u64) -> Running {
+        Running::start_with(folder, 1024, (keeping_free(reserve), i64::MAX))
     }
 
     fn start_with(folder: &Path, capacity: usize, (settings, copied): (StoreSettings, i64)) -> Running {
@@ -261,5 +266,13 @@ pub(crate) fn dead_letter(payload: &'static [u8]) -> DeadLetter {
         topic: "somewhere/else".to_owned(),
         payload: Bytes::from_static(payload),
         reject: Reject::UnknownTopic,
+    }
+}
+
+/// What a store keeps by default, on a disk of which `reserve` bytes are to stay free.
+pub(crate) fn keeping_free(reserve: u64) -> StoreSettings {
+    StoreSettings {
+        disk_reserve: reserve,
+        ..StoreSettings::default()
     }
 }

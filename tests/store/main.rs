@@ -3,9 +3,13 @@
 
 mod checkpoint;
 mod commit;
+mod disk;
 mod faults;
 mod fixture;
 mod history;
+mod quarantine;
 mod recovery;
 mod retention;
+#[path = "../support/tmpfs.rs"]
+mod tmpfs;
 mod upkeep;

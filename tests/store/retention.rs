@@ -11,7 +11,9 @@ use ninewatch::handoff::{AlarmCommit, Batch, StoredDefinitions};
 use ninewatch::store::{Fault, Store, Verified, verify};
 use rusqlite::Connection;
 
-use crate::fixture::{Running, batch, connection, count, eventually, folder, id, moment, raised, step};
+use crate::fixture::{
+    Running, batch, connection, count, eventually, folder, id, keeping_free, moment, raised, step,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -27,7 +29,7 @@ fn ago(days: i64, commit: AlarmCommit) -> AlarmCommit {
 fn events_kept(days: u32) -> StoreSettings {
     StoreSettings {
         event_keep: DAY * days,
-        ..StoreSettings::default()
+        ..keeping_free(0)
     }
 }
 
@@ -238,7 +240,7 @@ async fn definitions_stay_while_the_checkpoint_or_a_journal_row_needs_them() {
     assert_eq!(hashes(), [1, 2, 3, 4, 5], "the journal still names them");
     let settings = StoreSettings {
         journal_keep: DAY,
-        ..StoreSettings::default()
+        ..keeping_free(0)
     };
     let running = Running::start_keeping(folder.path(), settings);
     eventually("those out of force are gone", || hashes() == [3, 4, 5]).await;
@@ -268,7 +270,7 @@ async fn history_goes_by_its_age() {
     write_history(&beside, 3, 1);
     let settings = StoreSettings {
         history_keep: DAY * 5,
-        ..StoreSettings::default()
+        ..keeping_free(0)
     };
     let running = Running::start_keeping(folder.path(), settings);
     eventually("the old rows are gone", || count(&beside, "history") == 3).await;
@@ -295,7 +297,7 @@ async fn write_much(folder: &Path) -> Connection {
 fn at_most(max_size: u64) -> StoreSettings {
     StoreSettings {
         max_size,
-        ..StoreSettings::default()
+        ..keeping_free(0)
     }
 }
 

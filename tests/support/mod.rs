@@ -9,6 +9,8 @@ pub(crate) mod mosquitto;
 pub(crate) mod prometheus;
 pub(crate) mod publisher;
 pub(crate) mod sink;
+pub(crate) mod strace;
+pub(crate) mod tmpfs;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
