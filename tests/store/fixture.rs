@@ -44,7 +44,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(folder: &Path) -> Running {
-        Running::start_with(folder, 1024, (StoreSettings::default(), i64::MAX))
+        Running::start_with(folder, 1024, (for_ever(), i64::MAX))
     }
 
     pub(crate) fn start_keeping(folder: &Path, settings: StoreSettings) -> Running {
@@ -57,7 +57,7 @@ impl Running {
     }
 
     pub(crate) fn start_with_receipts(folder: &Path, capacity: usize) -> Running {
-        Running::start_with(folder, capacity, (StoreSettings::default(), i64::MAX))
+        Running::start_with(folder, capacity, (for_ever(), i64::MAX))
     }
 
     fn start_with(folder: &Path, capacity: usize, (settings, copied): (StoreSettings, i64)) -> Running {
@@ -143,6 +143,14 @@ impl Running {
         drop(self.works);
         drop(self.reader);
         self.writer.join().expect("the writer ends well");
+    }
+}
+
+/// Events of any time stay: the tests write old ones.
+fn for_ever() -> StoreSettings {
+    StoreSettings {
+        event_keep: Duration::from_hours(24 * 36_500),
+        ..StoreSettings::default()
     }
 }
 
