@@ -142,7 +142,7 @@ fn commits(bencher: Bencher<'_, '_>, with_checkpoints: bool) {
             let mut journal = Journal::default();
             for turn in 0..COMMIT {
                 read(turn, |now, input| {
-                    journal.push(now, input).expect("it is journalled")
+                    journal.push(now, input).expect("it is journalled");
                 });
             }
             let mut batch = batch(next_input, journal);
@@ -284,7 +284,7 @@ fn record(data_dir: &Path, readings: u32) -> u64 {
     let mut journal = Journal::default();
     for turn in 0..readings {
         read(turn, |now, input| {
-            journal.push(now, input).expect("it is journalled")
+            journal.push(now, input).expect("it is journalled");
         });
         if journal.inputs() == ROW || turn + 1 == readings {
             let row = batch(next_input, std::mem::take(&mut journal));

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -10,17 +11,17 @@ use tokio::sync::{mpsc, watch};
 use crate::broker::EmbeddedBroker;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
-use crate::config::{BrokerUrl, Fixed, Settings};
+use crate::config::{BrokerUrl, Fixed, GatewaySettings, Settings};
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
-use crate::handoff::{Envelope, OperatorRequest, Receipt};
+use crate::handoff::{Envelope, OperatorRequest, Receipt, Work};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::{Emergency, Notify};
 use crate::reload::{Origin, Reload, configured};
 use crate::restore::{Restored, restore};
-use crate::store::{History, Outlets, Store, Writer};
+use crate::store::{History, Outlets, Recovered, Store, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
 
@@ -116,16 +117,13 @@ impl Running {
     /// When the data folder, its database or the HTTP address cannot be used. A broker that is away is no error:
     /// the gateway keeps trying, and is not ready.
     pub async fn start(mut settings: Settings, origin: Option<Origin>) -> anyhow::Result<Running> {
-        let metrics = Metrics::new();
-        let health = Health::new();
+        let (metrics, health) = (Metrics::new(), Health::new());
         let fixed = Fixed::of(&settings);
         let broker = start_broker(&mut settings).await?;
-
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
-        let history = History::open(&settings.gateway.data_dir)?;
-        let (gateway, filters) = gateway(configured, &history, &metrics)?;
+        let (gateway, filters) = gateway(configured, &settings.gateway.data_dir, &metrics)?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let web = Web {
@@ -139,7 +137,6 @@ impl Running {
         };
         let web = web.bind().await?;
         let http = web.local_addr();
-
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
         let (probe_tx, probes) = mpsc::channel(1);
@@ -153,7 +150,6 @@ impl Running {
             health: health.clone(),
         };
         let (work, writer) = store.start(outlets, settings.store)?;
-        let checkpoint_work = work.clone();
         let parts = Parts {
             ingest: Ingest {
                 settings: settings.mqtt,
@@ -165,7 +161,7 @@ impl Running {
             emergency: Emergency {
                 targets: settings.targets.clone(),
                 gateway: settings.gateway.id.clone(),
-                public_url: settings.gateway.public_url,
+                public_url: settings.gateway.public_url.clone(),
                 store: health.follow_store(),
                 clock,
             },
@@ -181,6 +177,7 @@ impl Running {
                 metrics: metrics.clone(),
                 clock,
             },
+            checkpoints: checkpoints(settings.gateway, recovered, &writer, work.clone(), &metrics),
             lines: Lines {
                 envelopes,
                 operators,
@@ -192,15 +189,6 @@ impl Running {
             },
             gateway,
             clock,
-            checkpoints: Checkpoints {
-                gateway: settings.gateway.id,
-                data_dir: settings.gateway.data_dir,
-                inputs: Checkpoints::INPUTS,
-                last: recovered.checkpointed,
-                committed: writer.committed(),
-                work: checkpoint_work,
-                metrics: metrics.clone(),
-            },
             reload,
             web,
         };
@@ -294,17 +282,37 @@ async fn start_broker(settings: &mut Settings) -> anyhow::Result<Option<Embedded
     }
 }
 
+/// The one who makes checkpoints, from where the last run came.
+fn checkpoints(
+    settings: GatewaySettings,
+    recovered: Recovered,
+    writer: &Writer,
+    work: mpsc::Sender<Work>,
+    metrics: &Metrics,
+) -> Checkpoints {
+    Checkpoints {
+        gateway: settings.id,
+        data_dir: settings.data_dir,
+        inputs: Checkpoints::INPUTS,
+        last: recovered.checkpointed,
+        committed: writer.committed(),
+        work,
+        metrics: metrics.clone(),
+    }
+}
+
 /// The gateway with its state restored, and the filters that it wants subscribed.
 fn gateway(
     (decoder, surroundings): (Decoder, Surroundings),
-    history: &History,
+    data_dir: &Path,
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
+    let history = History::open(data_dir)?;
     let known = (
         surroundings.definitions.source().stored()?.1,
         &surroundings.definitions,
     );
-    let Restored { engine, rows, .. } = restore(&surroundings.id, history, Some(known), || true)?;
+    let Restored { engine, rows, .. } = restore(&surroundings.id, &history, Some(known), || true)?;
     tracing::info!(
         devices = engine.device_count(),
         standing_alarms = engine.standing_count(),

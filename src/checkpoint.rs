@@ -1,7 +1,7 @@
 //! Makes checkpoints beside the gateway, from what is committed: exactly what a restart would do, and then a snapshot.
 //! So each one proves that a restart works, and the task that owns the engine has no part in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -122,7 +122,7 @@ impl Checkpoints {
             generation,
             head,
             state,
-        } = spawn_blocking(move || snapshot(&gateway, data_dir, &stopped)).await??;
+        } = spawn_blocking(move || snapshot(&gateway, &data_dir, &stopped)).await??;
         for (number, state) in (0_u32..).zip(state.chunks(PART_BYTES)) {
             let (written, done) = oneshot::channel();
             let part = Work::Checkpoint(CheckpointPart {
@@ -145,8 +145,8 @@ impl Checkpoints {
 }
 
 /// The engine's state as a restart would find it. While this goes on, the engine is in memory a second time.
-fn snapshot(gateway: &str, data_dir: PathBuf, stop: &CancellationToken) -> Result<Made, MakeError> {
-    let history = History::open(&data_dir)?;
+fn snapshot(gateway: &str, data_dir: &Path, stop: &CancellationToken) -> Result<Made, MakeError> {
+    let history = History::open(data_dir)?;
     let restored = restore(gateway, &history, None, || !stop.is_cancelled())?;
     let state = restored.engine.snapshot()?;
     let head = CheckpointHead {

@@ -56,7 +56,12 @@ impl TestStore {
             metrics: metrics.clone(),
             health: health.clone(),
         };
-        let (work, writer) = store.start(outlets, StoreSettings::default()).unwrap();
+        // Events of any time stay: the tests write old ones.
+        let settings = StoreSettings {
+            event_keep: Duration::from_hours(24 * 36_500),
+            ..StoreSettings::default()
+        };
+        let (work, writer) = store.start(outlets, settings).unwrap();
         TestStore {
             reader,
             work,

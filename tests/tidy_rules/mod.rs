@@ -47,9 +47,7 @@ const BARRED: [(&str, &[&str]); 10] = [
     ),
     (
         "src/store/",
-        &[
-            "ingest", "notify", "web", "gateway", "app", "cli", "demo", "config",
-        ],
+        &["ingest", "notify", "web", "gateway", "app", "cli", "demo"],
     ),
     ("src/notify/", &["ingest", "web", "gateway", "app", "cli", "demo"]),
     ("src/web/", &["ingest", "notify", "gateway", "app", "cli", "demo"]),
