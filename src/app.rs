@@ -80,9 +80,7 @@ impl Parts {
             reload.run(of_reload).await;
             Ok(())
         });
-        tasks.spawn("emergency", async move {
-            Ok(emergency.run(of_emergency).await?)
-        });
+        tasks.spawn("emergency", async move { Ok(emergency.run(of_emergency).await?) });
         tasks.spawn("supervise", async move {
             supervise.run(of_supervise).await;
             Ok(())
@@ -117,21 +115,14 @@ impl Running {
         let broker = start_broker(&mut settings).await?;
 
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
-        let store = store.keeping_free(settings.store.disk_reserve);
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let (gateway, filters) = gateway(configured, &store, &recovered, clock, &metrics)?;
+        let emergency = emergency(&settings, &health, clock);
         let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let web = Web {
-            settings: settings.http,
-            reader: store.reader()?,
-            operators: operator_tx,
-            reloads: reloading.requests,
-            metrics: metrics.clone(),
-            health: health.clone(),
-            limits: Limits::default(),
-        };
+        let requests = (operator_tx, reloading.requests);
+        let web = web(settings.http, store.reader()?, requests, (&metrics, &health));
         let web = web.bind().await?;
         let http = web.local_addr();
 
@@ -141,31 +132,25 @@ impl Running {
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
+        let store = store.keeping_free(settings.store.disk_reserve);
         let (work, writer) = store.start(Outlets {
             receipts: receipt_tx,
             notices: notice_tx,
             metrics: metrics.clone(),
             health: health.clone(),
         })?;
+        let supervise = Supervise::new(probe_tx, &health);
+        let (listening, condition) = (health.follow_broker(), health.follow_store());
         let parts = Parts {
             ingest: Ingest {
                 settings: settings.mqtt,
                 subscriptions: reloading.subscriptions,
                 clock,
                 metrics: metrics.clone(),
-                health: health.clone(),
+                health,
             },
-            emergency: Emergency {
-                targets: settings.targets.clone(),
-                gateway: settings.gateway.id,
-                public_url: settings.gateway.public_url,
-                store: health.follow_store(),
-                clock,
-            },
-            supervise: Supervise {
-                probes: probe_tx,
-                health: health.clone(),
-            },
+            emergency,
+            supervise,
             notify: Notify {
                 targets: settings.targets,
                 reader: notices,
@@ -178,8 +163,8 @@ impl Running {
                 envelopes,
                 operators,
                 reconfigurations: reloading.reconfigurations,
-                listening: health.follow_broker(),
-                store: health.follow_store(),
+                listening,
+                store: condition,
                 probes,
                 work,
             },
@@ -274,6 +259,33 @@ async fn start_broker(settings: &mut Settings) -> anyhow::Result<Option<Embedded
             };
             Ok(Some(broker))
         }
+    }
+}
+
+fn web(
+    settings: HttpSettings,
+    reader: StoreReader,
+    (operators, reloads): (mpsc::Sender<OperatorRequest>, mpsc::Sender<ReloadRequest>),
+    (metrics, health): (&Metrics, &Health),
+) -> Web {
+    Web {
+        settings,
+        reader,
+        operators,
+        reloads,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        limits: Limits::default(),
+    }
+}
+
+fn emergency(settings: &Settings, health: &Health, clock: Clock) -> Emergency {
+    Emergency {
+        targets: settings.targets.clone(),
+        gateway: settings.gateway.id.clone(),
+        public_url: settings.gateway.public_url.clone(),
+        store: health.follow_store(),
+        clock,
     }
 }
 

@@ -42,7 +42,9 @@ async fn a_disk_that_runs_full_sheds_telemetry_delivers_alarms_and_recovers() {
     disk.fill();
     sink.wait_for("alarm.raised", "disk-low", "test-gateway").await;
     for number in 0..500 {
-        devices.gas("quiet", &format!(r#"{{"lel":{}.0}}"#, number % 10)).await;
+        devices
+            .gas("quiet", &format!(r#"{{"lel":{}.0}}"#, number % 10))
+            .await;
     }
     devices.gas("g1", r#"{"lel":60.0}"#).await;
     devices.flush().await;
@@ -68,15 +70,24 @@ async fn when_the_disk_fails_to_sync_nothing_is_acknowledged_and_the_officers_ar
     gateway.wait_acknowledged(1).await;
     let failing = Strace::attach(gateway.pid(), EIO).await;
     devices.gas("g2", r#"{"lel":60.0}"#).await;
-    let told = sink.wait_for("alarm.raised", "store-failed", "test-gateway").await;
+    let told = sink
+        .wait_for("alarm.raised", "store-failed", "test-gateway")
+        .await;
     assert_eq!(told.json()["alarm"]["priority"], "critical");
     let ready = http::get(&gateway.url("/-/ready")).await;
     assert_eq!(ready.status, 503);
     assert!(ready.text.contains("the disk reports errors"), "{}", ready.text);
-    assert_eq!(gateway.metric("ninewatch_messages_acknowledged_total", &[]).await, 1);
-    assert!(gateway.alarms("state=all").await.is_empty(), "nothing that failed is shown");
+    assert_eq!(
+        gateway.metric("ninewatch_messages_acknowledged_total", &[]).await,
+        1
+    );
+    assert!(
+        gateway.alarms("state=all").await.is_empty(),
+        "nothing that failed is shown"
+    );
     drop(failing);
-    sink.wait_for("alarm.recovered", "store-failed", "test-gateway").await;
+    sink.wait_for("alarm.recovered", "store-failed", "test-gateway")
+        .await;
     sink.wait_for("alarm.raised", "test-high", "g2").await;
     gateway.wait_acknowledged(2).await;
     assert_eq!(http::get(&gateway.url("/-/ready")).await.status, 200);
@@ -91,7 +102,10 @@ async fn when_the_disk_fails_to_sync_nothing_is_acknowledged_and_the_officers_ar
     .await;
     // CONTRACT's ten seconds hold with a failing disk and a hanging webhook too.
     let status = gateway.terminate().await;
-    assert!(!status.success(), "a stop that lost its commits says so: {status}");
+    assert!(
+        !status.success(),
+        "a stop that lost its commits says so: {status}"
+    );
     drop(failing);
     sink.set(Mood::Accept);
     let gateway = gateway.start().await;
@@ -108,6 +122,7 @@ async fn a_damaged_database_is_set_aside_and_told_of() {
     let database = gateway.folder().join("data/ninewatch.db");
     fs::write(&database, vec![0xA5; 40_960]).expect("it can be written");
     let gateway = gateway.start().await;
-    sink.wait_for("alarm.raised", "history-lost", "test-gateway").await;
+    sink.wait_for("alarm.raised", "history-lost", "test-gateway")
+        .await;
     assert!(gateway.log().contains("the database is damaged"));
 }

@@ -86,7 +86,11 @@ async fn systemd_hears_of_ready_of_a_moving_pipeline_and_of_the_stop() {
     let mut devices = Publisher::start(broker.port, "devices");
 
     // A writer that hangs in the disk: nothing moves, and nothing says that it does.
-    let stuck = Strace::attach(gateway.pid(), "inject=fdatasync,fsync:delay_enter=12000000:when=1").await;
+    let stuck = Strace::attach(
+        gateway.pid(),
+        "inject=fdatasync,fsync:delay_enter=12000000:when=1",
+    )
+    .await;
     devices.gas("g1", r#"{"lel":1.0}"#).await;
     assert!(systemd.pings_end().await, "a stuck writer is not alive");
     gateway.wait_acknowledged(1).await;
@@ -100,7 +104,9 @@ async fn systemd_hears_of_ready_of_a_moving_pipeline_and_of_the_stop() {
         (http::get(&gateway.url("/-/ready")).await.status == 503).then_some(())
     })
     .await;
-    systemd.wait_for("STATUS=listening to the broker; the store takes no commits").await;
+    systemd
+        .wait_for("STATUS=listening to the broker; the store takes no commits")
+        .await;
     for _ in 0..3 {
         systemd.wait_for("WATCHDOG=1").await;
     }

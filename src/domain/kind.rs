@@ -201,10 +201,16 @@ impl Kind {
         };
         let points = [
             ("broker", text("已连接消息服务器", "Connected to the broker")),
-            ("disk_low", text("磁盘空间低于预留", "Disk space below the reserve")),
+            (
+                "disk_low",
+                text("磁盘空间低于预留", "Disk space below the reserve"),
+            ),
             ("disk_full", text("磁盘已满", "Disk full")),
             ("store_failed", text("数据库无法写入", "Store cannot be written")),
-            ("history_lost", text("历史数据库已损坏并隔离", "Damaged database set aside")),
+            (
+                "history_lost",
+                text("历史数据库已损坏并隔离", "Damaged database set aside"),
+            ),
         ];
         let points = points.map(|(id, title)| PointDef {
             id: id.to_owned(),

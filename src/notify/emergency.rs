@@ -110,7 +110,10 @@ impl Emergency {
             },
             ..RuleDef::new("store-failed", "gateway", "store_failed")
         };
-        let values = [("store_failed", json!(true)), ("trouble", json!(trouble.to_string()))];
+        let values = [
+            ("store_failed", json!(true)),
+            ("trouble", json!(trouble.to_string())),
+        ];
         AlarmEvent {
             id: self.id(1, at),
             at,

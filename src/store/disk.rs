@@ -140,7 +140,11 @@ impl Disk {
         if next > self.shedding {
             tracing::error!(free, reserve = self.reserve, shedding = ?next, "the disk is running full: telemetry is shed, alarms go on");
         } else if next < self.shedding {
-            tracing::info!(free, reserve = self.reserve, "the disk has space again: nothing is shed");
+            tracing::info!(
+                free,
+                reserve = self.reserve,
+                "the disk has space again: nothing is shed"
+            );
         }
         self.shedding = next;
         self.goal = self.reserve.min(total / MOST_OF_DISK);
@@ -176,10 +180,7 @@ impl Disk {
             self.kept = 0;
             return false;
         }
-        tracing::error!(
-            left = rest,
-            "the disk is full: space kept for alarms is given up"
-        );
+        tracing::error!(left = rest, "the disk is full: space kept for alarms is given up");
         (self.kept, self.gave) = (rest, true);
         true
     }
@@ -190,7 +191,11 @@ pub(super) fn give_all(folder: &Path, error: &StoreError) -> bool {
     let StoreError::Sqlite { source, .. } = error else {
         return false;
     };
-    let of_disk = [Some(ErrorCode::DiskFull), Some(ErrorCode::SystemIoFailure), Some(ErrorCode::CannotOpen)];
+    let of_disk = [
+        Some(ErrorCode::DiskFull),
+        Some(ErrorCode::SystemIoFailure),
+        Some(ErrorCode::CannotOpen),
+    ];
     of_disk.contains(&source.sqlite_error_code()) && fs::remove_file(folder.join(BALLAST)).is_ok()
 }
 
@@ -280,7 +285,10 @@ mod tests {
         assert_eq!(steps, STEPS);
         assert!(!file.exists());
         disk.judge(1_249_999, 100_000_000);
-        assert!(disk.is_full() && !file.exists(), "not while it would take the reserve");
+        assert!(
+            disk.is_full() && !file.exists(),
+            "not while it would take the reserve"
+        );
         disk.judge(2_250_000, 100_000_000);
         assert!(!disk.is_full() && file.exists());
         assert_eq!(Disk::new(folder.path(), 1_000_000).kept, 1_000_000);

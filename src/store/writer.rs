@@ -313,7 +313,10 @@ impl WriterThread {
                         metrics.shed_samples.inc_by(u64::from(batch.samples.count()));
                     }
                     if shedding >= Shedding::SamplesAndPayloads {
-                        let payloads = batch.dead_letters.iter().filter(|letter| !letter.payload.is_empty());
+                        let payloads = batch
+                            .dead_letters
+                            .iter()
+                            .filter(|letter| !letter.payload.is_empty());
                         metrics.shed_payloads.inc_by(payloads.count() as u64);
                     }
                     for alarm in &batch.alarms {

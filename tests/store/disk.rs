@@ -65,7 +65,11 @@ async fn a_disk_filled_by_another_program_sheds_telemetry_and_takes_alarms() {
     let mut kept = batch(quiet, 1);
     kept.samples.push(&sample(2)).expect("it is packed");
     running.commit(kept).await;
-    assert_eq!(running.metrics.shed_samples.get(), shed, "nothing is shed any more");
+    assert_eq!(
+        running.metrics.shed_samples.get(),
+        shed,
+        "nothing is shed any more"
+    );
     let beside = connection(disk.path());
     let newest: i64 = beside
         .query_row("SELECT max(from_at) FROM history", [], |row| row.get(0))
@@ -75,7 +79,11 @@ async fn a_disk_filled_by_another_program_sheds_telemetry_and_takes_alarms() {
     let whole: i64 = beside
         .query_row("SELECT sum(inputs) FROM journal", [], |row| row.get(0))
         .expect("there are some");
-    assert_eq!(whole, i64::try_from(quiet + 1).expect("few"), "no acknowledged input is missing");
+    assert_eq!(
+        whole,
+        i64::try_from(quiet + 1).expect("few"),
+        "no acknowledged input is missing"
+    );
     drop(beside);
     running.stop();
 }
@@ -117,7 +125,10 @@ async fn when_nothing_can_be_committed_nothing_is_acknowledged_until_there_is_sp
     assert_eq!(running.health.store_condition().failed, Some(StoreTrouble::Full));
     assert!(!running.health.store() && !ballast.exists());
     let tries = running.metrics.store_errors.get();
-    eventually("it goes on trying", || running.metrics.store_errors.get() > tries + 1).await;
+    eventually("it goes on trying", || {
+        running.metrics.store_errors.get() > tries + 1
+    })
+    .await;
     while let Ok(receipts) = running.receipts.try_recv() {
         answered += receipts.len();
     }
@@ -126,7 +137,10 @@ async fn when_nothing_can_be_committed_nothing_is_acknowledged_until_there_is_sp
     while answered < usize::from(sent) {
         answered += running.next_receipts().await.len();
     }
-    eventually("all is well", || running.health.store_condition().failed.is_none()).await;
+    eventually("all is well", || {
+        running.health.store_condition().failed.is_none()
+    })
+    .await;
     let beside = connection(disk.path());
     assert_eq!(count(&beside, "journal"), i64::from(sent));
     drop(beside);

@@ -41,7 +41,10 @@ fn aside(folder: &Path) -> Vec<PathBuf> {
 async fn is_set_aside(folder: &TempDir, what: &str) {
     let damaged = fs::read(database(folder)).expect("it can be read");
     let mut running = Running::start(folder.path());
-    assert!(running.recovered.journal.is_empty() && running.recovered.checkpoint.is_none(), "{what}");
+    assert!(
+        running.recovered.journal.is_empty() && running.recovered.checkpoint.is_none(),
+        "{what}"
+    );
     let kept = aside(folder.path());
     assert_eq!(kept.len(), 1, "{what}: {kept:?}");
     assert_eq!(fs::read(&kept[0]).expect("it is kept"), damaged, "{what}");
@@ -180,7 +183,11 @@ async fn a_torn_log_ends_at_its_last_whole_commit() {
     for cut in cuts {
         let copy = crate::fixture::folder();
         for (name, bytes) in &files {
-            let length = if name.ends_with("-wal") { cut } else { bytes.len() as u64 };
+            let length = if name.ends_with("-wal") {
+                cut
+            } else {
+                bytes.len() as u64
+            };
             let kept = &bytes[..usize::try_from(length).expect("small")];
             fs::write(copy.path().join(name), kept).expect("it can be written");
         }

@@ -16,7 +16,16 @@ impl Strace {
     pub(crate) async fn attach(pid: u32, inject: &str) -> Strace {
         run_installed("strace", "strace", &["--version"]);
         let child = std::process::Command::new("strace")
-            .args(["-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", inject])
+            .args([
+                "-f",
+                "-q",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fdatasync,fsync",
+                "-e",
+                inject,
+            ])
             .args(["-p", &pid.to_string()])
             .spawn()
             .expect("strace starts");
@@ -24,7 +33,9 @@ impl Strace {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
             let traced = tasks.flatten().all(|task| {
                 let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-                status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+                status
+                    .lines()
+                    .any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
             });
             traced.then_some(())
         })

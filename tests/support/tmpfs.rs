@@ -17,7 +17,13 @@ impl Tmpfs {
     pub(crate) fn mount(mebibytes: u32) -> Tmpfs {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "ninewatch-test"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={mebibytes}m"),
+                "ninewatch-test",
+            ])
             .arg(folder.path())
             .output()
             .expect("mount(8) is everywhere");
