@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::broker::EmbeddedBroker;
 use crate::clock::Clock;
-use crate::config::{BrokerUrl, Fixed, Settings};
+use crate::config::{BrokerUrl, Fixed, HttpSettings, Settings};
 use crate::domain::definitions::{DefinitionSource, Definitions, DefinitionsHash};
 use crate::domain::engine::Engine;
 use crate::domain::journal;
@@ -21,8 +21,8 @@ use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::{Emergency, Notify};
-use crate::reload::{Origin, Reload, configured};
-use crate::store::{Outlets, Recovered, Store, Writer};
+use crate::reload::{Origin, Reload, ReloadRequest, configured};
+use crate::store::{Outlets, Recovered, Store, StoreReader, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
 
