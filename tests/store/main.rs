@@ -8,6 +8,10 @@ mod fixture;
 mod history;
 mod quarantine;
 mod recovery;
+#[expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be set up fails its test"
+)]
 #[path = "../support/tmpfs.rs"]
 mod tmpfs;
 mod upkeep;

@@ -1,5 +1,11 @@
 //! A damaged database is set aside whole and a new one begins; what is not ours or of a newer version is refused and left.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what cannot be set up fails its test"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
