@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::broker::EmbeddedBroker;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
-use crate::config::{BrokerUrl, Fixed, GatewaySettings, Settings};
+use crate::config::{BrokerUrl, Fixed, GatewaySettings, HttpSettings, Settings};
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
 use crate::handoff::{Envelope, OperatorRequest, Receipt, Work};
@@ -19,9 +19,9 @@ use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::{Emergency, Notify};
-use crate::reload::{Origin, Reload, configured};
+use crate::reload::{Origin, Reload, ReloadRequest, configured};
 use crate::restore::{Restored, restore};
-use crate::store::{History, Outlets, Recovered, Store, Writer};
+use crate::store::{History, Outlets, Recovered, Store, StoreReader, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
 
@@ -124,17 +124,11 @@ impl Running {
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let (gateway, filters) = gateway(configured, &settings.gateway.data_dir, &metrics)?;
+        let emergency = emergency(&settings, &health, clock);
         let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let web = Web {
-            settings: settings.http,
-            reader: store.reader()?,
-            operators: operator_tx,
-            reloads: reloading.requests,
-            metrics: metrics.clone(),
-            health: health.clone(),
-            limits: Limits::default(),
-        };
+        let requests = (operator_tx, reloading.requests);
+        let web = web(settings.http, store.reader()?, requests, (&metrics, &health));
         let web = web.bind().await?;
         let http = web.local_addr();
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
@@ -150,25 +144,18 @@ impl Running {
             health: health.clone(),
         };
         let (work, writer) = store.start(outlets, settings.store)?;
+        let supervise = Supervise::new(probe_tx, &health);
+        let (listening, condition) = (health.follow_broker(), health.follow_store());
         let parts = Parts {
             ingest: Ingest {
                 settings: settings.mqtt,
                 subscriptions: reloading.subscriptions,
                 clock,
                 metrics: metrics.clone(),
-                health: health.clone(),
+                health,
             },
-            emergency: Emergency {
-                targets: settings.targets.clone(),
-                gateway: settings.gateway.id.clone(),
-                public_url: settings.gateway.public_url.clone(),
-                store: health.follow_store(),
-                clock,
-            },
-            supervise: Supervise {
-                probes: probe_tx,
-                health: health.clone(),
-            },
+            emergency,
+            supervise,
             notify: Notify {
                 targets: settings.targets,
                 reader: notices,
@@ -182,8 +169,8 @@ impl Running {
                 envelopes,
                 operators,
                 reconfigurations: reloading.reconfigurations,
-                listening: health.follow_broker(),
-                store: health.follow_store(),
+                listening,
+                store: condition,
                 probes,
                 work,
             },
@@ -298,6 +285,33 @@ fn checkpoints(
         committed: writer.committed(),
         work,
         metrics: metrics.clone(),
+    }
+}
+
+fn web(
+    settings: HttpSettings,
+    reader: StoreReader,
+    (operators, reloads): (mpsc::Sender<OperatorRequest>, mpsc::Sender<ReloadRequest>),
+    (metrics, health): (&Metrics, &Health),
+) -> Web {
+    Web {
+        settings,
+        reader,
+        operators,
+        reloads,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        limits: Limits::default(),
+    }
+}
+
+fn emergency(settings: &Settings, health: &Health, clock: Clock) -> Emergency {
+    Emergency {
+        targets: settings.targets.clone(),
+        gateway: settings.gateway.id.clone(),
+        public_url: settings.gateway.public_url.clone(),
+        store: health.follow_store(),
+        clock,
     }
 }
 

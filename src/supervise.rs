@@ -13,16 +13,20 @@ use crate::lifecycle::Health;
 /// How often it is looked whether a writer whose commits fail goes on trying.
 const TRIES_LOOK: Duration = Duration::from_secs(1);
 
-/// Everything it needs: give it these and [`run`](Supervise::run) it once all tasks are started.
+/// The process as systemd sees it. [`Run`](Supervise::run) it once all tasks are started.
 #[derive(Debug)]
 pub struct Supervise {
-    /// To the gateway's loop.
-    pub probes: mpsc::Sender<Probe>,
-    /// The process's health.
-    pub health: Health,
+    probes: mpsc::Sender<Probe>,
+    health: Health,
 }
 
 impl Supervise {
+    /// What tells systemd of `health`, and sends `probes` through the gateway's loop.
+    pub fn new(probes: mpsc::Sender<Probe>, health: &Health) -> Supervise {
+        let health = health.clone();
+        Supervise { probes, health }
+    }
+
     /// Says that the process is ready, and goes on until it stops. A broker that is away does not hold it up: a gateway
     /// that cannot hear yet is up, and says so.
     pub async fn run(self, stop: CancellationToken) {
@@ -68,7 +72,7 @@ impl Supervise {
             tokio::time::sleep(allowed / 2).await;
         }
         // The gateway's loop has ended: the process is about to.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits until the pipeline has moved; for as long as it does not. `false`: there is none any more.

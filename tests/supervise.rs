@@ -1,4 +1,4 @@
-//! What systemd is told, through a NOTIFY_SOCKET of the test's own: ready, alive while the pipeline moves, stopping.
+//! What systemd is told, through a `NOTIFY_SOCKET` of the test's own: ready, alive while the pipeline moves, stopping.
 
 #![cfg(test)]
 

@@ -5,11 +5,12 @@ use super::rule_tests::read_points;
 use crate::domain::kind::Kind;
 use crate::domain::rehearsal::Act;
 
-/// Reads `broker = …` or `gateway = { … }`. `None`: the step has neither; `Some(None)`: it is wrong, and reported.
-pub(super) fn read(table: &mut Table<'_>) -> Option<Option<Act>> {
+/// Reads `broker = …` or `gateway = { … }`. `None`: the step has neither; an empty list: it is wrong, and reported.
+pub(super) fn read(table: &mut Table<'_>) -> Option<Vec<Act>> {
     if let Some(broker) = table.optional("broker") {
-        return Some(broker.boolean().map(Act::Broker));
+        return Some(broker.boolean().map(Act::Broker).into_iter().collect());
     }
     let own = table.optional("gateway")?;
-    Some(read_points(&own, Some(&Kind::gateway())).map(Act::Own))
+    let points = read_points(&own, Some(&Kind::gateway()));
+    Some(points.map(Act::Own).into_iter().collect())
 }

@@ -165,9 +165,14 @@ impl Cast<'_> {
 
     fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
         let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        if let Some(act) = own_act::read(&mut table) {
+        if let Some(acts) = own_act::read(&mut table) {
             let device = DeviceKey::gateway(GATEWAY);
-            return act.map(|act| Step { at, device, act }).into_iter().collect();
+            let step = |act| Step {
+                at,
+                device: device.clone(),
+                act,
+            };
+            return acts.into_iter().map(step).collect();
         }
         let device_value = table.required("device");
         let acts = table.has("operator");

@@ -182,10 +182,10 @@ impl Store {
         let found = match quarantine::marked(&database) {
             Some(damage) => Err(damage),
             // Even to open it SQLite needs a little space.
-            None => read(&database).or_else(|error| match disk::give_all(data_dir, &error) {
-                true => read(&database),
-                false => Err(error),
-            }),
+            None => match read(&database) {
+                Err(error) if disk::give_all(data_dir, &error) => read(&database),
+                found => found,
+            },
         };
         let (connection, head, recovered) = match found {
             Err(damage) if quarantine::calls_for_it(&damage) => {

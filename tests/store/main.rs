@@ -10,6 +10,10 @@ mod history;
 mod quarantine;
 mod recovery;
 mod retention;
+#[expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be set up fails its test"
+)]
 #[path = "../support/tmpfs.rs"]
 mod tmpfs;
 mod upkeep;

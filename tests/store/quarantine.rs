@@ -1,5 +1,11 @@
 //! A damaged database is set aside whole and a new one begins; what is not ours or of a newer version is refused and left.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what cannot be set up fails its test"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -70,14 +76,13 @@ async fn is_set_aside(folder: &TempDir, what: &str) {
 
 #[tokio::test]
 async fn flipped_bits_in_the_header_set_it_aside() {
-    for at in [0, 16, 18, 20, 60] {
+    for at in [0, 16, 20, 60] {
         let folder = filled().await;
         let mut bytes = fs::read(database(&folder)).expect("it can be read");
-        // The magic, the page size, the file format, the reserved space; the user version makes it too new instead.
-        bytes[at] ^= if at == 18 { 0 } else { 0xFF };
+        // The magic, the page size, the reserved space; the user version makes it too new instead.
+        bytes[at] ^= 0xFF;
         fs::write(database(&folder), &bytes).expect("it can be written");
         match at {
-            18 => drop(Store::open(folder.path()).expect("nothing was flipped")),
             60 => {
                 let refused = Store::open(folder.path()).expect_err("too new");
                 assert!(matches!(refused, StoreError::TooNew { .. }), "{refused}");
