@@ -106,14 +106,16 @@ impl Running {
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
+        let directory = configured.1.directory();
         let (gateway, filters) = gateway(configured, &store, &recovered, clock, &metrics)?;
-        let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
+        let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let web = Web {
             settings: settings.http,
             reader: store.reader()?,
             operators: operator_tx,
             reloads: reloading.requests,
+            directory: reloading.directory,
             metrics: metrics.clone(),
             health: health.clone(),
             limits: Limits::default(),

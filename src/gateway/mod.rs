@@ -28,7 +28,7 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, SeenDevice, Work,
+    AlarmCommit, Answer, DeadLetter, DeviceCommit, Directory, Envelope, OperatorAct, OperatorRequest, SeenDevice, Work,
 };
 use crate::metrics::Metrics;
 
@@ -73,6 +73,16 @@ pub struct Surroundings {
     pub routes: Vec<Route>,
     /// The definitions that the configuration wants in force.
     pub definitions: Arc<Definitions>,
+}
+
+impl Surroundings {
+    /// What others need of it to put stored facts into words.
+    pub fn directory(&self) -> Directory {
+        Directory {
+            registry: self.registry.clone(),
+            definitions: Arc::clone(&self.definitions),
+        }
+    }
 }
 
 /// Where the gateway's inputs come from and its batches go.

@@ -5,6 +5,7 @@ mod chain;
 mod history;
 mod reader;
 mod recover;
+mod samples;
 mod schema;
 mod seal;
 mod segments;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::chain::{Fault, Hash, Verified, verify};
 pub use self::history::History;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
+pub use self::samples::{DeviceFilter, DeviceRow, SamplePage, SampleQuery};
 pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::Writer;
 

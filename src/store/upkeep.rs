@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use super::{StoreError, schema};
+use super::{StoreError, schema, segments};
 use crate::clock;
 use crate::domain::time::Timestamp;
 
@@ -27,6 +27,9 @@ const CAP_STEP_FRAMES: i64 = 4 * 1024 * 1024 / FRAME_BYTES;
 
 /// How long journal rows are kept as raw history once a checkpoint has made them unnecessary, in milliseconds.
 pub const JOURNAL_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// How long sorted history is kept.
+const HISTORY_KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// How long delivered notices are kept.
 const DELIVERED_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -104,7 +107,9 @@ impl Upkeep {
         self.due_at = clock::monotonic() + ROUND;
         let more_journal = prune_journal(connection, now)?;
         let more_outbox = self.prune_outbox(connection, now)?;
-        let more = more_journal || more_outbox;
+        let kept_since = Timestamp(now.0.saturating_sub(HISTORY_KEPT_MS));
+        let more_history = segments::prune(connection, kept_since)?;
+        let more = more_journal || more_outbox || more_history;
         if more {
             // Still as overdue as it was: on a disk that is never idle a slice goes with every commit until it is done.
             self.due_at = was_due;

@@ -6,4 +6,5 @@ mod faults;
 mod fixture;
 mod history;
 mod recovery;
+mod segments;
 mod upkeep;
