@@ -259,7 +259,8 @@ mod tests {
             let hangup = signal(SignalKind::user_defined2()).unwrap();
             let origin = has_file.then_some(Origin { file, hangup });
             let metrics = Metrics::new();
-            let (reload, reloading) = Reload::new(origin, fixed, Vec::new(), Directory::default(), metrics.clone());
+            let (reload, reloading) =
+                Reload::new(origin, fixed, Vec::new(), Directory::default(), metrics.clone());
             let mut task = JoinSet::new();
             task.spawn(reload.run(CancellationToken::new()));
             Running {

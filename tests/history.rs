@@ -30,7 +30,9 @@ async fn what_a_device_said_is_shown_and_survives_a_kill() {
     let mut device = Publisher::start(broker.port, "device");
     // The shipped deadband of lel is 1.
     for lel in [2.0, 2.5, 3.5, 3.4] {
-        device.gas("g1", &json!({"lel": lel, "temperature": 20.0}).to_string()).await;
+        device
+            .gas("g1", &json!({"lel": lel, "temperature": 20.0}).to_string())
+            .await;
     }
     gateway.wait_acknowledged(4).await;
     assert_eq!(values(&gateway, "lel").await, [json!(2.0), json!(3.5)]);
@@ -38,7 +40,9 @@ async fn what_a_device_said_is_shown_and_survives_a_kill() {
     gateway.kill();
     let mut gateway = gateway.start().await;
     // It knows what it kept: no second sample of the same.
-    device.gas("g1", r#"{"lel": 3.3, "temperature": 20.2, "state": "fault"}"#).await;
+    device
+        .gas("g1", r#"{"lel": 3.3, "temperature": 20.2, "state": "fault"}"#)
+        .await;
     gateway.wait_acknowledged(1).await;
     assert_eq!(values(&gateway, "lel").await, [json!(2.0), json!(3.5)]);
     assert_eq!(values(&gateway, "temperature").await, [json!(20.0)]);
@@ -47,12 +51,17 @@ async fn what_a_device_said_is_shown_and_survives_a_kill() {
 
     let device = http::get(&gateway.url("/api/v1/devices/g1")).await.json();
     assert_eq!(device["values"]["lel"]["value"], 3.5);
-    assert_eq!((&device["online"], &device["registered"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (&device["online"], &device["registered"]),
+        (&json!(true), &json!(true))
+    );
     let devices = http::get(&gateway.url("/api/v1/devices")).await.json();
     assert_eq!(devices["items"].as_array().map(Vec::len), Some(1), "{devices}");
     let venues = http::get(&gateway.url("/api/v1/venues")).await.json();
     assert_eq!(venues["items"][0]["name"], "示例餐馆");
-    let buckets = http::get(&gateway.url("/api/v1/devices/g1/history?point=lel&buckets=1")).await.json();
+    let buckets = http::get(&gateway.url("/api/v1/devices/g1/history?point=lel&buckets=1"))
+        .await
+        .json();
     assert_eq!(
         (&buckets["items"][0]["count"], &buckets["items"][0]["max"]),
         (&json!(2), &json!(3.5))

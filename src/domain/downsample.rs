@@ -215,27 +215,39 @@ mod tests {
         for (samples, expected) in [
             (vec![], vec![none, none, none]),
             // Holds from the first edge through the second bucket's half, then is forgotten.
-            (vec![(1_000, 5.0)], vec![
-                (1, Some((5.0, 5.0, 5.0, 5.0))),
-                (0, Some((5.0, 5.0, 5.0, 5.0))),
-                none,
-            ]),
+            (
+                vec![(1_000, 5.0)],
+                vec![
+                    (1, Some((5.0, 5.0, 5.0, 5.0))),
+                    (0, Some((5.0, 5.0, 5.0, 5.0))),
+                    none,
+                ],
+            ),
             // Three quarters of the bucket at 0, one at 4; the successor ends it.
-            (vec![(1_000, 0.0), (1_075, 4.0), (1_100, 8.0)], vec![
-                (2, Some((0.0, 4.0, 1.0, 4.0))),
-                (1, Some((8.0, 8.0, 8.0, 8.0))),
-                (0, Some((8.0, 8.0, 8.0, 8.0))),
-            ]),
+            (
+                vec![(1_000, 0.0), (1_075, 4.0), (1_100, 8.0)],
+                vec![
+                    (2, Some((0.0, 4.0, 1.0, 4.0))),
+                    (1, Some((8.0, 8.0, 8.0, 8.0))),
+                    (0, Some((8.0, 8.0, 8.0, 8.0))),
+                ],
+            ),
             // Known from before, for half of the first bucket.
-            (vec![(900, 2.0)], vec![(0, Some((2.0, 2.0, 2.0, 2.0))), none, none]),
+            (
+                vec![(900, 2.0)],
+                vec![(0, Some((2.0, 2.0, 2.0, 2.0))), none, none],
+            ),
             // Too long ago, and after the end.
             (vec![(850, 2.0), (1_250, 3.0)], vec![none, none, none]),
             // The last millisecond of one bucket, the first of the next, and two at once.
-            (vec![(1_099, 1.0), (1_100, 2.0), (1_200, 3.0), (1_200, 6.0)], vec![
-                (1, Some((1.0, 1.0, 1.0, 1.0))),
-                (1, Some((2.0, 2.0, 2.0, 2.0))),
-                (2, Some((3.0, 6.0, 6.0, 6.0))),
-            ]),
+            (
+                vec![(1_099, 1.0), (1_100, 2.0), (1_200, 3.0), (1_200, 6.0)],
+                vec![
+                    (1, Some((1.0, 1.0, 1.0, 1.0))),
+                    (1, Some((2.0, 2.0, 2.0, 2.0))),
+                    (2, Some((3.0, 6.0, 6.0, 6.0))),
+                ],
+            ),
         ] {
             assert_eq!(shown(&made(HUNDREDS, &samples)), expected, "{samples:?}");
         }
@@ -245,8 +257,18 @@ mod tests {
     fn nothing_is_known_of_the_time_to_come() {
         let now = Timestamp(1_100);
         let buckets = made(Buckets { now, ..HUNDREDS }, &[(1_050, 1.0)]);
-        assert_eq!(shown(&buckets), [(1, Some((1.0, 1.0, 1.0, 1.0))), (0, None), (0, None)]);
-        assert_eq!(Buckets { to: HUNDREDS.from, ..HUNDREDS }.count(), 0);
+        assert_eq!(
+            shown(&buckets),
+            [(1, Some((1.0, 1.0, 1.0, 1.0))), (0, None), (0, None)]
+        );
+        assert_eq!(
+            Buckets {
+                to: HUNDREDS.from,
+                ..HUNDREDS
+            }
+            .count(),
+            0
+        );
     }
 
     proptest! {
@@ -265,9 +287,10 @@ mod tests {
             prop_assert_eq!(made.len() as u64, buckets.count());
             let inside = samples.iter().filter(|(at, _)| (from.0..to.0).contains(at)).count();
             prop_assert_eq!(made.iter().map(|bucket| bucket.count as usize).sum::<usize>(), inside);
-            for (place, bucket) in made.iter().enumerate() {
-                prop_assert_eq!(bucket.at.0, from.0 + place as i64 * step.0 as i64);
-                let end = (bucket.at.0 + step.0 as i64).min(to.0);
+            let step = i64::try_from(step.0).unwrap();
+            for (place, bucket) in (0_i64..).zip(&made) {
+                prop_assert_eq!(bucket.at.0, from.0 + place * step);
+                let end = (bucket.at.0 + step).min(to.0);
                 let own = samples.iter().filter(|(at, _)| (bucket.at.0..end).contains(at));
                 prop_assert_eq!(bucket.count as usize, own.clone().count());
                 if bucket.count > 0 {

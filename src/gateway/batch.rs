@@ -75,7 +75,9 @@ impl OpenBatch {
         samples: &mut Vec<Sample>,
     ) -> Result<(), HistoryError> {
         self.points.append(points);
-        samples.drain(..).try_for_each(|sample| self.samples.push(&sample))
+        samples
+            .drain(..)
+            .try_for_each(|sample| self.samples.push(&sample))
     }
 
     /// Something that happened to a device.

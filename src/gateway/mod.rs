@@ -28,7 +28,8 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, DeadLetter, DeviceCommit, Directory, Envelope, OperatorAct, OperatorRequest, SeenDevice, Work,
+    AlarmCommit, Answer, DeadLetter, DeviceCommit, Directory, Envelope, OperatorAct, OperatorRequest,
+    SeenDevice, Work,
 };
 use crate::metrics::Metrics;
 

@@ -103,7 +103,9 @@ impl StoreReader {
                 segments::note_newest(newest.entry(sample.device).or_default(), sample);
             };
             for device in &devices {
-                segments::latest(&snapshot, *device)?.into_iter().for_each(&mut note);
+                segments::latest(&snapshot, *device)?
+                    .into_iter()
+                    .for_each(&mut note);
             }
             each_unsorted(&snapshot, (i64::MIN, i64::MAX), |sample| {
                 if devices.contains(&sample.device) {
@@ -255,26 +257,33 @@ impl Found<'_> {
         }
     }
 
-    /// Drops what is behind the first sample over the limit, which stays to show that there is more. What belongs to
+    /// Drops what is behind the first instant over the limit, which stays to show that there is more. What belongs to
     /// one instant stays together.
     fn settle(&mut self) {
         self.samples.sort_by_key(|sample| (sample.at, sample.point));
         self.samples.dedup();
-        if let Some(surplus) = self.samples.get(self.query.limit).map(|sample| sample.at) {
+        if let Some(surplus) = self.samples.get(self.within()).map(|sample| sample.at) {
             let end = self.samples.partition_point(|sample| sample.at <= surplus);
             self.samples.truncate(end);
         }
     }
 
+    /// How many of the sorted samples the limit lets through: those of the instant that reaches it are the last.
+    fn within(&self) -> usize {
+        let last = self.samples.get(self.query.limit.saturating_sub(1));
+        last.map_or(self.samples.len(), |last| {
+            self.samples.partition_point(|sample| sample.at <= last.at)
+        })
+    }
+
     fn page(mut self) -> SamplePage {
         self.settle();
         let mut until = self.query.to;
-        let last = self.query.limit.saturating_sub(1);
-        if let Some(last) = self.samples.get(last).map(|sample| sample.at) {
-            let end = self.samples.partition_point(|sample| sample.at <= last);
-            if end < self.samples.len() {
-                self.samples.truncate(end);
-                until = Timestamp(last.0.saturating_add(1));
+        let within = self.within();
+        if within < self.samples.len() {
+            self.samples.truncate(within);
+            if let Some(last) = self.samples.last() {
+                until = Timestamp(last.at.0.saturating_add(1));
             }
         }
         SamplePage {

@@ -167,7 +167,7 @@ impl Maker {
             return Ok(Progress::More);
         };
         // What an earlier run did not finish is in the way.
-        if !self.hand(SegmentSlice::clear(segment))? {
+        if !self.hand(SegmentSlice::clear(segment)) {
             return Ok(Progress::Ended);
         }
         let mut devices = stretch.devices.into_iter().peekable();
@@ -186,7 +186,7 @@ impl Maker {
                 from_at,
                 to_at,
             });
-            if !self.hand(SegmentSlice::of(segment, rows, done))? {
+            if !self.hand(SegmentSlice::of(segment, rows, done)) {
                 return Ok(Progress::Ended);
             }
         }
@@ -206,14 +206,14 @@ impl Maker {
     }
 
     /// Waits until the writer has written `slice`; `false`: it has ended.
-    fn hand(&self, (slice, written): (SegmentSlice, Receiver<()>)) -> Result<bool, StoreError> {
+    fn hand(&self, (slice, written): (SegmentSlice, Receiver<()>)) -> bool {
         let Some(works) = self.works.upgrade() else {
-            return Ok(false);
+            return false;
         };
         let sent = works.blocking_send(Work::Segment(Box::new(slice))).is_ok();
         // Held on to, it would keep the writer from its end.
         drop(works);
-        Ok(sent && written.recv().is_ok())
+        sent && written.recv().is_ok()
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError {
@@ -228,10 +228,7 @@ enum Progress {
 }
 
 /// Keeps `sample` when it is the newest of its point.
-pub(super) fn note_newest(
-    newest: &mut BTreeMap<PointNumber, Sample>,
-    sample: Sample,
-) {
+pub(super) fn note_newest(newest: &mut BTreeMap<PointNumber, Sample>, sample: Sample) {
     let known = newest.entry(sample.point).or_insert(sample);
     if known.at <= sample.at {
         *known = sample;
@@ -286,7 +283,9 @@ pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Res
     if deleted < SLICE {
         // The newest stays: it says how far the history is sorted.
         let gone = connection
-            .prepare_cached("DELETE FROM segment WHERE number = ?1 AND number < (SELECT max(number) FROM segment)")?
+            .prepare_cached(
+                "DELETE FROM segment WHERE number = ?1 AND number < (SELECT max(number) FROM segment)",
+            )?
             .execute([oldest])?;
         return Ok(gone > 0);
     }
@@ -314,7 +313,9 @@ pub(super) fn write(transaction: &Transaction<'_>, slice: &SegmentSlice) -> rusq
             .execute([slice.segment])?;
     }
     for row in &slice.rows {
-        let Some((from, to)) = row.samples.span() else { continue };
+        let Some((from, to)) = row.samples.span() else {
+            continue;
+        };
         let sealed = |samples: &Samples| seal::seal(recover::HISTORY_FORM, samples.bytes());
         transaction
             .prepare_cached(

@@ -164,7 +164,9 @@ pub(super) async fn find(shared: &Shared, path: DevicePath, which: Which) -> Res
             .map(|found| json!({"venue": found.key.venue, "kind": found.key.kind}));
         let devices: Value = devices.collect();
         let detail = format!("several devices have the id `{id}`; say which one with venue and kind");
-        return Err(Problem::conflict("ambiguous-device", "Several such devices", detail).with("devices", devices));
+        return Err(
+            Problem::conflict("ambiguous-device", "Several such devices", detail).with("devices", devices),
+        );
     }
     let detail = format!("no device `{id}` is registered or was heard of");
     found.pop().ok_or_else(|| Problem::no_such_device(detail))
@@ -173,7 +175,8 @@ pub(super) async fn find(shared: &Shared, path: DevicePath, which: Which) -> Res
 /// The devices that are registered or were heard of and that `filter` lets through, in order, at most its limit.
 async fn known(shared: &Shared, registry: &Registry, filter: DeviceFilter) -> Result<Vec<Known>, Problem> {
     let matches = |key: &DeviceKey| {
-        let same = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let same =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         same(&filter.venue, &key.venue)
             && same(&filter.kind, &key.kind)
             && same(&filter.device, &key.device)
@@ -198,11 +201,7 @@ async fn known(shared: &Shared, registry: &Registry, filter: DeviceFilter) -> Re
 }
 
 /// Each device with its newest values.
-async fn describe(
-    shared: &Shared,
-    directory: &Directory,
-    devices: &[Known],
-) -> Result<Vec<Value>, Problem> {
+async fn describe(shared: &Shared, directory: &Directory, devices: &[Known]) -> Result<Vec<Value>, Problem> {
     let numbers: BTreeSet<DeviceIndex> = devices
         .iter()
         .filter_map(|device| device.seen.map(|(number, _)| number))

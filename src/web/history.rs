@@ -215,7 +215,10 @@ fn layout(asked: &Asked, points: usize, now: Timestamp) -> Result<Buckets, Strin
 /// The numbers of the points called `wanted`, or of all. One name has several when its values once meant something else.
 async fn points(shared: &Shared, device: &DeviceKey, wanted: &BTreeSet<String>) -> Result<Points, Problem> {
     let all = read(shared, shared.reader.points()).await?;
-    let of_kind: Vec<HistoryPoint> = all.into_iter().filter(|point| point.kind == device.kind).collect();
+    let of_kind: Vec<HistoryPoint> = all
+        .into_iter()
+        .filter(|point| point.kind == device.kind)
+        .collect();
     let names: BTreeSet<&str> = of_kind.iter().map(|point| point.point.as_str()).collect();
     if let Some(unknown) = wanted.iter().find(|name| !names.contains(name.as_str())) {
         let names: Vec<&str> = names.into_iter().collect();
@@ -363,7 +366,8 @@ mod tests {
         let day = asked("").unwrap();
         assert_eq!((day.to, day.to.since(day.from)), (NOW, DAY_MS));
         assert_eq!(day.form, Form::Raw(SAMPLES));
-        let full = asked("point=lel&point=battery&from=2025-12-31T00:00:00Z&to=1767225600000&step=5m&venue=v1");
+        let full =
+            asked("point=lel&point=battery&from=2025-12-31T00:00:00Z&to=1767225600000&step=5m&venue=v1");
         let full = full.unwrap();
         assert_eq!(full.points.len(), 2);
         assert_eq!(full.from, Timestamp(NOW.0 - DAY_MS));

@@ -94,7 +94,10 @@ fn a_backlog_is_kept_at_its_own_time_whole_and_moves_nothing() {
     let mut bench = bench();
     bench.wait(100_000);
     bench.read(&[(LEL, 10.0)], Some(START + 100_000), ReadingKind::Live);
-    assert_eq!(kept(&mut bench), [of("lel", 100_000, 10.0), of("online", 100_000, 1.0)]);
+    assert_eq!(
+        kept(&mut bench),
+        [of("lel", 100_000, 10.0), of("online", 100_000, 1.0)]
+    );
     for at in [50_000, 51_000] {
         bench.read(&[(LEL, 3.0)], Some(START + at), ReadingKind::History);
         assert_eq!(kept(&mut bench), [of("lel", at, 3.0)]);
@@ -140,7 +143,11 @@ fn a_clock_ahead_keeps_nothing_in_the_future() {
     bench.read(&[(LEL, 10.0)], Some(START + 30_000), ReadingKind::Live);
     assert_eq!(kept(&mut bench), [of("lel", 0, 10.0), of("online", 0, 1.0)]);
     bench.read(&[(LEL, 20.0)], Some(START + 3_600_000), ReadingKind::Live);
-    assert_eq!(kept(&mut bench), [of("lel", 0, 20.0)], "not believed: received now");
+    assert_eq!(
+        kept(&mut bench),
+        [of("lel", 0, 20.0)],
+        "not believed: received now"
+    );
 }
 
 /// Number, kind and point.
@@ -174,7 +181,10 @@ fn a_points_number_is_for_ever() {
     assert_eq!(numbers(&bench.effects.points), []);
     turned.points[2].value = turned.points[0].value.clone();
     bench.define_on(vec![turned], Vec::new());
-    assert_eq!(numbers(&std::mem::take(&mut bench.effects.points)), [(5, gas, "lel")]);
+    assert_eq!(
+        numbers(&std::mem::take(&mut bench.effects.points)),
+        [(5, gas, "lel")]
+    );
     bench.restart();
     bench.define_on(vec![gas_kind()], Vec::new());
     assert_eq!(numbers(&bench.effects.points), []);
@@ -192,7 +202,11 @@ fn what_was_kept_last_is_carried_to_other_definitions_by_name() {
     let mut turned = keeping();
     turned.points.swap(1, 2);
     bench.define_on(vec![turned], Vec::new());
-    bench.read(&[(PointIndex(2), 11.0), (PointIndex(1), 0.0)], None, ReadingKind::Live);
+    bench.read(
+        &[(PointIndex(2), 11.0), (PointIndex(1), 0.0)],
+        None,
+        ReadingKind::Live,
+    );
     assert_eq!(kept(&mut bench), []);
 }
 

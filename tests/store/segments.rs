@@ -75,9 +75,15 @@ fn scattered(start: i64, count: u32) -> Vec<Sample> {
     let noise = |salt: u32| i64::from(salt.wrapping_mul(2_654_435_761) >> 8);
     let mut samples = Vec::new();
     for turn in 0..count {
-        let back = if turn % 9 == 0 { noise(turn) % (5 * HOUR) } else { 0 };
-        let at = start + i64::from(turn) * 250 - back;
-        let device = u32::try_from(noise(turn + 1) % 70).unwrap();
+        // Three in a row are of one device and instant, as one message brings them.
+        let message = turn / 3;
+        let back = if message % 9 == 0 {
+            noise(message) % (5 * HOUR)
+        } else {
+            0
+        };
+        let at = start + i64::from(message) * 750 - back;
+        let device = u32::try_from(noise(message + 1) % 70).unwrap();
         let point = u16::try_from(noise(turn + 2) % 3).unwrap();
         let fresh = sample(device, point, at, f64::from(turn % 50));
         samples.push(fresh);
@@ -179,7 +185,10 @@ async fn a_damaged_row_takes_no_other_with_it() {
     commit(&mut store, &samples, 1).await;
     let looker = connection(folder.path());
     looker
-        .execute("UPDATE history SET samples = x'0102030405060708' WHERE row = 2", [])
+        .execute(
+            "UPDATE history SET samples = x'0102030405060708' WHERE row = 2",
+            [],
+        )
         .unwrap();
     let query = SampleQuery {
         device: DeviceIndex(0),
@@ -196,16 +205,23 @@ async fn a_damaged_row_takes_no_other_with_it() {
 async fn devices_are_listed_by_venue_kind_and_id() {
     let folder = folder();
     let mut store = Running::start(folder.path());
-    let keys = [("v2", "gas", "a"), ("v1", "gas", "b"), ("v1", "gas", "a"), ("v1", "valve", "a")];
-    let seen = (0_u32..).zip(keys).map(|(number, (venue, kind, device))| SeenDevice {
-        number: DeviceIndex(number),
-        key: DeviceKey {
-            venue: venue.to_owned(),
-            kind: kind.to_owned(),
-            device: device.to_owned(),
-        },
-        at: Timestamp(5),
-    });
+    let keys = [
+        ("v2", "gas", "a"),
+        ("v1", "gas", "b"),
+        ("v1", "gas", "a"),
+        ("v1", "valve", "a"),
+    ];
+    let seen = (0_u32..)
+        .zip(keys)
+        .map(|(number, (venue, kind, device))| SeenDevice {
+            number: DeviceIndex(number),
+            key: DeviceKey {
+                venue: venue.to_owned(),
+                kind: kind.to_owned(),
+                device: device.to_owned(),
+            },
+            at: Timestamp(5),
+        });
     let point = HistoryPoint {
         number: PointNumber(0),
         kind: "gas".to_owned(),
@@ -228,20 +244,57 @@ async fn devices_are_listed_by_venue_kind_and_id() {
     };
     for (filter, numbers) in [
         (DeviceFilter::default(), vec![2, 1, 3, 0]),
-        (DeviceFilter { venue: word("v1"), ..DeviceFilter::default() }, vec![2, 1, 3]),
-        (DeviceFilter { kind: word("gas"), ..DeviceFilter::default() }, vec![2, 1, 0]),
-        (DeviceFilter { device: word("a"), ..DeviceFilter::default() }, vec![2, 3, 0]),
-        (DeviceFilter { after: Some(after), ..DeviceFilter::default() }, vec![3, 0]),
-        (DeviceFilter { venue: word("v3"), ..DeviceFilter::default() }, vec![]),
+        (
+            DeviceFilter {
+                venue: word("v1"),
+                ..DeviceFilter::default()
+            },
+            vec![2, 1, 3],
+        ),
+        (
+            DeviceFilter {
+                kind: word("gas"),
+                ..DeviceFilter::default()
+            },
+            vec![2, 1, 0],
+        ),
+        (
+            DeviceFilter {
+                device: word("a"),
+                ..DeviceFilter::default()
+            },
+            vec![2, 3, 0],
+        ),
+        (
+            DeviceFilter {
+                after: Some(after),
+                ..DeviceFilter::default()
+            },
+            vec![3, 0],
+        ),
+        (
+            DeviceFilter {
+                venue: word("v3"),
+                ..DeviceFilter::default()
+            },
+            vec![],
+        ),
     ] {
         let filter = DeviceFilter { limit: 10, ..filter };
         let found = store.reader.devices(filter.clone()).await.unwrap();
         let found: Vec<u32> = found.iter().map(|device| device.number.0).collect();
         assert_eq!(found, numbers, "{filter:?}");
-        let first = store.reader.devices(DeviceFilter { limit: 1, ..filter }).await.unwrap();
+        let first = store
+            .reader
+            .devices(DeviceFilter { limit: 1, ..filter })
+            .await
+            .unwrap();
         assert_eq!(first.len(), numbers.len().min(1));
     }
     let venues = store.reader.venues().await.unwrap();
-    assert_eq!(venues.into_iter().collect::<Vec<_>>(), [("v1".to_owned(), 3), ("v2".to_owned(), 1)]);
+    assert_eq!(
+        venues.into_iter().collect::<Vec<_>>(),
+        [("v1".to_owned(), 3), ("v2".to_owned(), 1)]
+    );
     store.stop();
 }

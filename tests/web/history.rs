@@ -34,15 +34,17 @@ fn recorded(start: i64) -> Batch {
         values: vec!["normal".to_owned(), "fault".to_owned()],
     };
     let devices = [("v1", "g1"), ("v1", "g2"), ("v2", "g2")];
-    let seen = (0_u32..).zip(devices).map(|(number, (venue, device))| SeenDevice {
-        number: DeviceIndex(number),
-        key: DeviceKey {
-            venue: venue.to_owned(),
-            kind: "gas_detector".to_owned(),
-            device: device.to_owned(),
-        },
-        at: Timestamp(start),
-    });
+    let seen = (0_u32..)
+        .zip(devices)
+        .map(|(number, (venue, device))| SeenDevice {
+            number: DeviceIndex(number),
+            key: DeviceKey {
+                venue: venue.to_owned(),
+                kind: "gas_detector".to_owned(),
+                device: device.to_owned(),
+            },
+            at: Timestamp(start),
+        });
     let mut samples = Samples::default();
     for (device, point, minute, value) in [
         (0, 0, 0, 1.0),
@@ -101,7 +103,12 @@ async fn devices_and_venues_are_told_of_with_their_newest_values() {
         items
             .map(|item| {
                 let text = |name: &str| item[name].as_str().unwrap().to_owned();
-                (text("venue"), text("id"), item["registered"] == true, !item["first_seen"].is_null())
+                (
+                    text("venue"),
+                    text("id"),
+                    item["registered"] == true,
+                    !item["first_seen"].is_null(),
+                )
             })
             .collect()
     };
@@ -124,7 +131,10 @@ async fn devices_and_venues_are_told_of_with_their_newest_values() {
         next = format!("&after={after}");
     }
     assert_eq!(paged, expected);
-    assert_eq!(ids(&site.get("/api/v1/devices?venue=v2").await.json()), expected[3..]);
+    assert_eq!(
+        ids(&site.get("/api/v1/devices?venue=v2").await.json()),
+        expected[3..]
+    );
     assert_eq!(ids(&site.get("/api/v1/devices?kind=valve").await.json()), []);
 
     let one = site.get("/api/v1/devices/g1").await.json();
@@ -140,22 +150,38 @@ async fn devices_and_venues_are_told_of_with_their_newest_values() {
         })
     );
     let unheard = site.get("/api/v1/devices/g9").await.json();
-    assert_eq!((&unheard["online"], &unheard["values"]), (&Value::Null, &json!({})));
+    assert_eq!(
+        (&unheard["online"], &unheard["values"]),
+        (&Value::Null, &json!({}))
+    );
 
     let venues = site.get("/api/v1/venues").await.json();
-    let found: Vec<_> = venues["items"].as_array().unwrap().iter().map(|venue| {
-        (venue["id"].as_str().unwrap(), venue["registered"].as_bool().unwrap(), venue["devices_seen"].as_u64().unwrap())
-    }).collect();
+    let found: Vec<_> = venues["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|venue| {
+            (
+                venue["id"].as_str().unwrap(),
+                venue["registered"].as_bool().unwrap(),
+                venue["devices_seen"].as_u64().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(found, [("v1", true, 2), ("v2", false, 1)]);
     let second = site.get("/api/v1/venues?limit=1&after=v1").await.json();
-    assert_eq!((&second["items"][0]["id"], &second["next"]), (&json!("v2"), &Value::Null));
+    assert_eq!(
+        (&second["items"][0]["id"], &second["next"]),
+        (&json!("v2"), &Value::Null)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_past_is_told_sample_by_sample() {
     let start = wall().0 - 30 * MINUTE;
     let site = site(start).await;
-    let item = |point: &str, minute, value: Value| json!({"point": point, "at": at(start, minute), "value": value});
+    let item =
+        |point: &str, minute, value: Value| json!({"point": point, "at": at(start, minute), "value": value});
     let all = [
         item("online", 0, json!(true)),
         item("lel", 0, json!(10.0)),
@@ -167,15 +193,29 @@ async fn the_past_is_told_sample_by_sample() {
     let answer = site.get("/api/v1/devices/g1/history").await.json();
     assert_eq!(answer["items"], json!(all));
     assert_eq!(answer["next"], Value::Null);
-    let two = site.get("/api/v1/devices/g1/history?point=lel&point=state").await.json();
+    let two = site
+        .get("/api/v1/devices/g1/history?point=lel&point=state")
+        .await
+        .json();
     assert_eq!(two["items"], json!(all[1..5]));
-    let part = format!("/api/v1/devices/g1/history?from={}&to={}", at(start, 5), start + 7 * MINUTE);
-    assert_eq!(site.get(&part).await.json()["items"], json!(all[3..4]), "from counts, to does not");
+    let part = format!(
+        "/api/v1/devices/g1/history?from={}&to={}",
+        at(start, 5),
+        start + 7 * MINUTE
+    );
+    assert_eq!(
+        site.get(&part).await.json()["items"],
+        json!(all[3..4]),
+        "from counts, to does not"
+    );
     // Page by page: an instant is not torn apart, nothing is told twice.
     let mut paged = Vec::new();
     let mut from = at(start, 0);
     loop {
-        let page = site.get(&format!("/api/v1/devices/g1/history?limit=2&from={from}")).await.json();
+        let page = site
+            .get(&format!("/api/v1/devices/g1/history?limit=2&from={from}"))
+            .await
+            .json();
         paged.extend(page["items"].as_array().unwrap().clone());
         let Some(next) = page["next"].as_str() else { break };
         next.clone_into(&mut from);
@@ -190,7 +230,10 @@ async fn the_past_is_told_in_buckets() {
     let start = wall().0 - 60 * MINUTE;
     let site = site(start).await;
     let range = format!("from={}&to={}", start, start + 40 * MINUTE);
-    let answer = site.get(&format!("/api/v1/devices/g1/history?point=lel&step=10m&{range}")).await.json();
+    let answer = site
+        .get(&format!("/api/v1/devices/g1/history?point=lel&step=10m&{range}"))
+        .await
+        .json();
     let bucket = |minute, count, values: Option<(f64, f64, f64, f64)>| {
         let (min, max, avg, last) = values.map_or_else(
             || (Value::Null, Value::Null, Value::Null, Value::Null),
@@ -207,16 +250,25 @@ async fn the_past_is_told_in_buckets() {
     ]);
     assert_eq!(answer["items"], expected);
     assert_eq!(answer["step_ms"], 600_000);
-    let same = site.get(&format!("/api/v1/devices/g1/history?point=lel&buckets=4&{range}")).await.json();
+    let same = site
+        .get(&format!("/api/v1/devices/g1/history?point=lel&buckets=4&{range}"))
+        .await
+        .json();
     assert_eq!(same["items"], expected);
-    let all = site.get(&format!("/api/v1/devices/g1/history?buckets=2&{range}")).await.json();
+    let all = site
+        .get(&format!("/api/v1/devices/g1/history?buckets=2&{range}"))
+        .await
+        .json();
     assert_eq!(all["items"].as_array().unwrap().len(), 6);
     assert_eq!(
         all["items"][4],
         json!({"point": "state", "at": at(start, 0), "count": 2, "last": "fault"}),
         "words have no average"
     );
-    assert_eq!(all["items"][0]["avg"], 0.75, "online for three quarters of the time");
+    assert_eq!(
+        all["items"][0]["avg"], 0.75,
+        "online for three quarters of the time"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,8 +283,15 @@ async fn what_cannot_be_answered_is_a_problem_that_helps() {
             json!([{"venue": "v1", "kind": "gas_detector"}, {"venue": "v2", "kind": "gas_detector"}])
         );
         assert_eq!(site.get(&format!("{path}?venue=v2")).await.status, 200);
-        assert_eq!(site.get(&format!("{path}?venue=v2&kind=gas_detector")).await.status, 200);
-        site.get(&format!("{path}?venue=v3")).await.problem(404, "no-such-device");
+        assert_eq!(
+            site.get(&format!("{path}?venue=v2&kind=gas_detector"))
+                .await
+                .status,
+            200
+        );
+        site.get(&format!("{path}?venue=v3"))
+            .await
+            .problem(404, "no-such-device");
     }
     for (query, said) in [
         ("point=lle", "it has lel, online, state"),
@@ -244,8 +303,12 @@ async fn what_cannot_be_answered_is_a_problem_that_helps() {
         let detail = answer.problem(400, "bad-query");
         assert!(detail.contains(said), "{query}: {detail}");
     }
-    site.get("/api/v1/devices?after=x").await.problem(400, "bad-query");
-    site.get("/api/v1/devices?limit=0").await.problem(400, "bad-query");
+    site.get("/api/v1/devices?after=x")
+        .await
+        .problem(400, "bad-query");
+    site.get("/api/v1/devices?limit=0")
+        .await
+        .problem(400, "bad-query");
     site.ask("POST", "/api/v1/devices/g1/history", "content-length: 0\r\n", "")
         .await
         .problem(405, "method-not-allowed");

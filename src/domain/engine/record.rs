@@ -103,11 +103,7 @@ impl Recorder {
 }
 
 /// The number of a kind's point; a new one when it has none.
-fn number(
-    points: &mut Vec<HistoryPoint>,
-    kind: &str,
-    point: &PointDef,
-) -> Option<PointNumber> {
+fn number(points: &mut Vec<HistoryPoint>, kind: &str, point: &PointDef) -> Option<PointNumber> {
     let same =
         |known: &&HistoryPoint| known.kind == kind && known.point == point.id && known.value == point.value;
     if let Some(known) = points.iter().find(same) {
@@ -153,10 +149,10 @@ impl Device {
     ) {
         let at = believed(reading).map_or(turn.now.wall, |at| at.min(turn.now.wall));
         for (point, value) in reading.points {
-            self.keep_value((*point, *value), at, turn, plans, samples);
+            self.keep_value((*point, *value), turn, (at, plans), samples);
         }
         // It may be known only by the device having spoken.
-        self.keep_slot(ONLINE, at, turn, plans, samples);
+        self.keep_slot(ONLINE, turn, (at, plans), samples);
     }
 
     /// Keeps the present value of `point` if that is worth it.
@@ -164,15 +160,14 @@ impl Device {
     pub(super) fn keep_slot(
         &mut self,
         point: PointIndex,
-        at: Timestamp,
         turn: &Turn<'_>,
-        plans: &[Plan],
+        (at, plans): (Timestamp, &[Plan]),
         samples: &mut Vec<Sample>,
     ) {
         if let Some(value) = self.slots.get(usize::from(point.0)).copied()
             && !value.is_nan()
         {
-            self.keep_value((point, value), at, turn, plans, samples);
+            self.keep_value((point, value), turn, (at, plans), samples);
         }
     }
 
@@ -180,9 +175,8 @@ impl Device {
     fn keep_value(
         &mut self,
         (point, value): (PointIndex, f64),
-        at: Timestamp,
         turn: &Turn<'_>,
-        plans: &[Plan],
+        (at, plans): (Timestamp, &[Plan]),
         samples: &mut Vec<Sample>,
     ) {
         let place = usize::from(point.0);
@@ -207,12 +201,7 @@ impl Device {
 
 /// Keeps all of a sample that is no news, at the device's own time: what was kept around it is known no longer. Of a
 /// self-test, and of a sample of unknown age, nothing is kept.
-pub(super) fn keep_late(
-    reading: &Reading<'_>,
-    turn: &Turn<'_>,
-    plans: &[Plan],
-    samples: &mut Vec<Sample>,
-) {
+pub(super) fn keep_late(reading: &Reading<'_>, turn: &Turn<'_>, plans: &[Plan], samples: &mut Vec<Sample>) {
     let at = match reading.kind {
         ReadingKind::Test => None,
         ReadingKind::Live | ReadingKind::History => believed(reading),
