@@ -1,5 +1,7 @@
 //! History that is sorted by device is the history that was committed: whatever part of it is sorted already.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use ninewatch::clock;
@@ -201,10 +203,8 @@ async fn a_damaged_row_takes_no_other_with_it() {
     store.stop();
 }
 
-#[tokio::test]
-async fn devices_are_listed_by_venue_kind_and_id() {
-    let folder = folder();
-    let mut store = Running::start(folder.path());
+/// Devices in two venues, and a point.
+fn town(point: &HistoryPoint) -> Batch {
     let keys = [
         ("v2", "gas", "a"),
         ("v1", "gas", "b"),
@@ -222,79 +222,63 @@ async fn devices_are_listed_by_venue_kind_and_id() {
             },
             at: Timestamp(5),
         });
+    Batch {
+        seen: seen.collect(),
+        points: vec![point.clone()],
+        ..batch(0, 1)
+    }
+}
+
+/// Of this venue, of this kind, with this id; a hyphen stands for any.
+fn filter([venue, kind, device]: [&str; 3]) -> DeviceFilter {
+    let word = |text: &str| (text != "-").then(|| text.to_owned());
+    DeviceFilter {
+        venue: word(venue),
+        kind: word(kind),
+        device: word(device),
+        after: None,
+        limit: 10,
+    }
+}
+
+#[tokio::test]
+async fn devices_are_listed_by_venue_kind_and_id() {
+    let folder = folder();
+    let mut store = Running::start(folder.path());
     let point = HistoryPoint {
         number: PointNumber(0),
         kind: "gas".to_owned(),
         point: "lel".to_owned(),
         value: ValueType::Bool,
     };
-    store
-        .commit(Batch {
-            seen: seen.collect(),
-            points: vec![point.clone()],
-            ..batch(0, 1)
-        })
-        .await;
+    store.commit(town(&point)).await;
     assert_eq!(store.reader.points().await.unwrap(), [point]);
-    let word = |text: &str| Some(text.to_owned());
     let after = DeviceKey {
         venue: "v1".to_owned(),
         kind: "gas".to_owned(),
         device: "b".to_owned(),
     };
+    let behind = DeviceFilter {
+        after: Some(after),
+        ..filter(["-", "-", "-"])
+    };
     for (filter, numbers) in [
-        (DeviceFilter::default(), vec![2, 1, 3, 0]),
-        (
-            DeviceFilter {
-                venue: word("v1"),
-                ..DeviceFilter::default()
-            },
-            vec![2, 1, 3],
-        ),
-        (
-            DeviceFilter {
-                kind: word("gas"),
-                ..DeviceFilter::default()
-            },
-            vec![2, 1, 0],
-        ),
-        (
-            DeviceFilter {
-                device: word("a"),
-                ..DeviceFilter::default()
-            },
-            vec![2, 3, 0],
-        ),
-        (
-            DeviceFilter {
-                after: Some(after),
-                ..DeviceFilter::default()
-            },
-            vec![3, 0],
-        ),
-        (
-            DeviceFilter {
-                venue: word("v3"),
-                ..DeviceFilter::default()
-            },
-            vec![],
-        ),
+        (filter(["-", "-", "-"]), vec![2, 1, 3, 0]),
+        (filter(["v1", "-", "-"]), vec![2, 1, 3]),
+        (filter(["-", "gas", "-"]), vec![2, 1, 0]),
+        (filter(["-", "-", "a"]), vec![2, 3, 0]),
+        (filter(["v1", "valve", "a"]), vec![3]),
+        (filter(["v3", "-", "-"]), vec![]),
+        (behind, vec![3, 0]),
     ] {
-        let filter = DeviceFilter { limit: 10, ..filter };
         let found = store.reader.devices(filter.clone()).await.unwrap();
         let found: Vec<u32> = found.iter().map(|device| device.number.0).collect();
         assert_eq!(found, numbers, "{filter:?}");
-        let first = store
-            .reader
-            .devices(DeviceFilter { limit: 1, ..filter })
-            .await
-            .unwrap();
+        let first = DeviceFilter { limit: 1, ..filter };
+        let first = store.reader.devices(first).await.unwrap();
         assert_eq!(first.len(), numbers.len().min(1));
     }
-    let venues = store.reader.venues().await.unwrap();
-    assert_eq!(
-        venues.into_iter().collect::<Vec<_>>(),
-        [("v1".to_owned(), 3), ("v2".to_owned(), 1)]
-    );
+    let venues: Vec<_> = store.reader.venues().await.unwrap().into_iter().collect();
+    assert_eq!(venues, [("v1".to_owned(), 3), ("v2".to_owned(), 1)]);
     store.stop();
 }
