@@ -137,6 +137,12 @@ async fn devices_and_venues_are_told_of_with_their_newest_values() {
     );
     assert_eq!(ids(&site.get("/api/v1/devices?kind=valve").await.json()), []);
 
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_device_and_the_venues_are_told_of() {
+    let start = wall().0 - 30 * MINUTE;
+    let site = site(start).await;
     let one = site.get("/api/v1/devices/g1").await.json();
     assert_eq!(
         one,
