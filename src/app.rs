@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerUrl, Fixed, GatewaySettings, HttpSettings, Settings};
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
-use crate::handoff::{Envelope, OperatorRequest, Receipt, Work};
+use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, Work};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
@@ -123,11 +124,12 @@ impl Running {
         let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
+        let directory = configured.1.directory();
         let (gateway, filters) = gateway(configured, &settings.gateway.data_dir, &metrics)?;
         let emergency = emergency(&settings, &health, clock);
-        let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
+        let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let requests = (operator_tx, reloading.requests);
+        let requests = (operator_tx, reloading.requests, reloading.directory);
         let web = web(settings.http, store.reader()?, requests, (&metrics, &health));
         let web = web.bind().await?;
         let http = web.local_addr();
@@ -291,7 +293,11 @@ fn checkpoints(
 fn web(
     settings: HttpSettings,
     reader: StoreReader,
-    (operators, reloads): (mpsc::Sender<OperatorRequest>, mpsc::Sender<ReloadRequest>),
+    (operators, reloads, directory): (
+        mpsc::Sender<OperatorRequest>,
+        mpsc::Sender<ReloadRequest>,
+        watch::Receiver<Arc<Directory>>,
+    ),
     (metrics, health): (&Metrics, &Health),
 ) -> Web {
     Web {
@@ -299,6 +305,7 @@ fn web(
         reader,
         operators,
         reloads,
+        directory,
         metrics: metrics.clone(),
         health: health.clone(),
         limits: Limits::default(),

@@ -1,16 +1,19 @@
 //! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, batches from the
 //! gateway to the store, receipts back to ingest, reports from notify to the store. Data only, no behaviour.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::domain::alarm::AlarmEvent;
-use crate::domain::definitions::DefinitionsHash;
+use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::Refusal;
 use crate::domain::history::{HistoryPoint, Samples};
 use crate::domain::journal::{OperatorInput, ServiceInput};
 use crate::domain::profile::Reject;
+use crate::domain::registry::Registry;
 use crate::domain::service::DeviceEvent;
 use crate::domain::time::{Moment, Timestamp};
 
@@ -151,6 +154,15 @@ pub struct SeenDevice {
     pub key: DeviceKey,
     /// When.
     pub at: Timestamp,
+}
+
+/// What is in force, for those who put stored facts into words.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    /// Names and addresses.
+    pub registry: Registry,
+    /// The kinds and rules.
+    pub definitions: Arc<Definitions>,
 }
 
 /// A source of definitions under its hash.

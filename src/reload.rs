@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Findings, Fixed, Settings, counted};
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Reconfiguration, Surroundings};
+use crate::handoff::Directory;
 use crate::metrics::Metrics;
 
 /// Requests that may wait for the reload under way.
@@ -68,6 +69,7 @@ pub struct Reload {
     requests: mpsc::Receiver<ReloadRequest>,
     reconfigurations: mpsc::Sender<Reconfiguration>,
     subscriptions: watch::Sender<Vec<String>>,
+    directory: watch::Sender<Arc<Directory>>,
     metrics: Metrics,
 }
 
@@ -80,20 +82,24 @@ pub struct Reloading {
     pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// For ingest: the filters to subscribe to.
     pub subscriptions: watch::Receiver<Vec<String>>,
+    /// For the web side: names and kinds.
+    pub directory: watch::Receiver<Arc<Directory>>,
 }
 
 impl Reload {
-    /// Of a process whose settings came from `origin` (`None`: from no file), have the `fixed` part, and subscribe to
-    /// `filters`.
+    /// Of a process whose settings came from `origin` (`None`: from no file), have the `fixed` part, subscribe to
+    /// `filters` and speak of `directory`.
     pub fn new(
         origin: Option<Origin>,
         fixed: Fixed,
         filters: Vec<String>,
+        directory: Directory,
         metrics: Metrics,
     ) -> (Reload, Reloading) {
         let (request_tx, requests) = mpsc::channel(QUEUE);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
         let (filter_tx, subscriptions) = watch::channel(filters);
+        let (directory_tx, directory) = watch::channel(Arc::new(directory));
         metrics.config_last_reload_successful.set(1);
         let reload = Reload {
             origin,
@@ -101,12 +107,14 @@ impl Reload {
             requests,
             reconfigurations: reconfigure_tx,
             subscriptions: filter_tx,
+            directory: directory_tx,
             metrics,
         };
         let reloading = Reloading {
             requests: request_tx,
             reconfigurations,
             subscriptions,
+            directory,
         };
         (reload, reloading)
     }
@@ -145,6 +153,7 @@ impl Reload {
         let work = work.await.map_err(|_| ReloadError::Stopping)?;
         let (summary, decoder, surroundings) = work?;
         let subscriptions = decoder.subscriptions();
+        let directory = surroundings.directory();
         let (done, durable) = oneshot::channel();
         let wanted = Reconfiguration {
             decoder,
@@ -156,6 +165,7 @@ impl Reload {
             .await
             .map_err(|_| ReloadError::Stopping)?;
         let ended = durable.await.map_err(|_| ReloadError::Stopping)?;
+        self.directory.send_replace(Arc::new(directory));
         // After the change, so that the first message by a new filter finds its profile.
         self.subscriptions.send_if_modified(|present| {
             let differ = *present != subscriptions;
@@ -249,7 +259,8 @@ mod tests {
             let hangup = signal(SignalKind::user_defined2()).unwrap();
             let origin = has_file.then_some(Origin { file, hangup });
             let metrics = Metrics::new();
-            let (reload, reloading) = Reload::new(origin, fixed, Vec::new(), metrics.clone());
+            let (reload, reloading) =
+                Reload::new(origin, fixed, Vec::new(), Directory::default(), metrics.clone());
             let mut task = JoinSet::new();
             task.spawn(reload.run(CancellationToken::new()));
             Running {

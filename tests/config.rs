@@ -216,6 +216,14 @@ fn what_the_file_says_arrives_in_the_settings() {
     let kind = &settings.definitions.source().kinds[0];
     let defaults: Vec<_> = kind.points.iter().map(|point| point.default).collect();
     assert_eq!(defaults, [None, Some(3.0), Some(0.0), Some(1.0)]);
+    let keeps = kind.points.iter();
+    let keeps: Vec<_> = keeps
+        .map(|point| (point.keep.deadband, point.keep.max_interval.0))
+        .collect();
+    assert_eq!(
+        keeps,
+        [(0.0, 600_000), (0.25, 90_000), (0.0, 600_000), (0.0, 600_000)]
+    );
     assert_eq!(settings.profiles[1].subscribe, ["probe/+/up", "probe/+/lwt"]);
     assert!(settings.registry.find("probe", "d1").is_some());
 }

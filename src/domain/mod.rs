@@ -6,6 +6,7 @@ pub mod almanac;
 pub mod backtest;
 pub mod definitions;
 pub mod device;
+pub mod downsample;
 pub mod engine;
 pub mod history;
 pub mod id;

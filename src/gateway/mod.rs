@@ -28,8 +28,8 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Envelope, OperatorAct, OperatorRequest, Probe,
-    SeenDevice, StoreCondition,
+    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Directory, Envelope, OperatorAct, OperatorRequest,
+    Probe, SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
 
@@ -68,6 +68,16 @@ pub struct Surroundings {
     pub routes: Vec<Route>,
     /// The definitions that the configuration wants in force.
     pub definitions: Arc<Definitions>,
+}
+
+impl Surroundings {
+    /// What others need of it to put stored facts into words.
+    pub fn directory(&self) -> Directory {
+        Directory {
+            registry: self.registry.clone(),
+            definitions: Arc::clone(&self.definitions),
+        }
+    }
 }
 
 /// The owner of the engine. Every call that brings an input says when it came; what it causes gathers in the open

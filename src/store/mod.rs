@@ -9,6 +9,7 @@ mod quarantine;
 mod reader;
 mod recover;
 mod retention;
+mod samples;
 mod schema;
 mod seal;
 mod segments;
@@ -28,6 +29,7 @@ pub use self::checkpoint::PART_BYTES;
 pub use self::history::History;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
 pub use self::retention::Copied;
+pub use self::samples::{DeviceFilter, DeviceRow, SamplePage, SampleQuery};
 pub use self::transaction::Changes;
 pub use self::writer::{Writer, release};
 

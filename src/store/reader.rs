@@ -175,7 +175,8 @@ impl StoreReader {
         .await
     }
 
-    async fn ask<T, F>(&self, doing: &'static str, query: F) -> Result<T, StoreError>
+    /// What `query` finds, on the reading thread.
+    pub(super) async fn ask<T, F>(&self, doing: &'static str, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,

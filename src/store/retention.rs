@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::chain::{self, Head};
-use super::{checkpoint, schema};
+use super::{checkpoint, schema, segments};
 use crate::config::StoreSettings;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
@@ -74,7 +74,12 @@ impl Retention {
         let transaction = connection.unchecked_transaction()?;
         let mut more = checkpoint::delete_slice(&transaction)?;
         more |= delete_journal(&transaction, before(self.settings.journal_keep))? == SLICE;
-        more |= delete_history(&transaction, before(self.settings.history_keep), i64::MAX)? == SLICE;
+        let history_before = before(self.settings.history_keep);
+        more |= delete_history(&transaction, history_before, i64::MAX)? == SLICE;
+        more |= segments::prune(&transaction, Timestamp(history_before))?;
+        // What stands in a segment and has been copied is needed no more.
+        let sorted = segments::last_sorted(&transaction)?.min(self.copied.0.load(Ordering::Relaxed));
+        more |= delete_history(&transaction, i64::MAX, sorted)? == SLICE;
         more |= delete_events(&transaction, events_before)?;
         more |= self.delete_alarms(&transaction, events_before)?;
         let (more_notices, expired) = self.delete_notices(&transaction, (delivered_before, events_before))?;

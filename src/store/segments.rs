@@ -168,7 +168,7 @@ impl Maker {
             return Ok(Progress::More);
         };
         // What an earlier run did not finish is in the way.
-        if !self.hand(SegmentSlice::clear(segment))? {
+        if !self.hand(SegmentSlice::clear(segment)) {
             return Ok(Progress::Ended);
         }
         let mut devices = stretch.devices.into_iter().peekable();
@@ -187,7 +187,7 @@ impl Maker {
                 from_at,
                 to_at,
             });
-            if !self.hand(SegmentSlice::of(segment, rows, done))? {
+            if !self.hand(SegmentSlice::of(segment, rows, done)) {
                 return Ok(Progress::Ended);
             }
         }
@@ -207,14 +207,14 @@ impl Maker {
     }
 
     /// Waits until the writer has written `slice`; `false`: it has ended.
-    fn hand(&self, (slice, written): (SegmentSlice, oneshot::Receiver<()>)) -> Result<bool, StoreError> {
+    fn hand(&self, (slice, written): (SegmentSlice, oneshot::Receiver<()>)) -> bool {
         let Some(works) = self.works.upgrade() else {
-            return Ok(false);
+            return false;
         };
         let sent = works.blocking_send(Work::Segment(Box::new(slice))).is_ok();
         // Held on to, it would keep the writer from its end.
         drop(works);
-        Ok(sent && written.blocking_recv().is_ok())
+        sent && written.blocking_recv().is_ok()
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError {
@@ -266,6 +266,31 @@ pub(super) fn unpacked(sealed: &[u8]) -> rusqlite::Result<Vec<Sample>> {
     samples(bytes)
         .collect::<Result<_, _>>()
         .map_err(|error| broken(error.into()))
+}
+
+/// Deletes one slice of the oldest segment when all in it is older than `before`; whether there may be more.
+pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT number FROM segment WHERE to_at < ?1 ORDER BY number LIMIT 1")?
+        .query_row([before.0], |row| row.get(0))
+        .optional()?;
+    let Some(oldest) = oldest else { return Ok(false) };
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM history_segment WHERE segment = ?1 AND device IN
+             (SELECT device FROM history_segment WHERE segment = ?1 LIMIT ?2)",
+        )?
+        .execute(params![oldest, i64::try_from(SLICE).unwrap_or(i64::MAX)])?;
+    if deleted < SLICE {
+        // The newest stays: it says how far the history is sorted.
+        let gone = connection
+            .prepare_cached(
+                "DELETE FROM segment WHERE number = ?1 AND number < (SELECT max(number) FROM segment)",
+            )?
+            .execute([oldest])?;
+        return Ok(gone > 0);
+    }
+    Ok(true)
 }
 
 fn rows_after(connection: &Connection, row: i64, limit: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {

@@ -52,7 +52,8 @@ pub(super) struct NumberedQuery {
 /// The id of an alarm in a path, as far as it is text.
 pub(super) type AlarmPath = Result<Path<String>, PathRejection>;
 
-type Asked<T> = Result<Query<T>, QueryRejection>;
+/// A query, as far as it can be read.
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// `GET /api/v1/alarms`: newest first. `active` means every alarm whose life has not ended.
 pub(super) async fn alarms(
@@ -152,14 +153,16 @@ pub(super) fn alarm_id(path: AlarmPath) -> Result<Id, Problem> {
         .map_err(|_| Problem::no_such_alarm("this is not an alarm id: it has 26 letters and digits"))
 }
 
-fn asked<T: DeserializeOwned>(query: Asked<T>) -> Result<T, Problem> {
+/// The query, when it can be read.
+pub(super) fn asked<T: DeserializeOwned>(query: Asked<T>) -> Result<T, Problem> {
     match query {
         Ok(Query(query)) => Ok(query),
         Err(rejection) => Err(Problem::query(rejection.body_text())),
     }
 }
 
-fn page(limit: Option<u32>) -> Result<u32, Problem> {
+/// How many items are asked for.
+pub(super) fn page(limit: Option<u32>) -> Result<u32, Problem> {
     let limit = limit.unwrap_or(PAGE);
     if (1..=PAGE_LIMIT).contains(&limit) {
         Ok(limit)
@@ -171,7 +174,7 @@ fn page(limit: Option<u32>) -> Result<u32, Problem> {
 }
 
 /// What the store answers, unless it takes too long: a hanging disk must not take every connection with it.
-async fn read<T>(
+pub(super) async fn read<T>(
     shared: &Shared,
     question: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, Problem> {
@@ -186,7 +189,7 @@ async fn read<T>(
 }
 
 /// A list of JSON texts, each with its place. One more than `limit` was read: then there is a next page.
-fn list(mut items: Vec<(Value, String)>, limit: u32) -> Response {
+pub(super) fn list(mut items: Vec<(Value, String)>, limit: u32) -> Response {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > limit;
     items.truncate(limit);
@@ -198,7 +201,8 @@ fn list(mut items: Vec<(Value, String)>, limit: u32) -> Response {
     json_text(format!(r#"{{"items":[{}],"next":{next}}}"#, texts.join(",")))
 }
 
-fn json_text(text: String) -> Response {
+/// An answer of this JSON.
+pub(super) fn json_text(text: String) -> Response {
     let mut response = text.into_response();
     response
         .headers_mut()

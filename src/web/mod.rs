@@ -3,7 +3,9 @@
 
 mod api;
 mod auth;
+mod devices;
 mod health;
+mod history;
 mod operate;
 mod problem;
 mod reload;
@@ -11,6 +13,7 @@ mod server;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,13 +22,13 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::auth::Gate;
 use self::problem::Problem;
 use crate::config::HttpSettings;
-use crate::handoff::OperatorRequest;
+use crate::handoff::{Directory, OperatorRequest};
 use crate::lifecycle::Health;
 use crate::metrics::Metrics;
 use crate::reload::ReloadRequest;
@@ -41,6 +44,8 @@ pub struct Web {
     pub operators: mpsc::Sender<OperatorRequest>,
     /// Where requests to read the configuration anew go.
     pub reloads: mpsc::Sender<ReloadRequest>,
+    /// What is in force: names and kinds.
+    pub directory: watch::Receiver<Arc<Directory>>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// What `/-/ready` answers from.
@@ -108,6 +113,7 @@ struct Shared {
     reader: StoreReader,
     operators: mpsc::Sender<OperatorRequest>,
     reloads: mpsc::Sender<ReloadRequest>,
+    directory: watch::Receiver<Arc<Directory>>,
     metrics: Metrics,
     health: Health,
     limits: Limits,
@@ -141,6 +147,7 @@ impl Web {
             reader: self.reader,
             operators: self.operators,
             reloads: self.reloads,
+            directory: self.directory,
             metrics: self.metrics,
             health: self.health,
             limits: self.limits,
@@ -160,6 +167,10 @@ impl Web {
             .route("/api/v1/alarms/{id}/unshelve", post(operate::unshelve))
             .route("/api/v1/alarms/{id}/verdict", post(operate::verdict))
             .route("/api/v1/alarms/{id}/close", post(operate::close))
+            .route("/api/v1/venues", get(devices::venues))
+            .route("/api/v1/devices", get(devices::list))
+            .route("/api/v1/devices/{id}", get(devices::one))
+            .route("/api/v1/devices/{id}/history", get(history::history))
             .route("/api/v1/devices/out-of-service", post(operate::out_of_service))
             .route("/api/v1/devices/in-service", post(operate::in_service))
             .route("/api/v1/events", get(api::events))

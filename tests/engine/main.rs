@@ -15,6 +15,7 @@ mod handling;
 mod life;
 mod masks;
 mod properties;
+mod record;
 mod restore;
 mod schedule;
 mod several;

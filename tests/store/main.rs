@@ -10,6 +10,7 @@ mod history;
 mod quarantine;
 mod recovery;
 mod retention;
+mod segments;
 #[expect(
     clippy::expect_used,
     reason = "a fixture that cannot be set up fails its test"

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod history;
 mod operate;
 #[expect(dead_code, reason = "the tests of notify use the rest")]
 #[path = "../outward/mod.rs"]
@@ -430,6 +431,7 @@ async fn a_port_in_use_is_one_clear_message() {
         reader: store.reader.clone(),
         operators: sender,
         reloads,
+        directory: site::directory(),
         metrics: store.metrics.clone(),
         health: store.health.clone(),
         limits: Limits::default(),

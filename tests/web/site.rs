@@ -1,15 +1,21 @@
 //! A served web side on a store of its own, and a client that shows every byte of an answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ninewatch::config::{Auth, HttpSettings};
-use ninewatch::handoff::OperatorRequest;
+use ninewatch::domain::definitions::{DefinitionSource, Definitions};
+use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::kind::Kind;
+use ninewatch::domain::registry::{RegisteredDevice, Registry, Venue};
+use ninewatch::domain::text::Text;
+use ninewatch::handoff::{Directory, OperatorRequest};
 use ninewatch::reload::ReloadRequest;
 use ninewatch::web::{BoundWeb, Limits, Web, WebError};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -115,11 +121,37 @@ pub(super) async fn bind(
         reader: store.reader.clone(),
         operators,
         reloads,
+        directory: directory(),
         metrics: store.metrics.clone(),
         health: store.health.clone(),
         limits,
     };
     web.bind().await
+}
+
+/// What is in force: the venue v1 with the gas detectors g1 and g9, and their kind.
+pub(super) fn directory() -> watch::Receiver<Arc<Directory>> {
+    let venue = Venue {
+        id: "v1".to_owned(),
+        name: "示例餐馆".to_owned(),
+        ..Venue::default()
+    };
+    let devices = ["g1", "g9"].map(|device| RegisteredDevice {
+        key: DeviceKey {
+            venue: "v1".to_owned(),
+            kind: "gas_detector".to_owned(),
+            device: device.to_owned(),
+        },
+        name: "厨房".to_owned(),
+    });
+    let mut definitions = DefinitionSource::default();
+    let kind = Kind::new("gas_detector".to_owned(), Text::default(), Vec::new());
+    definitions.kinds.push(kind);
+    let directory = Directory {
+        registry: Registry::new(vec![venue], devices.to_vec()),
+        definitions: Arc::new(Definitions::compile(definitions).unwrap()),
+    };
+    watch::channel(Arc::new(directory)).1
 }
 
 pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {

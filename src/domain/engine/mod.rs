@@ -297,7 +297,7 @@ impl Engine {
         };
         let plans = self.recorder.plans(device.kind);
         for (point, _) in rules.kind.points() {
-            device.keep_slot(point, now.wall, &turn, plans, &mut effects.samples);
+            device.keep_slot(point, &turn, (now.wall, plans), &mut effects.samples);
         }
         // Told again, it is no second occurrence.
         turn.repeated = news.changed.is_empty();

@@ -149,10 +149,10 @@ impl Device {
     ) {
         let at = believed(reading).map_or(turn.now.wall, |at| at.min(turn.now.wall));
         for (point, value) in reading.points {
-            self.keep_value((*point, *value), at, turn, plans, samples);
+            self.keep_value((*point, *value), turn, (at, plans), samples);
         }
         // It may be known only by the device having spoken.
-        self.keep_slot(ONLINE, at, turn, plans, samples);
+        self.keep_slot(ONLINE, turn, (at, plans), samples);
     }
 
     /// Keeps the present value of `point` if that is worth it.
@@ -160,15 +160,14 @@ impl Device {
     pub(super) fn keep_slot(
         &mut self,
         point: PointIndex,
-        at: Timestamp,
         turn: &Turn<'_>,
-        plans: &[Plan],
+        (at, plans): (Timestamp, &[Plan]),
         samples: &mut Vec<Sample>,
     ) {
         if let Some(value) = self.slots.get(usize::from(point.0)).copied()
             && !value.is_nan()
         {
-            self.keep_value((point, value), at, turn, plans, samples);
+            self.keep_value((point, value), turn, (at, plans), samples);
         }
     }
 
@@ -176,9 +175,8 @@ impl Device {
     fn keep_value(
         &mut self,
         (point, value): (PointIndex, f64),
-        at: Timestamp,
         turn: &Turn<'_>,
-        plans: &[Plan],
+        (at, plans): (Timestamp, &[Plan]),
         samples: &mut Vec<Sample>,
     ) {
         let place = usize::from(point.0);
