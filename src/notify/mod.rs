@@ -1,7 +1,7 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
-mod schedule;
+pub mod schedule;
 mod sign;
 mod webhook;
 mod worker;

@@ -1,0 +1,121 @@
+//! The gateway's task: waits for whatever comes first, reads the clock, and has the gateway do it. Waits for no disk:
+//! the writer is another thread.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Due, Gateway, GatewayError, Reconfiguration};
+use crate::clock::{self, Clock};
+use crate::domain::time::Ticks;
+use crate::handoff::{Batch, Envelope, OperatorRequest, Work};
+
+/// How long a batch without any alarm gathers company: an fsync a message costs four times the processor time
+/// of one shared, and telemetry can wait a millisecond for its PUBACK.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// How often the gauges that cost a walk over all devices are set.
+const CENSUS: Duration = Duration::from_secs(5);
+
+/// Where the gateway's inputs come from and its batches go.
+#[derive(Debug)]
+pub struct Lines {
+    /// Runs of messages.
+    pub envelopes: mpsc::Receiver<Vec<Envelope>>,
+    /// What operators ask for.
+    pub operators: mpsc::Receiver<OperatorRequest>,
+    /// Configurations to put in force.
+    pub reconfigurations: mpsc::Receiver<Reconfiguration>,
+    /// Whether the devices can be heard.
+    pub listening: watch::Receiver<bool>,
+    /// The writer.
+    pub work: mpsc::Sender<Work>,
+}
+
+impl Gateway {
+    /// Runs until the envelopes' senders are gone, then hands over the rest with a checkpoint.
+    ///
+    /// # Errors
+    /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
+    /// still has it.
+    pub async fn run(mut self, clock: Clock, mut lines: Lines) -> Result<(), GatewayError> {
+        self.start(clock.now())?;
+        lines.listening.mark_changed();
+        let mut opened = None;
+        let mut census = Instant::from_std(clock::monotonic());
+        loop {
+            let due = self
+                .due()
+                .map(|due| due_at(due, *opened.get_or_insert_with(clock::monotonic)));
+            let room = self.has_room();
+            tokio::select! {
+                biased;
+                permit = due_permit(&lines.work, due) => {
+                    let permit = permit?;
+                    opened = None;
+                    permit.send(work(self.close(clock.now())?));
+                }
+                // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
+                Some(request) = lines.operators.recv(), if room => self.operate(request, clock.now())?,
+                Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted, clock.now())?,
+                Ok(()) = lines.listening.changed(), if room => {
+                    let up = *lines.listening.borrow_and_update();
+                    self.listen(up, clock.now())?;
+                }
+                () = until(clock, self.deadline()), if room => self.expire(clock.now())?,
+                run = lines.envelopes.recv(), if room => match run {
+                    Some(run) => {
+                        self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
+                        self.receive(run)?;
+                    }
+                    None => break,
+                },
+                () = sleep_until(census) => {
+                    self.count_devices();
+                    census = Instant::from_std(clock::monotonic()) + CENSUS;
+                }
+            }
+        }
+        self.want_checkpoint();
+        let last = work(self.close(clock.now())?);
+        lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
+    }
+}
+
+fn work(batch: Batch) -> Work {
+    Work::Batch(Box::new(batch))
+}
+
+/// When a batch that is open since `opened` should go to the writer.
+fn due_at(due: Due, opened: std::time::Instant) -> Instant {
+    Instant::from_std(match due {
+        Due::AtOnce => opened,
+        Due::Gathering => opened + GATHER,
+    })
+}
+
+/// A place in the writer's queue, once the batch is due.
+async fn due_permit(
+    work: &mpsc::Sender<Work>,
+    due: Option<Instant>,
+) -> Result<mpsc::Permit<'_, Work>, GatewayError> {
+    match due {
+        None => pending().await,
+        Some(due) => {
+            // The runtime's timer rounds up to a millisecond; an alarm does not wait for that.
+            if due > Instant::from_std(clock::monotonic()) {
+                sleep_until(due).await;
+            }
+            work.reserve().await.map_err(|_| GatewayError::WriterEnded)
+        }
+    }
+}
+
+async fn until(clock: Clock, deadline: Option<Ticks>) {
+    match deadline {
+        None => pending().await,
+        Some(deadline) => sleep_until(Instant::from_std(clock::monotonic()) + clock.until(deadline)).await,
+    }
+}
