@@ -39,6 +39,7 @@ struct Seen {
     operators: HashSet<String>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn sql(error: rusqlite::Error) -> String {
     error.to_string()
 }

@@ -31,11 +31,10 @@ pub(crate) struct Officer {
 
 impl Officer {
     fn take(&mut self, notice: &PendingNotice) -> Result<(), String> {
-        if let Some(body) = self.received.get(&notice.id) {
-            return match *body == notice.body {
-                true => Ok(()),
-                false => Err(format!("notice {} came with two bodies", notice.id)),
-            };
+        match self.received.get(&notice.id) {
+            Some(body) if *body == notice.body => return Ok(()),
+            Some(_) => return Err(format!("notice {} came with two bodies", notice.id)),
+            None => {}
         }
         self.received.insert(notice.id, notice.body.clone());
         match self.newest.insert(notice.alarm, notice.row) {

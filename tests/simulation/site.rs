@@ -68,8 +68,8 @@ impl Site {
         self.compiled.get(hash).cloned().ok_or("unknown".to_owned())
     }
 
-    /// The rules whose alarms have to stand at this level.
-    pub(crate) fn holding(&self, variant: usize, level: f64) -> Vec<&'static str> {
+    /// The rules of a configuration whose alarms have to stand at this level.
+    pub(crate) fn holding(variant: usize, level: f64) -> Vec<&'static str> {
         let holds = |limit: &Option<f64>| limit.is_some_and(|limit| level >= limit);
         let rules = [("gas-high", &HIGH[variant]), ("gas-low", &LOW[variant])];
         let rules = rules.into_iter().filter(|(_, limit)| holds(limit));
