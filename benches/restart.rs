@@ -100,7 +100,7 @@ fn folder(name: &str) -> PathBuf {
 fn start(name: &str) -> Engine {
     let (store, _) = Store::open(&folder(name)).expect("it opens");
     let history = History::open(&folder(name)).expect("it opens");
-    let engine = restore("bench", &history, None, || true)
+    let engine = restore("bench", &history, |_| None, || true)
         .expect("it is restored")
         .engine;
     drop(store);
@@ -167,7 +167,7 @@ fn commits(bencher: Bencher<'_, '_>, with_checkpoints: bool) {
 /// Makes a checkpoint as [`Checkpoints`] does, without its pauses.
 fn make(data_dir: &Path, works: &mpsc::Sender<Work>) {
     let history = History::open(data_dir).expect("it opens");
-    let restored = restore("bench", &history, None, || true).expect("it is restored");
+    let restored = restore("bench", &history, |_| None, || true).expect("it is restored");
     let state = restored.engine.snapshot().expect("it is saved");
     let parts = u32::try_from(state.len().div_ceil(PART_BYTES)).expect("it fits");
     let head = CheckpointHead {

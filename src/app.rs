@@ -13,6 +13,7 @@ use crate::broker::EmbeddedBroker;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
 use crate::config::{BrokerUrl, Fixed, GatewaySettings, HttpSettings, Settings};
+use crate::domain::definitions::DefinitionsHash;
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
 use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, Work};
@@ -329,11 +330,9 @@ fn gateway(
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
     let history = History::open(data_dir)?;
-    let known = (
-        surroundings.definitions.source().stored()?.1,
-        &surroundings.definitions,
-    );
-    let Restored { engine, rows, .. } = restore(&surroundings.id, &history, Some(known), || true)?;
+    let (_, hash) = surroundings.definitions.source().stored()?;
+    let known = |wanted: &DefinitionsHash| (*wanted == hash).then(|| Arc::clone(&surroundings.definitions));
+    let Restored { engine, rows, .. } = restore(&surroundings.id, &history, known, || true)?;
     tracing::info!(
         devices = engine.device_count(),
         standing_alarms = engine.standing_count(),

@@ -1,7 +1,7 @@
 //! Makes checkpoints beside the gateway, from what is committed: exactly what a restart would do, and then a snapshot.
 //! So each one proves that a restart works, and the task that owns the engine has no part in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,24 +47,74 @@ pub struct Checkpoints {
 
 /// Why a checkpoint could not be made.
 #[derive(Debug, thiserror::Error)]
-enum MakeError {
+pub enum MakeError {
+    /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A restart would fail in the same way.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// The state cannot be serialised.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A fault in ninewatch itself.
     #[error("the thread that made it broke down: {0}")]
     Thread(#[from] JoinError),
+    /// Nobody writes any more.
     #[error("the store's writer has ended")]
     WriterEnded,
 }
 
 /// A checkpoint on its way to the writer.
-struct Made {
+#[derive(Debug)]
+pub struct Made {
     generation: u64,
     head: CheckpointHead,
     state: Vec<u8>,
+    part_bytes: usize,
+}
+
+impl Made {
+    /// The engine's state as a restart would find it, for parts of `part_bytes`. While this goes on, the engine is in
+    /// memory a second time.
+    pub fn new(
+        gateway: &str,
+        history: &History,
+        part_bytes: usize,
+        wanted: impl Fn() -> bool,
+    ) -> Result<Made, MakeError> {
+        let restored = restore(gateway, history, |_| None, wanted)?;
+        let state = restored.engine.snapshot()?;
+        let head = CheckpointHead {
+            next_input: restored.engine.next_input(),
+            at: restored.last.unwrap_or_default(),
+            bytes: state.len() as u64,
+            parts: u32::try_from(state.len().div_ceil(part_bytes)).unwrap_or(u32::MAX),
+        };
+        Ok(Made {
+            generation: restored.generation.saturating_add(1),
+            head,
+            state,
+            part_bytes,
+        })
+    }
+
+    /// The part with this number, from 0, and where it is told that it is durable; `None` after the last.
+    pub fn part(&self, number: u32) -> Option<(CheckpointPart, oneshot::Receiver<()>)> {
+        let state = self
+            .state
+            .chunks(self.part_bytes)
+            .nth(usize::try_from(number).ok()?)?;
+        let (written, done) = oneshot::channel();
+        let part = CheckpointPart {
+            generation: self.generation,
+            number,
+            state: state.to_vec(),
+            complete: (number + 1 == self.head.parts).then_some(self.head),
+            written,
+        };
+        Some((part, done))
+    }
 }
 
 impl Checkpoints {
@@ -118,46 +168,21 @@ impl Checkpoints {
     /// Makes one and hands it to the writer.
     async fn make(&self, stop: &CancellationToken) -> Result<CheckpointHead, MakeError> {
         let (gateway, data_dir, stopped) = (self.gateway.clone(), self.data_dir.clone(), stop.clone());
-        let Made {
-            generation,
-            head,
-            state,
-        } = spawn_blocking(move || snapshot(&gateway, &data_dir, &stopped)).await??;
-        for (number, state) in (0_u32..).zip(state.chunks(PART_BYTES)) {
-            let (written, done) = oneshot::channel();
-            let part = Work::Checkpoint(CheckpointPart {
-                generation,
-                number,
-                state: state.to_vec(),
-                complete: (number + 1 == head.parts).then_some(head),
-                written,
-            });
-            // One part is waited for before the next is sent, so that no commit has more than one to write.
+        let made = spawn_blocking(move || {
+            let history = History::open(&data_dir)?;
+            Made::new(&gateway, &history, PART_BYTES, || !stopped.is_cancelled())
+        });
+        let made = made.await??;
+        // One part is waited for before the next is sent, so that no commit has more than one to write.
+        for (part, done) in (0..).map_while(|number| made.part(number)) {
             let written = async {
+                let part = Work::Checkpoint(part);
                 self.work.send(part).await.map_err(|_| MakeError::WriterEnded)?;
                 done.await.map_err(|_| MakeError::WriterEnded)
             };
             let written = stop.run_until_cancelled(written).await;
             written.unwrap_or(Err(MakeError::Restore(RestoreError::Stopped)))?;
         }
-        Ok(head)
+        Ok(made.head)
     }
-}
-
-/// The engine's state as a restart would find it. While this goes on, the engine is in memory a second time.
-fn snapshot(gateway: &str, data_dir: &Path, stop: &CancellationToken) -> Result<Made, MakeError> {
-    let history = History::open(data_dir)?;
-    let restored = restore(gateway, &history, None, || !stop.is_cancelled())?;
-    let state = restored.engine.snapshot()?;
-    let head = CheckpointHead {
-        next_input: restored.engine.next_input(),
-        at: restored.last.unwrap_or_default(),
-        bytes: state.len() as u64,
-        parts: u32::try_from(state.len().div_ceil(PART_BYTES)).unwrap_or(u32::MAX),
-    };
-    Ok(Made {
-        generation: restored.generation.saturating_add(1),
-        head,
-        state,
-    })
 }

@@ -47,13 +47,10 @@ pub struct Restored {
 pub fn restore(
     gateway: &str,
     history: &History,
-    known: Option<(DefinitionsHash, &Arc<Definitions>)>,
+    known: impl Fn(&DefinitionsHash) -> Option<Arc<Definitions>>,
     wanted: impl Fn() -> bool,
 ) -> Result<Restored, RestoreError> {
-    let find = |hash: &DefinitionsHash| match known {
-        Some((known, definitions)) if known == *hash => Ok(Arc::clone(definitions)),
-        Some(_) | None => stored(history, hash),
-    };
+    let find = |hash: &DefinitionsHash| known(hash).map_or_else(|| stored(history, hash), Ok);
     let mut restored = match history.checkpoint()? {
         None => Restored {
             engine: Engine::new(gateway),

@@ -59,7 +59,7 @@ impl Running {
         let data_dir = settings.gateway.data_dir.clone();
         let (store, recovered) = Store::open(&data_dir).expect("it opens");
         let history = History::open(&data_dir).expect("it opens");
-        let restored = restore("test", &history, None, || true).expect("it is restored");
+        let restored = restore("test", &history, |_| None, || true).expect("it is restored");
         let (decoder, surroundings) = configured(settings).expect("they fit");
         let (clock, metrics, health) = (Clock::resuming(recovered.last), Metrics::new(), Health::new());
         let (receipt_tx, receipts) = mpsc::channel(65_536);
@@ -182,12 +182,12 @@ fn hash(engine: &Engine) -> [u8; 32] {
 /// generation.
 fn both_ways(data_dir: &Path) -> ([u8; 32], [u8; 32], u64) {
     let history = History::open(data_dir).expect("it opens");
-    let restarted = restore("test", &history, None, || true).expect("it is restored");
+    let restarted = restore("test", &history, |_| None, || true).expect("it is restored");
     drop(history);
     let beside = rusqlite::Connection::open(data_dir.join("ninewatch.db")).expect("it opens");
     beside.execute("DELETE FROM checkpoint", []).expect("it goes");
     let history = History::open(data_dir).expect("it opens");
-    let replayed = restore("test", &history, None, || true).expect("it is replayed");
+    let replayed = restore("test", &history, |_| None, || true).expect("it is replayed");
     assert!(replayed.rows > restarted.rows, "the checkpoint spared it rows");
     (
         hash(&restarted.engine),
@@ -260,7 +260,7 @@ async fn a_gap_and_a_damaged_row_are_refused_by_name() {
     beside.execute("DELETE FROM checkpoint", []).expect("it goes");
     let refused = || {
         let history = History::open(data_dir).expect("it opens");
-        restore("test", &history, None, || true).expect_err("a guess")
+        restore("test", &history, |_| None, || true).expect_err("a guess")
     };
     beside
         .execute("DELETE FROM journal WHERE first_input = 0", [])

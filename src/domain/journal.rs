@@ -99,8 +99,11 @@ pub struct DefinitionsInput<'a> {
 
 /// What [`Input`] looks like read back. The variants and their fields stand in the same order.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) enum Entry {
+pub enum Entry {
+    /// [`Input::Device`].
     Device(DeviceKey),
+    /// [`Input::Reading`]; its fields are those of [`Reading`].
+    #[expect(missing_docs, reason = "the fields of Reading")]
     Reading {
         device: DeviceIndex,
         device_at: Option<DeviceTime>,
@@ -109,15 +112,24 @@ pub(super) enum Entry {
         retained: bool,
         points: Vec<(PointIndex, f64)>,
     },
+    /// [`Input::Timeout`].
     Timeout,
+    /// [`Input::Operator`].
     Operator(OperatorInput),
+    /// [`Input::Definitions`].
     Definitions {
+        /// SHA-256 of their stored source.
         hash: DefinitionsHash,
     },
+    /// [`Input::Listening`].
     Listening(bool),
+    /// [`Input::Service`].
     Service(ServiceInput),
+    /// What the gateway knows of itself.
     Own {
+        /// Of which of its points.
         point: PointIndex,
+        /// Its value.
         value: f64,
     },
 }
@@ -206,6 +218,17 @@ pub fn replay(
     bytes: &[u8],
     definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
 ) -> Result<(), JournalError> {
+    replay_into(engine, first_input, bytes, definitions, &mut Effects::default())
+}
+
+/// As [`replay`], and adds to `effects` what the row's own transaction recorded.
+pub fn replay_into(
+    engine: &mut Engine,
+    first_input: u64,
+    bytes: &[u8],
+    definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
+    effects: &mut Effects,
+) -> Result<(), JournalError> {
     if first_input != engine.next_input() {
         return Err(JournalError::Gap {
             expected: engine.next_input(),
@@ -214,13 +237,13 @@ pub fn replay(
     }
     for entry in entries(first_input, bytes) {
         let (now, entry) = entry?;
-        play(engine, &entry, now, &definitions)?;
+        play(engine, &entry, now, &definitions, effects)?;
     }
     Ok(())
 }
 
 /// The entries of one journal row with their moments; it ends at the first that cannot be read.
-pub(super) fn entries(
+pub fn entries(
     first_input: u64,
     bytes: &[u8],
 ) -> impl Iterator<Item = Result<(Moment, Entry), JournalError>> {
@@ -252,6 +275,7 @@ fn play(
     entry: &Entry,
     now: Moment,
     definitions: impl Fn(&DefinitionsHash) -> Result<Arc<Definitions>, String>,
+    effects: &mut Effects,
 ) -> Result<(), JournalError> {
     let found;
     let input = match entry {
@@ -288,6 +312,6 @@ fn play(
         },
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
-    let _refused = engine.handle(&input, now, &mut Effects::default());
+    let _refused = engine.handle(&input, now, effects);
     Ok(())
 }

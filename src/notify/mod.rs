@@ -2,7 +2,7 @@
 //! at least once, with the same id and bytes on every attempt.
 
 mod emergency;
-mod schedule;
+pub mod schedule;
 mod sign;
 mod webhook;
 mod worker;

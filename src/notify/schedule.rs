@@ -18,7 +18,7 @@ const WINDOW: usize = 1_024;
 
 /// Whose fault a failed attempt was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The target's: it is away or unwell. Once it takes anything again, it is worth trying at once.
     Target,
     /// This notice's: the target answered and did not want it.
@@ -28,7 +28,7 @@ pub(super) enum Fault {
 /// The notices of one target that are known and not delivered. Those of one alarm stand in line; the alarms do
 /// not wait for each other.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
+pub struct Schedule {
     lines: HashMap<Id, Line>,
     due: BTreeSet<Turn>,
     held: usize,
@@ -62,19 +62,19 @@ struct Turn {
 
 impl Schedule {
     /// Nothing known yet.
-    pub(super) fn new() -> Schedule {
+    pub fn new() -> Schedule {
         Schedule::default()
     }
 
     /// How many more notices may be taken in.
-    pub(super) fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         WINDOW.saturating_sub(self.held)
     }
 
     /// Takes in a notice read from the store; notices come in order of row, each once. Its due time, written
     /// by the wall clock, is a wait from here on: a jump of that clock moves it no more, and no wait is longer
     /// than the longest back-off.
-    pub(super) fn admit(&mut self, notice: PendingNotice, now: Moment) {
+    pub fn admit(&mut self, notice: PendingNotice, now: Moment) {
         let wait = if notice.attempts == 0 {
             Millis::ZERO
         } else {
@@ -94,7 +94,7 @@ impl Schedule {
 
     /// The next notice to send, if one is due. It stands at the head of its line until it is reported back
     /// with [`Schedule::delivered`] or [`Schedule::failed`].
-    pub(super) fn next(&mut self, now: Ticks) -> Option<PendingNotice> {
+    pub fn next(&mut self, now: Ticks) -> Option<PendingNotice> {
         let turn = *self.due.first().filter(|turn| turn.due <= now)?;
         self.due.remove(&turn);
         let line = self.lines.get_mut(&turn.alarm)?;
@@ -105,12 +105,12 @@ impl Schedule {
     }
 
     /// When the next notice is due.
-    pub(super) fn next_due(&self) -> Option<Ticks> {
+    pub fn next_due(&self) -> Option<Ticks> {
         self.due.first().map(|turn| turn.due)
     }
 
     /// The target has the notice: the next of its alarm may go, and so may all that waited for the target.
-    pub(super) fn delivered(&mut self, notice: &PendingNotice) {
+    pub fn delivered(&mut self, notice: &PendingNotice) {
         self.held = self.held.saturating_sub(1);
         let alarm = notice.alarm;
         if let Some(line) = self.lines.get_mut(&alarm) {
@@ -124,7 +124,7 @@ impl Schedule {
     }
 
     /// The attempt failed: the notice goes back to the head of its line. Returns how long it waits.
-    pub(super) fn failed(&mut self, mut notice: PendingNotice, fault: Fault, now: Ticks) -> Millis {
+    pub fn failed(&mut self, mut notice: PendingNotice, fault: Fault, now: Ticks) -> Millis {
         notice.attempts = notice.attempts.saturating_add(1);
         let wait = back_off(notice.attempts, notice.id);
         let alarm = notice.alarm;

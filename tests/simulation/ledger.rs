@@ -1,0 +1,322 @@
+//! What has to hold of the disk whenever the gateway starts, and at the end: compared with what was promised, and with
+//! an engine that plays the whole journal from its first input.
+
+use std::collections::{HashMap, HashSet};
+
+use ninewatch::domain::engine::{Effects, Engine};
+use ninewatch::domain::id::Id;
+use ninewatch::domain::journal::{self, Entry};
+use ninewatch::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
+use ninewatch::store::{Store, Verified};
+use rusqlite::Connection;
+
+use super::broker::{Mark, Message};
+use super::officer::Officer;
+use super::site::{GATEWAY, Site, TARGETS};
+
+/// An event as it is stored: its id and its body.
+type Event = ([u8; 16], String);
+
+/// An engine that has played the whole journal, and what that caused.
+pub(crate) struct Reference {
+    pub(crate) engine: Engine,
+    alarms: Vec<Event>,
+    devices: Vec<Event>,
+    /// The last shown state of each alarm.
+    bodies: HashMap<[u8; 16], String>,
+    /// The alarm events that people are told of.
+    owed: HashSet<[u8; 16]>,
+    standing: HashMap<[u8; 16], bool>,
+    seen: Seen,
+}
+
+/// What the journal holds.
+#[derive(Default)]
+struct Seen {
+    seqs: HashSet<u64>,
+    ats: HashSet<i64>,
+    plain: usize,
+    operators: HashSet<String>,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn sql(error: rusqlite::Error) -> String {
+    error.to_string()
+}
+
+/// Plays all journal rows from the first.
+pub(crate) fn reference(site: &Site, store: &Store) -> Result<Reference, String> {
+    let mut reference = Reference {
+        engine: Engine::new(GATEWAY),
+        alarms: Vec::new(),
+        devices: Vec::new(),
+        bodies: HashMap::new(),
+        owed: HashSet::new(),
+        standing: HashMap::new(),
+        seen: Seen::default(),
+    };
+    let mut effects = Effects::default();
+    for (first_input, entries) in rows(store.connection()).map_err(sql)? {
+        for entry in journal::entries(first_input, &entries) {
+            let (_, entry) = entry.map_err(|error| error.to_string())?;
+            reference.seen.note(entry);
+        }
+        let find = |hash: &_| site.find(hash);
+        journal::replay_into(&mut reference.engine, first_input, &entries, find, &mut effects)
+            .map_err(|error| error.to_string())?;
+        reference.record(site, &mut effects);
+    }
+    Ok(reference)
+}
+
+/// The journal's rows without their seals: form, checksum, entries.
+fn rows(connection: &Connection) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
+    connection
+        .prepare_cached("SELECT first_input, substr(entries, 6) FROM journal ORDER BY first_input")?
+        .query_map([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?
+        .collect()
+}
+
+impl Seen {
+    fn note(&mut self, entry: Entry) {
+        match entry {
+            Entry::Reading { seq, device_at, .. } => {
+                self.seqs.extend(seq);
+                self.ats.extend(device_at.map(|at| at.at.0));
+                self.plain += usize::from(seq.is_none() && device_at.is_none());
+            }
+            Entry::Operator(input) => drop(self.operators.insert(input.operator.by)),
+            Entry::Service(input) => drop(self.operators.insert(input.operator.by)),
+            Entry::Device(_)
+            | Entry::Timeout
+            | Entry::Definitions { .. }
+            | Entry::Listening(_)
+            | Entry::Own { .. } => {}
+        }
+    }
+}
+
+impl Reference {
+    /// How many alarm events there were.
+    pub(crate) const fn alarms(&self) -> usize {
+        self.alarms.len()
+    }
+
+    fn record(&mut self, site: &Site, effects: &mut Effects) {
+        let settings = site.settings();
+        let (registry, url) = (&settings.registry, &settings.gateway.public_url);
+        let json = "a body is JSON";
+        for event in effects.devices.drain(..) {
+            let body = serde_json::to_string(&DeviceEventBody::new(&event, registry, GATEWAY)).expect(json);
+            self.devices.push((key(event.id), body));
+        }
+        for event in effects.alarms.drain(..) {
+            let alarm = AlarmBody::new(&event.alarm, registry);
+            let body = EventBody::new(&event, &alarm, GATEWAY, url);
+            let body = serde_json::to_string(&body).expect(json);
+            self.alarms.push((key(event.id), body));
+            let id = key(event.alarm.id);
+            self.standing.insert(
+                id,
+                event.step.end().is_none() && event.alarm.state.as_str() != "cleared",
+            );
+            self.bodies.insert(id, serde_json::to_string(&alarm).expect(json));
+            if event.notify {
+                self.owed.insert(key(event.id));
+            }
+        }
+    }
+
+    /// Everything that the gateway promised by an acknowledgement or an answer is on the disk, with what it caused, once.
+    pub(crate) fn check(
+        &self,
+        store: &Store,
+        acknowledged: &[Message],
+        answered: &[String],
+    ) -> Result<(), String> {
+        self.check_messages(store.connection(), acknowledged)?;
+        for by in answered {
+            if !self.seen.operators.contains(by) {
+                return Err(format!(
+                    "operator {by} was answered, and the journal does not know them"
+                ));
+            }
+        }
+        self.check_effects(store)
+    }
+
+    fn check_messages(&self, disk: &Connection, acknowledged: &[Message]) -> Result<(), String> {
+        let mut letters = HashSet::new();
+        let mut oversize = HashSet::new();
+        let mut plain_letters = 0;
+        let mut query = disk
+            .prepare_cached("SELECT payload, size, reason FROM dead_letter")
+            .map_err(sql)?;
+        let mut rows = query.query([]).map_err(sql)?;
+        while let Some(row) = rows.next().map_err(sql)? {
+            let payload: Vec<u8> = row.get(0).map_err(sql)?;
+            let reason: String = row.get(2).map_err(sql)?;
+            oversize.insert(row.get::<_, i64>(1).map_err(sql)?);
+            let text = String::from_utf8_lossy(&payload);
+            let plain = !text.contains("seq") && !text.contains("ts");
+            plain_letters += usize::from(plain && reason == "too_many_devices");
+            letters.insert(payload);
+        }
+        let mut plain = 0;
+        for message in acknowledged {
+            let stored = match message.mark {
+                Mark::Seq(seq) => self.seen.seqs.contains(&seq) || letters.contains(&*message.payload),
+                Mark::At(at) => self.seen.ats.contains(&at) || letters.contains(&*message.payload),
+                Mark::Letter => letters.contains(&*message.payload),
+                Mark::Oversize(size) => oversize.contains(&i64::try_from(size).expect("small")),
+                Mark::Plain => {
+                    plain += 1;
+                    plain <= self.seen.plain + plain_letters
+                }
+            };
+            if !stored {
+                return Err(format!("acknowledged, and not on the disk: {message:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_effects(&self, store: &Store) -> Result<(), String> {
+        let disk = store.connection();
+        let stored = |which| -> rusqlite::Result<Vec<Event>> {
+            disk.prepare_cached(which)?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        };
+        let alarms =
+            stored("SELECT id, body FROM event WHERE alarm IS NOT NULL ORDER BY seq").map_err(sql)?;
+        same("alarm events", &alarms, &self.alarms)?;
+        let devices = stored("SELECT id, body FROM event WHERE alarm IS NULL ORDER BY seq").map_err(sql)?;
+        same("device events", &devices, &self.devices)?;
+        let ids: HashSet<&[u8; 16]> = alarms.iter().chain(&devices).map(|(id, _)| id).collect();
+        if ids.len() != alarms.len() + devices.len() {
+            return Err("two events have one id".to_owned());
+        }
+        match store.verify().map_err(sql)? {
+            Verified::Intact { .. } => {}
+            broken @ Verified::Broken { .. } => return Err(format!("the event chain: {broken:?}")),
+        }
+        self.check_alarms(disk)?;
+        self.check_outbox(disk)
+    }
+
+    fn check_alarms(&self, disk: &Connection) -> Result<(), String> {
+        let mut query = disk
+            .prepare_cached("SELECT id, body, standing FROM alarm")
+            .map_err(sql)?;
+        let alarms: Vec<([u8; 16], String, bool)> = query
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .and_then(Iterator::collect)
+            .map_err(sql)?;
+        if alarms.len() != self.bodies.len() {
+            return Err(format!(
+                "{} alarms are stored, {} were",
+                alarms.len(),
+                self.bodies.len()
+            ));
+        }
+        for (id, body, standing) in &alarms {
+            if self.bodies.get(id) != Some(body) || self.standing.get(id) != Some(standing) {
+                return Err(format!(
+                    "an alarm is stored as {body}, and is {:?}",
+                    self.bodies.get(id)
+                ));
+            }
+        }
+        let twice: i64 = disk
+            .query_row(
+                "SELECT count(*) FROM (SELECT 1 FROM alarm WHERE standing = 1 GROUP BY rule, venue, device, kind HAVING count(*) > 1)",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(sql)?;
+        if twice > 0 {
+            return Err("two alarms of one rule stand on one device".to_owned());
+        }
+        let standing = alarms.iter().filter(|(_, _, standing)| *standing).count();
+        if standing != self.engine.standing_count() {
+            return Err(format!(
+                "{standing} alarms stand on the disk, {} in the engine",
+                self.engine.standing_count()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every target is owed each notice in one row.
+    fn check_outbox(&self, disk: &Connection) -> Result<(), String> {
+        let mut query = disk
+            .prepare_cached("SELECT id FROM outbox WHERE target = ?1 ORDER BY row")
+            .map_err(sql)?;
+        for target in TARGETS {
+            let owed: Vec<[u8; 16]> = query
+                .query_map([target], |row| row.get(0))
+                .and_then(Iterator::collect)
+                .map_err(sql)?;
+            let ids: HashSet<[u8; 16]> = owed.iter().copied().collect();
+            if ids.len() != owed.len() || ids != self.owed {
+                return Err(format!(
+                    "{target} is owed {} notices in {} rows, of {}",
+                    ids.len(),
+                    owed.len(),
+                    self.owed.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every target has every notice, and the store knows it.
+    pub(crate) fn check_delivered(&self, store: &Store, officers: &[Officer]) -> Result<(), String> {
+        let pending = "SELECT count(*) FROM outbox WHERE delivered_at IS NULL";
+        let pending: i64 = store
+            .connection()
+            .query_row(pending, [], |row| row.get(0))
+            .map_err(sql)?;
+        if pending > 0 {
+            return Err(format!("{pending} notices are pending at the end"));
+        }
+        for (target, officer) in TARGETS.iter().zip(officers) {
+            let received: HashSet<[u8; 16]> = officer.received.keys().map(|id| key(*id)).collect();
+            if let Some(missing) = self.owed.iter().find(|id| !received.contains(*id)) {
+                let id = Id::from_bits(u128::from_be_bytes(*missing));
+                return Err(format!("{target} never got the notice {id}"));
+            }
+            if received.len() != self.owed.len() {
+                return Err(format!(
+                    "{target} got {} notices of {}",
+                    received.len(),
+                    self.owed.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn same(what: &str, stored: &[Event], expected: &[Event]) -> Result<(), String> {
+    if stored == expected {
+        return Ok(());
+    }
+    let at = stored
+        .iter()
+        .zip(expected)
+        .take_while(|(one, other)| one == other)
+        .count();
+    Err(format!(
+        "{what}: {} are stored, {} were caused; they differ at {at}: {:?} against {:?}",
+        stored.len(),
+        expected.len(),
+        stored.get(at),
+        expected.get(at)
+    ))
+}
+
+fn key(id: Id) -> [u8; 16] {
+    id.bits().to_be_bytes()
+}

@@ -1,0 +1,190 @@
+//! The ends of a process, by a crash or on its word, the start after it, and the end of all: where the promises are checked.
+
+use ninewatch::domain::time::Moment;
+
+use super::super::Bug;
+use super::super::ledger::{self, Reference};
+use super::super::process::Process;
+use super::super::site::{CLEAR, Site};
+use super::super::town::DEVICES;
+use super::{World, gas_detector};
+
+/// The longest that everything may take to settle at the end, in rounds of two seconds: below the silence that a rule
+/// waits for.
+const ROUNDS: u32 = 400;
+
+/// The rounds that off-delays take.
+const FEWEST_ROUNDS: u32 = 40;
+
+impl World<'_> {
+    /// The process is gone, its connections with it; after a while it starts again from what is on the disk.
+    pub(super) fn crash(&mut self) -> Result<(), String> {
+        self.tally.crashes += 1;
+        let answered = self.process.answered();
+        self.answered.extend(answered);
+        self.broker.disconnect();
+        self.heard = false;
+        for _ in 0..self.dice.below(4) {
+            self.speak();
+        }
+        let most = self.dice.pick(&[1, 2_000, 120_000, 1_200_000]);
+        self.now += i64::try_from(self.dice.below(most)).expect("small");
+        if self.dice.chance(10) {
+            self.variant = self.dice.index(self.site.variants());
+        }
+        let recovered = self.store.reopen().map_err(|error| error.to_string())?;
+        self.tally.checkpoints += usize::from(recovered.checkpointed > 0);
+        let hidden = self.bug == Some(Bug::LastRowSkipped);
+        if hidden {
+            self.run("CREATE TABLE hidden AS SELECT * FROM journal WHERE first_input = (SELECT max(first_input) FROM journal); DELETE FROM journal WHERE first_input IN (SELECT first_input FROM hidden)");
+        }
+        let (now, wall) = (self.now, self.wall());
+        self.process = Process::start((self.site, self.variant), &self.store, &recovered, (now, wall))?;
+        if hidden {
+            self.run("INSERT INTO journal SELECT * FROM hidden; DROP TABLE hidden");
+        }
+        let rows = self.process.replayed;
+        self.say(|| format!("  restored from {rows} rows"));
+        let reference = self.check()?;
+        self.check_restored(&reference)?;
+        let now = self.moment();
+        self.process.gateway.start(now).map_err(|error| error.to_string())
+    }
+
+    fn check(&self) -> Result<Reference, String> {
+        let reference = ledger::reference(self.site, &self.store)?;
+        reference.check(&self.store, &self.broker.acknowledged, &self.answered)?;
+        Ok(reference)
+    }
+
+    /// The restored engine, the one that played everything, and the one that lived are the same.
+    fn check_restored(&mut self, reference: &Reference) -> Result<(), String> {
+        let restored = self.process.gateway.engine();
+        let snapshot = restored.snapshot().map_err(|error| error.to_string())?;
+        let played = reference.engine.snapshot().map_err(|error| error.to_string())?;
+        if snapshot != played {
+            return Err("the restored engine is not the one that plays the whole journal".to_owned());
+        }
+        let next_input = restored.next_input();
+        match self.snapshots.get(&next_input) {
+            Some(lived) if *lived != snapshot => {
+                return Err(format!(
+                    "the engine restored at input {next_input} is not the one that lived"
+                ));
+            }
+            None if next_input > 1 => return Err(format!("no batch ended before input {next_input}")),
+            Some(_) | None => {}
+        }
+        self.snapshots.retain(|input, _| *input <= next_input);
+        Ok(())
+    }
+
+    /// The process is told to stop: what was read is committed and acknowledged, with a checkpoint.
+    pub(super) fn stop(&mut self, now: Moment) -> Result<(), String> {
+        for round in 0..40 {
+            if round == 39 {
+                let last = self.process.gateway.checkpoint();
+                last.map_err(|error| error.to_string())?;
+            }
+            self.process.receive()?;
+            self.close(now)?;
+            self.commit_and_release()?;
+        }
+        self.crash()
+    }
+
+    fn commit_and_release(&mut self) -> Result<(), String> {
+        self.release();
+        self.commit()?;
+        self.release();
+        while self.broker.acknowledge()? {}
+        Ok(())
+    }
+
+    /// Nothing breaks any more. Devices say once more how it is, and everything that is owed is done.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        self.failures = 0;
+        self.officers.iter_mut().for_each(|officer| officer.trouble = 0);
+        for round in 0..ROUNDS {
+            self.now += 2_000;
+            if !self.broker.is_up() {
+                self.broker.connect();
+            }
+            if round % 8 == 0 && round < FEWEST_ROUNDS {
+                for message in self.town.last_words() {
+                    self.broker.publish(message);
+                }
+            }
+            let now = self.moment();
+            self.listen(now)?;
+            for _ in 0..8 {
+                self.read(now);
+                self.process.receive()?;
+            }
+            self.process
+                .gateway
+                .expire(now)
+                .map_err(|error| error.to_string())?;
+            self.notify(now)?;
+            for _ in 0..4 {
+                self.close(now)?;
+                self.commit_and_release()?;
+            }
+            let owed = self.owed()?;
+            if round >= FEWEST_ROUNDS && self.broker.is_idle() && self.process.is_idle() && owed == 0 {
+                break;
+            }
+        }
+        let answered = self.process.answered();
+        self.answered.extend(answered);
+        let reference = self.check()?;
+        reference.check_delivered(&self.store, &self.officers)?;
+        if !self.broker.is_idle() {
+            return Err("messages are not acknowledged".to_owned());
+        }
+        self.check_levels()?;
+        self.tally.acknowledged = self.broker.acknowledged.len();
+        self.tally.answered = self.answered.len();
+        self.tally.alarms = reference.alarms();
+        self.tally.notices = self.officers.iter().map(|officer| officer.received.len()).sum();
+        Ok(())
+    }
+
+    fn owed(&self) -> Result<i64, String> {
+        let pending = "SELECT count(*) FROM outbox WHERE delivered_at IS NULL";
+        let pending = self.store.connection().query_row(pending, [], |row| row.get(0));
+        pending.map_err(|error| error.to_string())
+    }
+
+    /// Promise 1: where there is danger an alarm stands, and where there is none it does not (but for a latched one).
+    fn check_levels(&self) -> Result<(), String> {
+        let stands = |device: &str, rule: &str| -> Result<bool, String> {
+            let query = "SELECT count(*) FROM alarm WHERE standing = 1 AND device = ?1 AND rule = ?2";
+            let count = self
+                .store
+                .connection()
+                .query_row(query, [device, rule], |row| row.get::<_, i64>(0));
+            count.map(|count| count > 0).map_err(|error| error.to_string())
+        };
+        for ((venue, _), (device, level)) in DEVICES.iter().zip(self.town.levels()) {
+            if self
+                .process
+                .gateway
+                .engine()
+                .find(&gas_detector(venue, device))
+                .is_none()
+            {
+                continue;
+            }
+            for rule in Site::holding(self.variant, level) {
+                if !stands(device, rule)? {
+                    return Err(format!("{device} is at {level} %LEL, and no {rule} stands"));
+                }
+            }
+            if level < CLEAR && stands(device, "gas-low")? {
+                return Err(format!("{device} is at {level} %LEL, and gas-low stands"));
+            }
+        }
+        Ok(())
+    }
+}
