@@ -136,7 +136,6 @@ async fn devices_and_venues_are_told_of_with_their_newest_values() {
         expected[3..]
     );
     assert_eq!(ids(&site.get("/api/v1/devices?kind=valve").await.json()), []);
-
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
