@@ -25,7 +25,7 @@ use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
 pub use self::operate::Refusal;
-use self::record::{Recorder, keep_late};
+use self::record::Recorder;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
 use self::venue::Word;
@@ -330,7 +330,7 @@ impl Engine {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                keep_late(reading, &turn, plans, &mut effects.samples);
+                device.keep_late(reading, &turn, plans, &mut effects.samples);
                 let news = judge(&mut self.ledger, device, &turn, heard, effects);
                 self.tell(Word::of(&turn, news.heard), now, effects);
                 return;
@@ -341,7 +341,7 @@ impl Engine {
         if let Some(late_by_ms) = device.lateness(reading, now) {
             let news = judge(&mut self.ledger, device, &turn, heard, effects);
             if !turn.repeated {
-                keep_late(reading, &turn, plans, &mut effects.samples);
+                device.keep_late(reading, &turn, plans, &mut effects.samples);
                 let (slots, updated) = device.as_of(reading);
                 let slots = slots.get(..device.slots.len()).unwrap_or(&slots);
                 let step = Step {

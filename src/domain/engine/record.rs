@@ -197,25 +197,36 @@ impl Device {
             value,
         }));
     }
-}
 
-/// Keeps all of a sample that is no news, at the device's own time: what was kept around it is known no longer. Of a
-/// self-test, and of a sample of unknown age, nothing is kept.
-pub(super) fn keep_late(reading: &Reading<'_>, turn: &Turn<'_>, plans: &[Plan], samples: &mut Vec<Sample>) {
-    let at = match reading.kind {
-        ReadingKind::Test => None,
-        ReadingKind::Live | ReadingKind::History => believed(reading),
-    };
-    let Some(at) = at.map(|at| at.min(turn.now.wall)) else {
-        return;
-    };
-    for (point, value) in reading.points {
-        let number = plans.get(usize::from(point.0)).and_then(|plan| plan.number);
-        samples.extend(number.map(|number| Sample {
-            device: turn.device,
-            point: number,
-            at,
-            value: *value,
-        }));
+    /// Keeps all of a sample that is no news, at the device's own time. It may lie behind the last value kept, so the
+    /// next news of its points is kept whatever it is: the past must not hide what is so now. Of a self-test, and of a
+    /// sample of unknown age, nothing is kept.
+    pub(super) fn keep_late(
+        &mut self,
+        reading: &Reading<'_>,
+        turn: &Turn<'_>,
+        plans: &[Plan],
+        samples: &mut Vec<Sample>,
+    ) {
+        let at = match reading.kind {
+            ReadingKind::Test => None,
+            ReadingKind::Live | ReadingKind::History => believed(reading),
+        };
+        let Some(at) = at.map(|at| at.min(turn.now.wall)) else {
+            return;
+        };
+        for (point, value) in reading.points {
+            let place = usize::from(point.0);
+            let (Some(kept), Some(plan)) = (self.kept.get_mut(place), plans.get(place)) else {
+                continue;
+            };
+            *kept = Kept::default();
+            samples.extend(plan.number.map(|number| Sample {
+                device: turn.device,
+                point: number,
+                at,
+                value: *value,
+            }));
+        }
     }
 }
