@@ -92,22 +92,36 @@ pub struct DefinitionsInput<'a> {
 
 /// What [`Input`] looks like read back. The variants and their fields stand in the same order.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) enum Entry {
+pub enum Entry {
+    /// A device seen for the first time.
     Device(DeviceKey),
+    /// A [`Reading`], field by field.
     Reading {
+        /// Whose it is.
         device: DeviceIndex,
+        /// When the device says it was.
         device_at: Option<DeviceTime>,
+        /// The device's own number for the message.
         seq: Option<u64>,
+        /// Live, a test, or from the past.
         kind: ReadingKind,
+        /// It was the topic's retained message.
         retained: bool,
+        /// The values.
         points: Vec<(PointIndex, f64)>,
     },
+    /// Time has passed.
     Timeout,
+    /// An operator acted on an alarm.
     Operator(OperatorInput),
+    /// Definitions came into force.
     Definitions {
+        /// SHA-256 of their stored source.
         hash: DefinitionsHash,
     },
+    /// From now on the devices can be heard, or no longer.
     Listening(bool),
+    /// An operator acted on a device.
     Service(ServiceInput),
 }
 
@@ -209,7 +223,7 @@ pub fn replay(
 }
 
 /// The entries of one journal row with their moments; it ends at the first that cannot be read.
-pub(super) fn entries(
+pub fn entries(
     first_input: u64,
     bytes: &[u8],
 ) -> impl Iterator<Item = Result<(Moment, Entry), JournalError>> {

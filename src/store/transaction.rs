@@ -56,6 +56,7 @@ pub(super) fn write(
             Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
         }
     }
+    fail::fail_point!("store-written", |_| std::process::abort());
     transaction.commit()?;
     Ok(changes)
 }
