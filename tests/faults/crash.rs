@@ -15,7 +15,8 @@ use crate::{BROKER, scale, under_stream};
 
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// After so many kills one stop in good order, which leaves a checkpoint to go on from.
+/// After so many kills one stop in good order, which leaves a checkpoint to go on from. A slow disk would take more
+/// time than a stop has.
 const STOP_EVERY: u32 = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +51,7 @@ async fn kill_in_mid_stream(fault: &'static str, kills: u32, wrapper: &[&str]) {
         let mut random = Random(SEED);
         for kill in 1..=kills {
             kill_at_some_moment(&mut gateway, &mut ledger, &mut random).await;
-            if kill.is_multiple_of(STOP_EVERY) {
+            if wrapper.is_empty() && kill.is_multiple_of(STOP_EVERY) {
                 gateway.wait_ready().await;
                 let status = gateway.terminate().await;
                 assert!(status.success(), "SIGTERM ends with 0: {status}");

@@ -18,8 +18,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::interval;
 
+use support::gateway::Gateway;
 use support::ledger::publish;
 use support::publisher::Publisher;
+use support::{PATIENCE, eventually};
 
 /// The broker as `deploy/mosquitto.conf` sets it up, as far as faults have to do with it.
 const BROKER: &str = "max_inflight_messages 1000";
@@ -49,6 +51,16 @@ async fn under_stream<T>(devices: &mut Publisher, work: impl Future<Output = T>)
         outcome
     };
     tokio::join!(publish_until(devices, stopped), working).1
+}
+
+/// Waits until the gateway has acknowledged so many messages more.
+async fn flowing(gateway: &Gateway, more: u64) {
+    const ACKNOWLEDGED: &str = "ninewatch_messages_acknowledged_total";
+    let before = gateway.metric(ACKNOWLEDGED, &[]).await;
+    eventually("messages are taken and acknowledged", PATIENCE, async || {
+        (gateway.metric(ACKNOWLEDGED, &[]).await >= before + more).then_some(())
+    })
+    .await;
 }
 
 /// A number from the environment, or `default`: how large `tests/faults.sh` wants a case.
