@@ -92,10 +92,8 @@ async fn a_schedule_on_the_day_of_summer_time() {
     let mut ledger = Ledger::of("change to summer time at a schedule's begin");
     let broker = Mosquitto::start(BROKER);
     let sink = Sink::start();
-    let mut gateway = prepare(broker.port, &sink).with_rules_edited(
-        "id = \"test-high\"",
-        "id = \"test-high\"\nschedule = \"early\"",
-    );
+    let mut gateway = prepare(broker.port, &sink)
+        .with_rules_edited("id = \"test-high\"", "id = \"test-high\"\nschedule = \"early\"");
     let rules = gateway.folder().join("rules/schedule.toml");
     write(&rules, SPRING);
     gateway.set_environment("TZ", "Europe/Berlin");

@@ -75,7 +75,10 @@ async fn ten_times_the_load_in_little_memory() {
         .start()
         .await;
     let padding = "x".repeat(8 * 1024);
-    assert!(messages * (padding.len() as u64) > LIMIT_MIB << 20, "more than fits");
+    assert!(
+        messages * (padding.len() as u64) > LIMIT_MIB << 20,
+        "more than fits"
+    );
     gateway.kill();
     let mut devices = Publisher::start(broker.port, "devices");
     for _ in 0..messages {
@@ -90,7 +93,10 @@ async fn ten_times_the_load_in_little_memory() {
         })
         .await;
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("it still runs");
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    let peak = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap_or_default();
     eprintln!("the gateway's most memory: {peak}");
     ledger.settle(&mut gateway, &devices, &[&sink]).await;
 }
@@ -111,7 +117,10 @@ async fn reloads_under_load() {
         for time in 0..scale("NINEWATCH_RELOADS", 30) {
             pace.tick().await;
             // Another condition each time, and not of the rule that the ledger counts; never a file by half.
-            let text = TEST_RULES.replace("temperature >= 60.0", &format!("temperature >= {}.0", 60 + time % 5));
+            let text = TEST_RULES.replace(
+                "temperature >= 60.0",
+                &format!("temperature >= {}.0", 60 + time % 5),
+            );
             write(&new, &text);
             fs::rename(&new, &rules).expect("a file in the gateway's folder");
             signal(gateway.pid(), "HUP");

@@ -52,7 +52,9 @@ async fn end_at(point: &str, fault: &'static str) {
             // So many passes unharmed, then the end.
             gateway.set_environment(FAIL_POINTS, format!("{point}={}*off->return", 5 + time * 3));
             gateway.launch();
-            let status = eventually("the gateway ends at its fail point", PATIENCE, async || gateway.ended());
+            let status = eventually("the gateway ends at its fail point", PATIENCE, async || {
+                gateway.ended()
+            });
             let status = status.await;
             assert!(!status.success(), "it was aborted: {status}");
             ledger.inject();

@@ -113,7 +113,10 @@ async fn a_throttled_line_takes_its_time() {
     let text = "x".repeat(5_000);
     let started = Instant::now();
     assert_eq!(echo(&mut client, &text).await.unwrap(), text);
-    assert!(started.elapsed() >= Duration::from_millis(450), "half a second of bytes");
+    assert!(
+        started.elapsed() >= Duration::from_millis(450),
+        "half a second of bytes"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +138,10 @@ async fn a_refused_port_is_the_same_port_afterwards() {
     let mut old = bench.connect().await.unwrap();
     echo(&mut old, "before").await.unwrap();
     bench.proxy.set(Line::Refuse).await;
-    assert!(!matches!(timeout(PATIENCE, old.read_u8()).await, Ok(Ok(_))), "it has ended");
+    assert!(
+        !matches!(timeout(PATIENCE, old.read_u8()).await, Ok(Ok(_))),
+        "it has ended"
+    );
     let refused = bench.connect().await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     bench.proxy.set(Line::Pass).await;

@@ -31,7 +31,12 @@ async fn resets_every_connection() {
 /// The sink has taken the message and the gateway cannot know: it comes again, under the same id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_by_half() {
-    fails("webhook takes it, its answer breaks off", Mood::Accept, Line::Tear(9)).await;
+    fails(
+        "webhook takes it, its answer breaks off",
+        Mood::Accept,
+        Line::Tear(9),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +59,7 @@ async fn fails(fault: &'static str, mood: Mood, line: Line) {
         proxy.set(line).await;
         ledger.inject();
         let (before, told) = (failed(&gateway).await, deputy.delivered().len());
-        eventually("the target fails for long", PATIENCE, async || {
+        eventually("the target fails for long", PATIENCE * 4, async || {
             (failed(&gateway).await >= before + failures).then_some(())
         })
         .await;
@@ -66,7 +71,7 @@ async fn fails(fault: &'static str, mood: Mood, line: Line) {
         proxy.set(Line::Pass).await;
     })
     .await;
-    let delivered = eventually("nothing waits any more", PATIENCE * 2, async || {
+    let delivered = eventually("nothing waits any more", PATIENCE * 4, async || {
         (gateway.metric("ninewatch_notices_pending", &[]).await == 0).then_some(())
     });
     ledger.recovering(delivered).await;

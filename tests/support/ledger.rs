@@ -265,7 +265,10 @@ fn journalled(data: &Path) -> HashMap<u64, u64> {
     for row in reference::rows(&history, 0) {
         for entry in entries(row.first_input, &row.entries) {
             let (_, entry) = entry.expect("a journal entry can be read");
-            if let Entry::Reading { seq: Some(number), .. } = entry {
+            if let Entry::Reading {
+                seq: Some(number), ..
+            } = entry
+            {
                 *found.entry(number).or_default() += 1;
             }
         }

@@ -193,7 +193,10 @@ async fn pump(
     let mut buffer = [0; BUFFER];
     let mut moved = 0;
     loop {
-        let now = *line.wait_for(|line| *line != Line::Freeze).await.map_err(|_| Torn)?;
+        let now = *line
+            .wait_for(|line| *line != Line::Freeze)
+            .await
+            .map_err(|_| Torn)?;
         let most = match now {
             // Twenty portions a second: a slow line, not one that stops and jumps.
             Line::Throttle(rate) => (rate as usize / 20).clamp(1, BUFFER),
@@ -207,7 +210,10 @@ async fn pump(
         if got == 0 {
             return to.shutdown().await.map_err(|_| Torn);
         }
-        let now = *line.wait_for(|line| *line != Line::Freeze).await.map_err(|_| Torn)?;
+        let now = *line
+            .wait_for(|line| *line != Line::Freeze)
+            .await
+            .map_err(|_| Torn)?;
         let mut passed = got;
         match now {
             Line::Delay(time) => sleep(time).await,

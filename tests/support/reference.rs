@@ -46,7 +46,9 @@ pub(crate) fn assert_restores_like_never_stopped(data: &Path) {
 pub(crate) fn rows(history: &History, mut from: u64) -> Vec<JournalRow> {
     let mut all = Vec::new();
     loop {
-        let slice = history.rows(from, u64::MAX >> 1).expect("the journal can be read");
+        let slice = history
+            .rows(from, u64::MAX >> 1)
+            .expect("the journal can be read");
         let Some(last) = slice.last() else { return all };
         from = last.first_input + 1;
         all.extend(slice);
@@ -74,5 +76,8 @@ fn definitions(history: &History, hash: &DefinitionsHash) -> Result<Arc<Definiti
 }
 
 fn hash(state: &[u8]) -> String {
-    Sha256::digest(state).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(state)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
