@@ -40,6 +40,8 @@ async fn a_killed_broker_that_keeps_its_sessions() {
             broker.resume();
             ledger.recovering(gateway.wait_ready()).await;
         }
+        // What is published now comes after all that the broker may have forgotten.
+        flowing(&gateway, SOME).await;
     })
     .await;
     ledger.settle(&mut gateway, &devices, &[&sink]).await;

@@ -64,7 +64,13 @@ async fn kill_in_mid_stream(fault: &'static str, kills: u32, wrapper: &[&str]) {
     gateway.kill();
     reference::assert_restores_like_never_stopped(&gateway.data());
     gateway.launch();
-    ledger.settle(&mut gateway, &devices, &[&sink]).await;
+    if wrapper.is_empty() {
+        ledger.settle(&mut gateway, &devices, &[&sink]).await;
+    } else {
+        ledger.check(&mut gateway, &devices, &[&sink]).await;
+        gateway.kill();
+        reference::assert_restores_like_never_stopped(&gateway.data());
+    }
     sink.assert_all_signed();
 }
 

@@ -11,6 +11,8 @@ use crate::support::{PATIENCE, eventually};
 use crate::{BROKER, flowing, scale, under_stream};
 
 const SOME: u64 = 60;
+/// Notices that the other target gets meanwhile.
+const TOLD: usize = 60;
 const FAILED: &str = r#"result="failed""#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +66,7 @@ async fn fails(fault: &'static str, mood: Mood, line: Line) {
         })
         .await;
         eventually("the other target is told meanwhile", PATIENCE, async || {
-            (deputy.delivered().len() > told + SOME as usize).then_some(())
+            (deputy.delivered().len() > told + TOLD).then_some(())
         })
         .await;
         duty.set(Mood::Accept);

@@ -190,7 +190,7 @@ async fn pump(
     mut line: watch::Receiver<Line>,
     answers: bool,
 ) -> Result<(), Torn> {
-    let mut buffer = [0; BUFFER];
+    let mut buffer = vec![0; BUFFER];
     let mut moved = 0;
     loop {
         let now = *line

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ninewatch::domain::definitions::{DefinitionSource, Definitions, DefinitionsHash};
 use ninewatch::domain::engine::Engine;
 use ninewatch::domain::journal::replay;
-use ninewatch::store::{History, JournalRow};
+use ninewatch::store::{Hash, History, JournalRow};
 use sha2::{Digest, Sha256};
 
 use super::gateway::ID;
@@ -75,9 +75,6 @@ fn definitions(history: &History, hash: &DefinitionsHash) -> Result<Arc<Definiti
         .map_err(|errors| format!("{errors:?}"))
 }
 
-fn hash(state: &[u8]) -> String {
-    Sha256::digest(state)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+fn hash(state: &[u8]) -> Hash {
+    Hash(Sha256::digest(state).into())
 }
