@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), strace, a C compiler.
+# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), strace, faketime, a C compiler.
 # Does nothing, and asks for no rights, when all is there. Needs apt and, for a normal user, sudo without a question.
 set -euo pipefail
 
@@ -18,6 +18,8 @@ need mosquitto mosquitto
 need prometheus prometheus
 need promtool prometheus
 need strace strace
+need prlimit util-linux
+need faketime faketime
 need curl curl
 need kill procps
 need timeout coreutils

@@ -2,7 +2,7 @@
 # All tests, with real servers: installs what is missing, builds once (dev profile), runs everything.
 #
 #   tests/run.sh                      everything
-#   tests/run.sh --test crash         arguments go to `cargo test`
+#   tests/run.sh --test faults        arguments go to `cargo test`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

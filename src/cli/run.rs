@@ -13,6 +13,8 @@ use crate::reload::Origin;
 
 /// Runs the gateway that `path` configures. A wrong configuration starts nothing.
 pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    // Only builds for tests have fail points; in any other this is `None`, and each of them is nothing.
+    let _fail_points = fail::has_failpoints().then(fail::FailScenario::setup);
     let settings = match config::load(path) {
         Ok(settings) => settings,
         Err(findings) => {

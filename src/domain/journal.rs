@@ -100,30 +100,35 @@ pub struct DefinitionsInput<'a> {
 /// What [`Input`] looks like read back. The variants and their fields stand in the same order.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub enum Entry {
-    /// [`Input::Device`].
+    /// A device seen for the first time.
     Device(DeviceKey),
-    /// [`Input::Reading`]; its fields are those of [`Reading`].
-    #[expect(missing_docs, reason = "the fields of Reading")]
+    /// A [`Reading`], field by field.
     Reading {
+        /// Whose it is.
         device: DeviceIndex,
+        /// When the device says it was.
         device_at: Option<DeviceTime>,
+        /// The device's own number for the message.
         seq: Option<u64>,
+        /// Live, a test, or from the past.
         kind: ReadingKind,
+        /// It was the topic's retained message.
         retained: bool,
+        /// The values.
         points: Vec<(PointIndex, f64)>,
     },
-    /// [`Input::Timeout`].
+    /// Time has passed.
     Timeout,
-    /// [`Input::Operator`].
+    /// An operator acted on an alarm.
     Operator(OperatorInput),
-    /// [`Input::Definitions`].
+    /// Definitions came into force.
     Definitions {
         /// SHA-256 of their stored source.
         hash: DefinitionsHash,
     },
-    /// [`Input::Listening`].
+    /// From now on the devices can be heard, or no longer.
     Listening(bool),
-    /// [`Input::Service`].
+    /// An operator acted on a device.
     Service(ServiceInput),
     /// What the gateway knows of itself.
     Own {

@@ -128,6 +128,7 @@ impl Ingest {
             match opened {
                 Err(failure) => complaints.outage(&failure),
                 Ok(mut session) => {
+                    backoff.let_in();
                     let since = self.clock.ticks();
                     let ended = self
                         .serve(&mut session, &mut ends, &mut filters, &mut complaints)

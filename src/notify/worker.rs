@@ -172,6 +172,7 @@ impl<T: Target> Worker<T> {
 
     fn settle_attempt(&mut self, notice: PendingNotice, outcome: Result<(), SendError>) {
         self.sending = self.sending.saturating_sub(1);
+        fail::fail_point!("notice-sent", |_| std::process::abort());
         let now = self.clock.now();
         let row = notice.row;
         let outcome = match outcome {

@@ -61,6 +61,7 @@ pub(super) fn write(
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
         }
     }
+    fail::fail_point!("store-written", |_| std::process::abort());
     transaction.commit()?;
     Ok(changes)
 }

@@ -130,9 +130,12 @@ impl WriterThread {
 
     fn commit_all(&mut self) -> Result<(), StoreError> {
         while let Some(works) = self.gather() {
+            fail::fail_point!("store-gathered", |_| std::process::abort());
             let changes = self.commit(&works)?;
+            fail::fail_point!("store-committed", |_| std::process::abort());
             self.count(&works, &changes);
             self.release(works, &changes);
+            fail::fail_point!("store-released", |_| std::process::abort());
             if let Err(error) = self.upkeep.after_commit(&self.store.connection) {
                 tracing::warn!(%error, "could not look after the write-ahead log; it is tried again");
             }

@@ -1,6 +1,7 @@
 //! The real binary in a temporary folder, with a configuration of its own. Killed on drop; its log is shown when a
 //! test fails.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +15,9 @@ use super::{PATIENCE, eventually, free_port, repository};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ninewatch");
+
+/// Its name.
+pub(crate) const ID: &str = "test-gateway";
 
 /// The key that signs webhooks in tests: `whsec_` and base64 of 24 bytes.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -68,6 +72,7 @@ pub(crate) struct Gateway {
     pub(crate) port: u16,
     child: Option<Child>,
     wrapper: Vec<String>,
+    environment: BTreeMap<&'static str, String>,
 }
 
 impl Gateway {
@@ -80,6 +85,7 @@ impl Gateway {
             port,
             child: None,
             wrapper: Vec::new(),
+            environment: BTreeMap::new(),
         };
         let at = gateway.folder();
         fs::create_dir_all(at.join("rules")).expect("a folder for rules");
@@ -125,6 +131,11 @@ impl Gateway {
         self
     }
 
+    /// Gives it this environment variable at every start from now on.
+    pub(crate) fn set_environment(&mut self, name: &'static str, value: impl Into<String>) {
+        self.environment.insert(name, value.into());
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(mut self) -> Gateway {
         self.launch();
@@ -148,6 +159,16 @@ impl Gateway {
             }
             let answer = http::try_get(&url).await?;
             (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until `/-/ready` says no.
+    pub(crate) async fn wait_unready(&self) {
+        let url = self.url("/-/ready");
+        eventually("the gateway is not ready", PATIENCE, async || {
+            let answer = http::try_get(&url).await?;
+            (answer.status != 200).then_some(())
         })
         .await;
     }
@@ -181,6 +202,13 @@ impl Gateway {
             self.child = Some(child);
             panic!("the gateway did not end within {deadline:?}")
         })
+    }
+
+    /// Whether the process has ended by itself; `Some` only once.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        self.child = None;
+        Some(status)
     }
 
     /// The process id; panics when it does not run.
@@ -270,6 +298,7 @@ impl Gateway {
             .args(words)
             .arg(self.config())
             .env("NO_COLOR", "1")
+            .envs(&self.environment)
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .stdout(self.log_file())
@@ -323,7 +352,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
 fn configuration(port: u16, mqtt_port: u16, hook: &str) -> String {
     format!(
         r#"[gateway]
-id = "test-gateway"
+id = "{ID}"
 data_dir = "data"
 
 [mqtt]

@@ -5,9 +5,12 @@
 pub(crate) mod eventually;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod ledger;
 pub(crate) mod mosquitto;
 pub(crate) mod prometheus;
+pub(crate) mod proxy;
 pub(crate) mod publisher;
+pub(crate) mod reference;
 pub(crate) mod sink;
 pub(crate) mod strace;
 pub(crate) mod tmpfs;
