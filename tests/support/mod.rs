@@ -6,6 +6,7 @@ pub(crate) mod eventually;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod mosquitto;
+pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod publisher;
 pub(crate) mod sink;
