@@ -209,4 +209,6 @@ pub enum Work {
     Batch(Box<Batch>),
     /// Record an attempt to deliver.
     Delivery(DeliveryReport),
+    /// Nothing to write: the follower has come farther, and receipts may wait for that.
+    Followed,
 }

@@ -9,7 +9,8 @@
 //! | [`domain`] | everything that decides, pure: profiles, rules, alarms, engine |
 //! | [`gateway`] | the one task that owns the engine: receive → step → hand to the writer |
 //! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
-//! | [`notify`] | drains the outbox to webhooks |
+//! | [`replicate`] | the follower: copies the store to PostgreSQL, exactly once |
+| [`notify`] | drains the outbox to webhooks |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
 //! | [`app`] | wiring: the only file that names all concrete types |
@@ -28,6 +29,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod notify;
 pub mod reload;
+pub mod replicate;
 pub mod store;
 pub mod web;
 

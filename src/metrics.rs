@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -59,6 +59,13 @@ pub struct Metrics {
     pub store_bytes: IntGauge,
     /// Commits that failed.
     pub store_errors: IntCounter,
+    /// 1 while the follower has its PostgreSQL.
+    pub replication_connected: IntGauge,
+    /// Seconds since the oldest row that is not in PostgreSQL yet; 0 when all are.
+    pub replication_lag: Gauge,
+    replication_rows: IntCounterVec,
+    replication_refused: IntCounterVec,
+    replication_errors: IntCounterVec,
     /// 1 when the configuration in force is the one last asked for.
     pub config_last_reload_successful: IntGauge,
 }
@@ -188,6 +195,36 @@ impl Metrics {
             ),
             store_bytes: gauge(r, "ninewatch_store_bytes", "Bytes of the embedded store's files."),
             store_errors: counter(r, "ninewatch_store_errors_total", "Commits that failed."),
+            replication_connected: gauge(
+                r,
+                "ninewatch_replication_connected",
+                "1 while the follower is connected to PostgreSQL.",
+            ),
+            replication_lag: registered(
+                r,
+                Gauge::new(
+                    "ninewatch_replication_lag_seconds",
+                    "Age of the oldest row that PostgreSQL has not got yet; 0 when it has all.",
+                ),
+            ),
+            replication_rows: counters(
+                r,
+                "ninewatch_replication_rows_total",
+                "Rows that PostgreSQL has taken, by table.",
+                &["table"],
+            ),
+            replication_refused: counters(
+                r,
+                "ninewatch_replication_refused_total",
+                "Rows that PostgreSQL refused for what is in them, by table; the table replica_refused says why.",
+                &["table"],
+            ),
+            replication_errors: counters(
+                r,
+                "ninewatch_replication_errors_total",
+                "Failures of the follower, by reason; what failed is tried again.",
+                &["reason"],
+            ),
             config_last_reload_successful: gauge(
                 r,
                 "ninewatch_config_last_reload_successful",
@@ -257,6 +294,21 @@ impl Metrics {
     /// The gauge of devices of `kind` with `presence`; resolve once, keep.
     pub fn devices(&self, kind: &str, presence: &str) -> IntGauge {
         self.devices.with_label_values(&[kind, presence])
+    }
+
+    /// The counter of rows that PostgreSQL has taken into `table`.
+    pub fn replication_rows(&self, table: &str) -> IntCounter {
+        self.replication_rows.with_label_values(&[table])
+    }
+
+    /// The counter of rows of `table` that PostgreSQL refused.
+    pub fn replication_refused(&self, table: &str) -> IntCounter {
+        self.replication_refused.with_label_values(&[table])
+    }
+
+    /// The counter of failures of the follower for `reason`.
+    pub fn replication_errors(&self, reason: &str) -> IntCounter {
+        self.replication_errors.with_label_values(&[reason])
     }
 
     /// All metrics in the Prometheus text format.

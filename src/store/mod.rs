@@ -2,7 +2,9 @@
 //! transaction. One thread writes; readers have connections of their own.
 
 mod chain;
+mod follow;
 mod history;
+mod hold;
 mod reader;
 mod recover;
 mod schema;
@@ -19,12 +21,17 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
+pub use self::follow::{
+    Cursor, DamagedRun, Followed, FollowedAlarm, FollowedDevice, FollowedEvent, FollowedPoint, Slice,
+};
 pub use self::history::History;
+pub use self::hold::FollowerLine;
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
 pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::Writer;
 
 use self::chain::Head;
+use self::hold::Hold;
 use self::upkeep::Upkeep;
 use self::writer::WriterThread;
 use crate::domain::id::Id;
@@ -138,6 +145,8 @@ pub struct Outlets {
     pub receipts: mpsc::Sender<Vec<Receipt>>,
     /// Changes after every commit that added notices.
     pub notices: watch::Sender<u64>,
+    /// Whoever copies the store elsewhere; `None` when nobody does.
+    pub follower: Option<FollowerLine>,
     /// Commit times, errors, standing alarms, alarm events, pending notices, queue and file sizes are kept there.
     pub metrics: Metrics,
     /// Told whether commits succeed.
@@ -181,10 +190,13 @@ impl Store {
     }
 
     /// Starts the writer. It ends when every clone of the sender is gone.
-    pub fn start(self, outlets: Outlets) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
+    pub fn start(self, mut outlets: Outlets) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
         self.set_gauges(&outlets.metrics)
             .map_err(schema::failed(&self.database, "count alarms and notices"))?;
         let upkeep = Upkeep::start(&self.database)?;
+        let committed = follow::committed(&self.connection)
+            .map_err(schema::failed(&self.database, "find the end of the store"))?;
+        let hold = Hold::new(outlets.follower.take(), committed);
         let (sender, works) = mpsc::channel(WORKS);
         let writer = WriterThread {
             database: self.database,
@@ -194,6 +206,7 @@ impl Store {
             upkeep,
             outlets,
             works,
+            hold,
             unsent: Vec::new(),
         };
         Ok((sender, writer.spawn()?))

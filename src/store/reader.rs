@@ -191,7 +191,7 @@ impl StoreReader {
         .await
     }
 
-    async fn ask<T, F>(&self, doing: &'static str, query: F) -> Result<T, StoreError>
+    pub(super) async fn ask<T, F>(&self, doing: &'static str, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,

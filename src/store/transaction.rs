@@ -32,6 +32,8 @@ pub(super) struct Changes {
     pub(super) standing: Vec<(Class, Priority, i64)>,
     /// By how much the number of a target's pending notices changed.
     pub(super) pending: Vec<(String, i64)>,
+    /// The last row of the history, when there are new ones.
+    pub(super) history: Option<i64>,
     /// Whether there are new notices.
     pub(super) notices_added: bool,
 }
@@ -48,12 +50,14 @@ pub(super) fn write(
         head,
         standing: Vec::new(),
         pending: Vec::new(),
+        history: None,
         notices_added: false,
     };
     for work in works {
         match work {
             Work::Batch(batch) => write_batch(&transaction, batch, now, &mut changes)?,
             Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
+            Work::Followed => {}
         }
     }
     transaction.commit()?;
@@ -70,7 +74,7 @@ fn write_batch(
         write_definitions(transaction, definitions)?;
     }
     write_journal(transaction, batch)?;
-    write_history(transaction, batch)?;
+    write_history(transaction, batch, changes)?;
     for DeviceCommit { event, body } in &batch.devices {
         let fact = (event.id, event.at, event.step.event_type());
         write_event(transaction, fact, (None, body), changes)?;
@@ -121,7 +125,7 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
 }
 
 /// What is new in the registry, and the samples of a batch: one row, without an index beside it (DESIGN §8).
-fn write_history(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+fn write_history(transaction: &Transaction<'_>, batch: &Batch, changes: &mut Changes) -> rusqlite::Result<()> {
     for seen in &batch.seen {
         let key = &seen.key;
         transaction
@@ -142,6 +146,7 @@ fn write_history(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
         transaction
             .prepare_cached("INSERT INTO history (from_at, to_at, count, samples) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![from.0, to.0, batch.samples.count(), samples])?;
+        changes.history = Some(transaction.last_insert_rowid());
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
 use super::chain::Head;
+use super::hold::Hold;
 use super::transaction::{self, Changes};
 use super::upkeep::Upkeep;
 use super::{Outlets, StoreError};
@@ -62,6 +63,8 @@ pub(super) struct WriterThread {
     pub(super) upkeep: Upkeep,
     pub(super) outlets: Outlets,
     pub(super) works: mpsc::Receiver<Work>,
+    /// Receipts that wait for the follower.
+    pub(super) hold: Hold,
     /// Receipts that found their channel full.
     pub(super) unsent: Vec<Receipt>,
 }
@@ -210,7 +213,7 @@ impl WriterThread {
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
                     }
                 }
-                Work::Delivery(_) => {}
+                Work::Delivery(_) | Work::Followed => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -224,16 +227,18 @@ impl WriterThread {
     /// Only here, after the commit, do receipts leave: a PUBACK promises that everything its message caused is
     /// durable. Answers to operators and notices promise the same.
     fn release(&mut self, works: Vec<Work>, changes: &Changes) {
-        let mut answers = Vec::new();
+        let (mut receipts, mut answers) = (Vec::new(), Vec::new());
         for work in works {
             match work {
                 Work::Batch(mut batch) => {
-                    self.unsent.append(&mut batch.receipts);
+                    receipts.append(&mut batch.receipts);
                     answers.append(&mut batch.answers);
                 }
-                Work::Delivery(_) => {}
+                Work::Delivery(_) | Work::Followed => {}
             }
         }
+        self.hold.committed(changes.head.seq, changes.history);
+        self.unsent.append(&mut self.hold.release(receipts));
         self.send_receipts();
         for answer in answers {
             answer.give();

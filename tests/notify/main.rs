@@ -93,7 +93,7 @@ fn raised(number: u64, alarm: u64, targets: &[&str]) -> ninewatch::handoff::Alar
 async fn next_report(work: &mut mpsc::Receiver<Work>) -> DeliveryReport {
     match within("a report", work.recv()).await.unwrap() {
         Work::Delivery(report) => report,
-        Work::Batch(_) => panic!("notify commits no batches"),
+        Work::Batch(_) | Work::Followed => panic!("notify commits no batches"),
     }
 }
 

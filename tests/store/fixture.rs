@@ -53,6 +53,7 @@ impl Running {
         let (notice_sender, notices) = watch::channel(0);
         let (metrics, health) = (Metrics::new(), Health::new());
         let outlets = Outlets {
+            follower: None,
             receipts: receipt_sender,
             notices: notice_sender,
             metrics: metrics.clone(),
