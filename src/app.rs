@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::broker::EmbeddedBroker;
 use crate::clock::Clock;
-use crate::config::{BrokerUrl, Fixed, Settings};
+use crate::config::{BrokerUrl, Durability, Fixed, PostgresSettings, Settings};
 use crate::domain::definitions::{DefinitionSource, Definitions, DefinitionsHash};
 use crate::domain::engine::Engine;
 use crate::domain::journal;
@@ -22,7 +22,8 @@ use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::Notify;
 use crate::reload::{Origin, Reload, configured};
-use crate::store::{Outlets, Recovered, Store, Writer};
+use crate::replicate::{self, Replicate};
+use crate::store::{FollowerEnds, FollowerLine, Outlets, Recovered, Store, Writer};
 use crate::web::{BoundWeb, Limits, Web};
 
 /// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
@@ -48,6 +49,7 @@ struct Parts {
     gateway: Gateway,
     lines: Lines,
     notify: Notify,
+    replicate: Option<Replicate>,
     reload: Reload,
     web: BoundWeb,
 }
@@ -59,6 +61,7 @@ impl Parts {
             gateway,
             lines,
             notify,
+            replicate,
             reload,
             web,
         } = self;
@@ -70,6 +73,13 @@ impl Parts {
         });
         tasks.spawn("gateway", async move { Ok(gateway.run(lines).await?) });
         tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
+        if let Some(replicate) = replicate {
+            let of_replicate = stop.clone();
+            tasks.spawn("replicate", async move {
+                replicate.run(of_replicate).await;
+                Ok(())
+            });
+        }
         tasks.spawn("reload", async move {
             reload.run(of_reload).await;
             Ok(())
@@ -107,7 +117,7 @@ impl Running {
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let (gateway, filters) = gateway(configured, &store, &recovered, clock, &metrics)?;
-        let (reload, reloading) = Reload::new(origin, fixed, filters, metrics.clone());
+        let (reload, reloading) = Reload::new(origin, fixed, settings.registry, filters, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let web = Web {
             settings: settings.http,
@@ -126,9 +136,12 @@ impl Running {
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
+        let (follower, ends) = settings.postgres.as_ref().map(line).unzip();
+        let followed = store.reader()?;
         let (work, writer) = store.start(Outlets {
             receipts: receipt_tx,
             notices: notice_tx,
+            follower,
             metrics: metrics.clone(),
             health: health.clone(),
         })?;
@@ -148,6 +161,17 @@ impl Running {
                 metrics: metrics.clone(),
                 clock,
             },
+            replicate: settings.postgres.zip(ends).map(|(postgres, ends)| Replicate {
+                settings: postgres,
+                gateway: settings.gateway.id,
+                reader: followed,
+                ends,
+                work: work.clone(),
+                registry: reloading.registry,
+                metrics: metrics.clone(),
+                health: health.clone(),
+                limits: replicate::Limits::default(),
+            }),
             lines: Lines {
                 envelopes,
                 operators,
@@ -211,6 +235,11 @@ impl Running {
         self.writer.join()?;
         outcome
     }
+}
+
+/// What the writer and the follower tell each other by.
+fn line(settings: &PostgresSettings) -> (FollowerLine, FollowerEnds) {
+    FollowerLine::new(settings.durability == Durability::Replicated)
 }
 
 /// Resolves when the embedded broker ends; never without one.

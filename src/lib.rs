@@ -10,7 +10,7 @@
 //! | [`gateway`] | the one task that owns the engine: receive → step → hand to the writer |
 //! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
 //! | [`replicate`] | the follower: copies the store to PostgreSQL, exactly once |
-| [`notify`] | drains the outbox to webhooks |
+//! | [`notify`] | drains the outbox to webhooks |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
 //! | [`app`] | wiring: the only file that names all concrete types |

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Findings, Fixed, Settings, counted};
 use crate::domain::profile::decoder::Decoder;
+use crate::domain::registry::Registry;
 use crate::gateway::{Reconfiguration, Surroundings};
 use crate::metrics::Metrics;
 
@@ -68,6 +69,7 @@ pub struct Reload {
     requests: mpsc::Receiver<ReloadRequest>,
     reconfigurations: mpsc::Sender<Reconfiguration>,
     subscriptions: watch::Sender<Vec<String>>,
+    registry: watch::Sender<Arc<Registry>>,
     metrics: Metrics,
 }
 
@@ -80,20 +82,24 @@ pub struct Reloading {
     pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// For ingest: the filters to subscribe to.
     pub subscriptions: watch::Receiver<Vec<String>>,
+    /// For the follower: the venues and devices in force.
+    pub registry: watch::Receiver<Arc<Registry>>,
 }
 
 impl Reload {
-    /// Of a process whose settings came from `origin` (`None`: from no file), have the `fixed` part, and subscribe to
-    /// `filters`.
+    /// Of a process whose settings came from `origin` (`None`: from no file), have the `fixed` part, know the `registry`,
+    /// and subscribe to `filters`.
     pub fn new(
         origin: Option<Origin>,
         fixed: Fixed,
+        registry: Registry,
         filters: Vec<String>,
         metrics: Metrics,
     ) -> (Reload, Reloading) {
         let (request_tx, requests) = mpsc::channel(QUEUE);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
         let (filter_tx, subscriptions) = watch::channel(filters);
+        let (registry_tx, registry) = watch::channel(Arc::new(registry));
         metrics.config_last_reload_successful.set(1);
         let reload = Reload {
             origin,
@@ -101,12 +107,14 @@ impl Reload {
             requests,
             reconfigurations: reconfigure_tx,
             subscriptions: filter_tx,
+            registry: registry_tx,
             metrics,
         };
         let reloading = Reloading {
             requests: request_tx,
             reconfigurations,
             subscriptions,
+            registry,
         };
         (reload, reloading)
     }
@@ -145,6 +153,7 @@ impl Reload {
         let work = work.await.map_err(|_| ReloadError::Stopping)?;
         let (summary, decoder, surroundings) = work?;
         let subscriptions = decoder.subscriptions();
+        let registry = Arc::new(surroundings.registry.clone());
         let (done, durable) = oneshot::channel();
         let wanted = Reconfiguration {
             decoder,
@@ -162,6 +171,7 @@ impl Reload {
             *present = subscriptions;
             differ
         });
+        self.registry.send_replace(registry);
         Ok(Reloaded { summary, ended })
     }
 
@@ -249,7 +259,8 @@ mod tests {
             let hangup = signal(SignalKind::user_defined2()).unwrap();
             let origin = has_file.then_some(Origin { file, hangup });
             let metrics = Metrics::new();
-            let (reload, reloading) = Reload::new(origin, fixed, Vec::new(), metrics.clone());
+            let (reload, reloading) =
+                Reload::new(origin, fixed, Registry::default(), Vec::new(), metrics.clone());
             let mut task = JoinSet::new();
             task.spawn(reload.run(CancellationToken::new()));
             Running {

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{HttpSettings, MqttSettings, PostgresSettings, Settings, StoreSettings, TargetSettings};
+use super::settings::{
+    HttpSettings, MqttSettings, PostgresSettings, Settings, StoreSettings, TargetSettings,
+};
 use super::source::Scope;
 
 /// What a running gateway cannot change, as it was loaded.
@@ -121,12 +123,13 @@ impl Fixed {
     }
 
     fn postgres(&self, new: &Settings) -> [Compared; 6] {
-        let differs = |compared: fn(&PostgresSettings, &PostgresSettings) -> bool| {
-            match (&self.postgres, &new.postgres) {
-                (Some(known), Some(new)) => !compared(known, new),
-                (None, None) => false,
-                (Some(_), None) | (None, Some(_)) => true,
-            }
+        let differs = |compared: fn(&PostgresSettings, &PostgresSettings) -> bool| match (
+            &self.postgres,
+            &new.postgres,
+        ) {
+            (Some(known), Some(new)) => !compared(known, new),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
         };
         // A section that comes or goes is told of once, by its URL.
         let both = self.postgres.is_some() && new.postgres.is_some();
@@ -141,10 +144,22 @@ impl Fixed {
                 &["password", "password_file"],
                 both && differs(|a, b| a.password == b.password),
             ),
-            ("postgres", &["ca_file"], both && differs(|a, b| a.ca_file() == b.ca_file())),
-            ("postgres", &["durability"], both && differs(|a, b| a.durability == b.durability)),
+            (
+                "postgres",
+                &["ca_file"],
+                both && differs(|a, b| a.ca_file() == b.ca_file()),
+            ),
+            (
+                "postgres",
+                &["durability"],
+                both && differs(|a, b| a.durability == b.durability),
+            ),
             ("postgres", &["keep"], both && differs(|a, b| a.keep == b.keep)),
-            ("postgres", &["readings_keep"], both && differs(|a, b| a.readings_keep == b.readings_keep)),
+            (
+                "postgres",
+                &["readings_keep"],
+                both && differs(|a, b| a.readings_keep == b.readings_keep),
+            ),
         ]
     }
 }

@@ -73,7 +73,10 @@ fn address(value: &Value<'_>) -> Option<Address> {
         Err(error) => return wrong(format!("`{}` is not a URL: {error}", value.key)),
     };
     if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return wrong(format!("`{}` is not the address of a PostgreSQL server", value.key));
+        return wrong(format!(
+            "`{}` is not the address of a PostgreSQL server",
+            value.key
+        ));
     }
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     if url.password().is_some() || pairs.iter().any(|(key, _)| key == "password") {
@@ -84,13 +87,14 @@ fn address(value: &Value<'_>) -> Option<Address> {
     // The client library knows fewer modes than PostgreSQL's own; ours all verify.
     let mode = pairs.iter().rev().find(|(key, _)| key == "sslmode");
     let mode = mode.map(|(_, mode)| mode.clone());
-    let others: Vec<_> = pairs.iter().filter(|(key, _)| key != "sslmode").collect();
-    url.set_query(None);
-    if !others.is_empty() {
-        url.query_pairs_mut().extend_pairs(others);
-    }
+    let others = pairs.iter().filter(|(key, _)| key != "sslmode");
     // Only `%20` is a space to the client library.
-    let server: tokio_postgres::Config = match url.as_str().replace('+', "%20").parse() {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(others)
+        .finish()
+        .replace('+', "%20");
+    url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
+    let server: tokio_postgres::Config = match url.as_str().parse() {
         Ok(server) => server,
         Err(error) => return wrong(format!("`{}` cannot be used: {}", value.key, why(&error))),
     };

@@ -164,14 +164,16 @@ impl StoreReader {
 
     /// What comes next after `from`; a slice whose cursor is `from` has nothing.
     pub async fn follow(&self, from: Cursor) -> Result<Slice, StoreError> {
-        self.ask("read what is to be copied", move |connection| slice(connection, from))
-            .await
+        self.ask("read what is to be copied", move |connection| {
+            slice(connection, from)
+        })
+        .await
     }
 }
 
-/// The place of the last commit.
+/// The place of the last commit, also when retention has emptied the history since.
 pub(super) fn committed(connection: &Connection) -> rusqlite::Result<Followed> {
-    let query = "SELECT ifnull((SELECT max(seq) FROM event), 0), ifnull((SELECT max(row) FROM history), 0)";
+    let query = "SELECT ifnull((SELECT max(seq) FROM event), 0), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'history'), 0)";
     connection.query_row(query, [], |row| {
         Ok(Followed {
             event: row.get(0)?,

@@ -19,6 +19,33 @@ pub struct FollowerLine {
     pub holds_receipts: bool,
 }
 
+/// The follower's ends of a [`FollowerLine`].
+#[derive(Debug, Clone)]
+pub struct FollowerEnds {
+    /// How far the store is.
+    pub committed: watch::Receiver<Followed>,
+    /// To be told how far the follower is.
+    pub followed: watch::Sender<Followed>,
+}
+
+impl FollowerLine {
+    /// Both sides of a line.
+    pub fn new(holds_receipts: bool) -> (FollowerLine, FollowerEnds) {
+        let (committed, of_store) = watch::channel(Followed::default());
+        let (of_follower, followed) = watch::channel(Followed::default());
+        let line = FollowerLine {
+            committed,
+            followed,
+            holds_receipts,
+        };
+        let ends = FollowerEnds {
+            committed: of_store,
+            followed: of_follower,
+        };
+        (line, ends)
+    }
+}
+
 /// What waits for the follower, in receive order.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -80,9 +107,7 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::watch;
-
-    use super::{FollowerLine, Hold};
+    use super::{FollowerEnds, FollowerLine, Hold};
     use crate::handoff::Receipt;
     use crate::store::Followed;
 
@@ -98,46 +123,47 @@ mod tests {
         ids.iter().map(receipt).collect()
     }
 
-    fn hold(holds_receipts: bool) -> (Hold, watch::Sender<Followed>, watch::Receiver<Followed>) {
-        let (follow, followed) = watch::channel(Followed::default());
-        let (committed, told) = watch::channel(Followed::default());
-        let line = FollowerLine {
-            committed,
-            followed,
-            holds_receipts,
-        };
-        (Hold::new(Some(line), at(0, 0)), follow, told)
+    fn hold(holds_receipts: bool) -> (Hold, FollowerEnds) {
+        let (line, ends) = FollowerLine::new(holds_receipts);
+        (Hold::new(Some(line), at(0, 0)), ends)
     }
 
     #[test]
     fn receipts_leave_in_order_once_all_before_them_is_copied() {
-        let (mut hold, follow, told) = hold(true);
-        assert_eq!(hold.release(receipts(1, &[1])), receipts(1, &[1]), "nothing to copy");
+        let (mut hold, ends) = hold(true);
+        assert_eq!(
+            hold.release(receipts(1, &[1])),
+            receipts(1, &[1]),
+            "nothing to copy"
+        );
         hold.committed(1, None);
         assert!(hold.release(receipts(1, &[2])).is_empty());
         hold.committed(1, Some(1));
         assert!(hold.release(receipts(1, &[3])).is_empty());
-        assert!(hold.release(receipts(1, &[4])).is_empty(), "one that added nothing waits its turn");
-        assert_eq!(*told.borrow(), at(1, 1));
-        follow.send_replace(at(1, 0));
+        assert!(
+            hold.release(receipts(1, &[4])).is_empty(),
+            "one that added nothing waits its turn"
+        );
+        assert_eq!(*ends.committed.borrow(), at(1, 1));
+        ends.followed.send_replace(at(1, 0));
         assert_eq!(hold.release(Vec::new()), receipts(1, &[2]));
-        follow.send_replace(at(1, 1));
+        ends.followed.send_replace(at(1, 1));
         assert_eq!(hold.release(receipts(1, &[5])), receipts(1, &[3, 4, 5]));
     }
 
     #[test]
     fn receipts_of_an_earlier_connection_are_void() {
-        let (mut hold, follow, _told) = hold(true);
+        let (mut hold, ends) = hold(true);
         hold.committed(1, None);
         assert!(hold.release(receipts(1, &[1, 2])).is_empty());
         assert!(hold.release(receipts(2, &[1])).is_empty());
-        follow.send_replace(at(1, 0));
+        ends.followed.send_replace(at(1, 0));
         assert_eq!(hold.release(Vec::new()), receipts(2, &[1]));
     }
 
     #[test]
     fn nothing_waits_when_it_need_not() {
-        let (mut local, _follow, _told) = hold(false);
+        let (mut local, _ends) = hold(false);
         local.committed(5, Some(5));
         assert_eq!(local.release(receipts(1, &[1])), receipts(1, &[1]));
         let mut alone = Hold::new(None, at(0, 0));

@@ -25,7 +25,7 @@ pub use self::follow::{
     Cursor, DamagedRun, Followed, FollowedAlarm, FollowedDevice, FollowedEvent, FollowedPoint, Slice,
 };
 pub use self::history::History;
-pub use self::hold::FollowerLine;
+pub use self::hold::{FollowerEnds, FollowerLine};
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
 pub use self::upkeep::JOURNAL_KEPT_MS;
 pub use self::writer::Writer;

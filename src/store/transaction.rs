@@ -125,7 +125,11 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
 }
 
 /// What is new in the registry, and the samples of a batch: one row, without an index beside it (DESIGN §8).
-fn write_history(transaction: &Transaction<'_>, batch: &Batch, changes: &mut Changes) -> rusqlite::Result<()> {
+fn write_history(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
     for seen in &batch.seen {
         let key = &seen.key;
         transaction

@@ -21,7 +21,7 @@ use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::handoff::{AlarmCommit, Batch, DeadLetter, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
-use ninewatch::store::{Outlets, Recovered, Store, StoreReader, Writer};
+use ninewatch::store::{FollowerLine, Outlets, Recovered, Store, StoreReader, Writer};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -47,13 +47,17 @@ impl Running {
     }
 
     pub(crate) fn start_with_receipts(folder: &Path, capacity: usize) -> Running {
+        Running::start_followed(folder, capacity, None)
+    }
+
+    pub(crate) fn start_followed(folder: &Path, capacity: usize, follower: Option<FollowerLine>) -> Running {
         let (store, recovered) = Store::open(folder).expect("the store opens");
         let reader = store.reader().expect("a reader starts");
         let (receipt_sender, receipts) = mpsc::channel(capacity);
         let (notice_sender, notices) = watch::channel(0);
         let (metrics, health) = (Metrics::new(), Health::new());
         let outlets = Outlets {
-            follower: None,
+            follower,
             receipts: receipt_sender,
             notices: notice_sender,
             metrics: metrics.clone(),
