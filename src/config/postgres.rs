@@ -135,3 +135,59 @@ fn is_local(server: &tokio_postgres::Config) -> bool {
         tokio_postgres::config::Host::Unix(_) => true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{PostgresSettings, PostgresTls, load_str};
+
+    fn loaded(url: &str) -> Result<PostgresSettings, String> {
+        let text = format!(
+            "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://h'\n[http]\nauth = 'none'\n[postgres]\nurl = '{url}'\n"
+        );
+        let settings = load_str("t", &text, Path::new("")).map_err(|findings| findings.to_string())?;
+        Ok(settings.postgres.expect("the section is there"))
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear_unasked() {
+        let verified = PostgresTls::Verified { ca_file: None };
+        for (url, tls) in [
+            ("postgres://u@127.0.0.1/d", PostgresTls::Off),
+            ("postgres://u@localhost/d", PostgresTls::Off),
+            ("postgres://u@[::1]/d", PostgresTls::Off),
+            ("postgres://u@%2Frun%2Fpostgresql/d", PostgresTls::Off),
+            ("postgres://u@db/d", verified.clone()),
+            ("postgresql://u@10.0.0.1:6432/d", verified.clone()),
+            ("postgres://u@db/d?sslmode=disable", PostgresTls::Off),
+            ("postgres://u@127.0.0.1/d?sslmode=require", verified.clone()),
+            (
+                "postgres://u@db/d?sslmode=verify-ca&connect_timeout=3",
+                verified.clone(),
+            ),
+            ("postgres://u@db/d?sslmode=verify-full", verified),
+        ] {
+            assert_eq!(loaded(url).map(|settings| settings.tls), Ok(tls), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_without_a_secret() {
+        for (url, problem) in [
+            ("127.0.0.1", "is not a URL"),
+            ("mysql://u@h/d", "is not the address of a PostgreSQL server"),
+            ("postgres://u:hunter2@h/d", "must not carry a password"),
+            ("postgres://u@h/d?password=hunter2", "must not carry a password"),
+            ("postgres://u@h", "must name a user, a host and a database"),
+            ("postgres://h/d", "must name a user, a host and a database"),
+            ("postgres://u@h/d?sslmode=prefer", "protects from nobody"),
+            ("postgres://u@h/d?sslmode=on", "unknown sslmode"),
+            ("postgres://u@h/d?nonsense=hunter2", "cannot be used"),
+        ] {
+            let said = loaded(url).expect_err(url);
+            assert!(said.contains(problem), "{url}: {said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}

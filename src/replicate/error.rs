@@ -49,6 +49,7 @@ impl ReplicateError {
             ReplicateError::Server(error) => match error.code() {
                 Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => "read_only",
                 Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => "too_many_connections",
+                Some(code) if *code == SqlState::QUERY_CANCELED => "timeout",
                 Some(code) if *code == SqlState::DISK_FULL => "disk_full",
                 Some(code) if code.code().starts_with("57P") => "shutdown",
                 Some(code) if code.code().starts_with("28") => "refused_login",

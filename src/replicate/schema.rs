@@ -55,7 +55,9 @@ pub(super) async fn migrate(client: &mut Client, answer: Duration) -> Result<(),
 
 /// The version of the tables; 0 when there are none.
 async fn version(client: &Client, answer: Duration) -> Result<i32, ReplicateError> {
-    let exists = "SELECT to_regclass('ninewatch_schema') IS NOT NULL";
+    // Not `to_regclass`: it may remember from before the lock that there was none.
+    let exists =
+        "SELECT count(*) > 0 FROM pg_class WHERE relname = 'ninewatch_schema' AND pg_table_is_visible(oid)";
     if !answered(answer, client.query_one(exists, &[]))
         .await?
         .try_get::<_, bool>(0)?
