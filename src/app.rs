@@ -107,6 +107,7 @@ impl Running {
     /// # Errors
     /// When the data folder, its database or the HTTP address cannot be used. A broker that is away is no error:
     /// the gateway keeps trying, and is not ready.
+    #[expect(clippy::too_many_lines, reason = "one entry a part: a list, not logic")]
     pub async fn start(mut settings: Settings, origin: Option<Origin>) -> anyhow::Result<Running> {
         let metrics = Metrics::new();
         let health = Health::new();
@@ -137,7 +138,7 @@ impl Running {
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
         let (follower, ends) = settings.postgres.as_ref().map(line).unzip();
-        let followed = store.reader()?;
+        let to_copy = store.reader()?;
         let (work, writer) = store.start(Outlets {
             receipts: receipt_tx,
             notices: notice_tx,
@@ -164,7 +165,7 @@ impl Running {
             replicate: settings.postgres.zip(ends).map(|(postgres, ends)| Replicate {
                 settings: postgres,
                 gateway: settings.gateway.id,
-                reader: followed,
+                reader: to_copy,
                 ends,
                 work: work.clone(),
                 registry: reloading.registry,

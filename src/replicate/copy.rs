@@ -125,7 +125,9 @@ mod tests {
             (1..1, vec![]),
         ] {
             let mut expected = HEADER.to_vec();
-            numbers.iter().for_each(|number| expected.extend(row(*number)));
+            for number in numbers {
+                expected.extend(row(number));
+            }
             expected.extend([0xFF, 0xFF]);
             assert_eq!(rows.stream(range.clone()), expected, "{range:?}");
         }

@@ -361,15 +361,12 @@ fn states(store: i32, samples: &[Sample], is_online: impl Fn(&Sample) -> bool) -
             row.integer(store);
             row.bigint(i64::from(*device));
             row.instant(state.last_seen);
-            match state.online {
-                Some((at, online)) => {
-                    row.boolean(online);
-                    row.instant(at);
-                }
-                None => {
-                    row.null();
-                    row.null();
-                }
+            if let Some((at, online)) = state.online {
+                row.boolean(online);
+                row.instant(at);
+            } else {
+                row.null();
+                row.null();
             }
         });
     }

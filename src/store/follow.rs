@@ -105,13 +105,13 @@ pub struct FollowedAlarm {
     pub id: Id,
     /// Whether its life has not ended.
     pub standing: bool,
-    /// State, class, priority and rule, as words.
+    /// Its state, as a word.
     pub state: String,
-    /// See `state`.
+    /// Its rule's class, as a word.
     pub class: String,
-    /// See `state`.
+    /// Its rule's priority, as a word.
     pub priority: String,
-    /// See `state`.
+    /// Its rule's id.
     pub rule: String,
     /// Whose it is.
     pub device: DeviceKey,
