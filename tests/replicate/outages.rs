@@ -110,8 +110,8 @@ async fn a_follower_that_dies_between_rows_and_commit_leaves_nothing_behind() {
     let mut site = Site::start("g", Durability::Local);
     let mut follower = site.follow(settings(&server));
     site.feed(10).await;
-    site.caught_up().await;
     for _ in 0..3 {
+        site.caught_up().await;
         let (mut blocker, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls)
             .await
             .expect("a second connection");
