@@ -15,7 +15,7 @@ use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{Batch, SeenDevice};
 use ninewatch::metrics::Metrics;
 use ninewatch::replicate::{Limits, Replicate};
-use ninewatch::store::{Cursor, FollowerEnds, FollowerLine, Slice};
+use ninewatch::store::{Cursor, FollowedAlarm, FollowedEvent, FollowerEnds, FollowerLine, Slice};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -203,37 +203,13 @@ fn expected(store: &Slice) -> Vec<(&'static str, &'static str, Vec<String>)> {
         (
             "event",
             "seq, id, (extract(epoch FROM at) * 1000)::bigint, type, alarm, body, encode(hash, 'hex')",
-            store
-                .events
-                .iter()
-                .map(|event| {
-                    let hash: String = event.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-                    let alarm = event.alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
-                    let (id, at, body) = (event.id, event.at.0, &event.body);
-                    format!(
-                        "{}|{id}|{at}|{}|{alarm}|{body}|{hash}",
-                        event.seq, event.event_type
-                    )
-                })
-                .collect(),
+            store.events.iter().map(event_row).collect(),
         ),
         (
             "alarm",
             "id, standing, state, class, priority, rule, venue, kind, device,
              (extract(epoch FROM raised_at) * 1000)::bigint, body",
-            store
-                .alarms
-                .iter()
-                .map(|alarm| {
-                    let standing = if alarm.standing { "t" } else { "f" };
-                    let words =
-                        [&alarm.state, &alarm.class, &alarm.priority, &alarm.rule].map(String::as_str);
-                    let key = &alarm.device;
-                    let key = [&key.venue, &key.kind, &key.device].map(String::as_str).join("|");
-                    let (id, at, body) = (alarm.id, alarm.raised_at.0, &alarm.body);
-                    format!("{id}|{standing}|{}|{key}|{at}|{body}", words.join("|"))
-                })
-                .collect(),
+            store.alarms.iter().map(alarm_row).collect(),
         ),
         (
             "reading",
@@ -253,6 +229,25 @@ fn expected(store: &Slice) -> Vec<(&'static str, &'static str, Vec<String>)> {
                 .collect(),
         ),
     ]
+}
+
+fn event_row(event: &FollowedEvent) -> String {
+    let hash: String = event.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let alarm = event.alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
+    let (id, at, body) = (event.id, event.at.0, &event.body);
+    format!(
+        "{}|{id}|{at}|{}|{alarm}|{body}|{hash}",
+        event.seq, event.event_type
+    )
+}
+
+fn alarm_row(alarm: &FollowedAlarm) -> String {
+    let standing = if alarm.standing { "t" } else { "f" };
+    let words = [&alarm.state, &alarm.class, &alarm.priority, &alarm.rule].map(String::as_str);
+    let key = &alarm.device;
+    let key = [&key.venue, &key.kind, &key.device].map(String::as_str).join("|");
+    let (id, at, body) = (alarm.id, alarm.raised_at.0, &alarm.body);
+    format!("{id}|{standing}|{}|{key}|{at}|{body}", words.join("|"))
 }
 
 pub(crate) fn push(batch: &mut Batch, device: u32, point: u16, at: i64, value: f64) {
