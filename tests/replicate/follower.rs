@@ -1,5 +1,6 @@
 //! A store with a follower on it, and the comparison of what either side has. Asserts equality, nothing else.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -99,8 +100,11 @@ impl Site {
     pub(crate) fn next(&mut self) -> Batch {
         let number = self.batches;
         self.batches += 1;
+        // An alarm's steps have ids of their own.
+        let mut alarm = raised(1 + number / 2, &[]);
+        alarm.event.id = crate::fixture::id(2_000_000 + number);
         let mut next = Batch {
-            alarms: vec![raised(1 + number / 2, &[])],
+            alarms: vec![alarm],
             ..batch(number, 1)
         };
         if number == 0 {
@@ -120,8 +124,6 @@ impl Site {
             );
             push(&mut next, device, 1, at, number as f64 + 0.5);
         }
-        // An alarm's steps have ids of their own.
-        next.alarms[0].event.id = crate::fixture::id(2_000_000 + number);
         next
     }
 
@@ -232,7 +234,10 @@ fn expected(store: &Slice) -> Vec<(&'static str, &'static str, Vec<String>)> {
 }
 
 fn event_row(event: &FollowedEvent) -> String {
-    let hash: String = event.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hash = String::new();
+    for byte in &event.hash {
+        write!(hash, "{byte:02x}").expect("a string takes it");
+    }
     let alarm = event.alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
     let (id, at, body) = (event.id, event.at.0, &event.body);
     format!(

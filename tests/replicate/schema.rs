@@ -64,7 +64,7 @@ fn partitions(server: &Postgres) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_are_made_ahead_and_dropped_when_they_are_old() {
     let server = Postgres::start("");
-    let mut site = Site::start("g", Durability::Local);
+    let site = Site::start("g", Durability::Local);
     let now = ninewatch::clock::wall();
     let mut old = batch(0, 1);
     push(&mut old, 0, 1, now.0 - 400 * DAY_MS, 1.0);
