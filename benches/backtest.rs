@@ -113,6 +113,7 @@ fn inputs(
 fn record(folder: &Path, definitions: &Arc<Definitions>, readings: u32) -> anyhow::Result<()> {
     let (store, _) = Store::open(&folder.join("data"))?;
     let outlets = Outlets {
+        follower: None,
         receipts: mpsc::channel(1).0,
         notices: watch::channel(0).0,
         metrics: Metrics::new(),

@@ -197,6 +197,7 @@ fn run(data_dir: &Path) -> (mpsc::Sender<Work>, Writer, mpsc::Receiver<Vec<Recei
     let (store, _) = Store::open(data_dir).expect("it opens");
     let (receipt_tx, receipts) = mpsc::channel(16);
     let outlets = Outlets {
+        follower: None,
         receipts: receipt_tx,
         notices: watch::channel(0).0,
         metrics: Metrics::new(),

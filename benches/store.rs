@@ -33,6 +33,7 @@ fn commit(bencher: Bencher<'_, '_>, readings: u32) {
     let (store, _) = Store::open(folder.path()).expect("the store opens");
     let (receipt_sender, mut receipts) = mpsc::channel(16);
     let outlets = Outlets {
+        follower: None,
         receipts: receipt_sender,
         notices: watch::channel(0).0,
         metrics: Metrics::new(),

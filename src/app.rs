@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, watch};
 use crate::broker::EmbeddedBroker;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
-use crate::config::{BrokerUrl, Fixed, GatewaySettings, HttpSettings, Settings};
+use crate::config::{
+    BrokerUrl, Durability, Fixed, GatewaySettings, HttpSettings, PostgresSettings, Settings,
+};
 use crate::domain::definitions::DefinitionsHash;
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
@@ -22,8 +24,9 @@ use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
 use crate::notify::{Emergency, Notify};
 use crate::reload::{Origin, Reload, ReloadRequest, configured};
+use crate::replicate::{self, Replicate};
 use crate::restore::{Restored, restore};
-use crate::store::{History, Outlets, Recovered, Store, StoreReader, Writer};
+use crate::store::{FollowerEnds, FollowerLine, History, Outlets, Recovered, Store, StoreReader, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
 
@@ -54,6 +57,7 @@ struct Parts {
     emergency: Emergency,
     supervise: Supervise,
     checkpoints: Checkpoints,
+    replicate: Option<Replicate>,
     reload: Reload,
     web: BoundWeb,
 }
@@ -69,6 +73,7 @@ impl Parts {
             emergency,
             supervise,
             checkpoints,
+            replicate,
             reload,
             web,
         } = self;
@@ -86,6 +91,13 @@ impl Parts {
             checkpoints.run(of_checkpoints).await;
             Ok(())
         });
+        if let Some(replicate) = replicate {
+            let of_replicate = stop.clone();
+            tasks.spawn("replicate", async move {
+                replicate.run(of_replicate).await;
+                Ok(())
+            });
+        }
         tasks.spawn("reload", async move {
             reload.run(of_reload).await;
             Ok(())
@@ -118,6 +130,7 @@ impl Running {
     /// # Errors
     /// When the data folder, its database or the HTTP address cannot be used. A broker that is away is no error:
     /// the gateway keeps trying, and is not ready.
+    #[expect(clippy::too_many_lines, reason = "one entry a part: a list, not logic")]
     pub async fn start(mut settings: Settings, origin: Option<Origin>) -> anyhow::Result<Running> {
         let (metrics, health) = (Metrics::new(), Health::new());
         let fixed = Fixed::of(&settings);
@@ -130,7 +143,7 @@ impl Running {
         let emergency = emergency(&settings, &health, clock);
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let requests = (operator_tx, reloading.requests, reloading.directory);
+        let requests = (operator_tx, reloading.requests, reloading.directory.clone());
         let web = web(settings.http, store.reader()?, requests, (&metrics, &health));
         let web = web.bind().await?;
         let http = web.local_addr();
@@ -140,9 +153,12 @@ impl Running {
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
         let notices = store.reader()?;
+        let (follower, ends) = settings.postgres.as_ref().map(line).unzip();
+        let to_copy = store.reader()?;
         let outlets = Outlets {
             receipts: receipt_tx,
             notices: notice_tx,
+            follower,
             metrics: metrics.clone(),
             health: health.clone(),
         };
@@ -155,7 +171,7 @@ impl Running {
                 subscriptions: reloading.subscriptions,
                 clock,
                 metrics: metrics.clone(),
-                health,
+                health: health.clone(),
             },
             emergency,
             supervise,
@@ -167,6 +183,17 @@ impl Running {
                 metrics: metrics.clone(),
                 clock,
             },
+            replicate: settings.postgres.zip(ends).map(|(postgres, ends)| Replicate {
+                settings: postgres,
+                gateway: settings.gateway.id.clone(),
+                reader: to_copy,
+                ends,
+                work: work.clone(),
+                directory: reloading.directory,
+                metrics: metrics.clone(),
+                health: health.clone(),
+                limits: replicate::Limits::default(),
+            }),
             checkpoints: checkpoints(settings.gateway, recovered, &writer, work.clone(), &metrics),
             lines: Lines {
                 envelopes,
@@ -234,6 +261,11 @@ impl Running {
         self.writer.join()?;
         outcome
     }
+}
+
+/// What the writer and the follower tell each other by.
+fn line(settings: &PostgresSettings) -> (FollowerLine, FollowerEnds) {
+    FollowerLine::new(settings.durability == Durability::Replicated)
 }
 
 /// Resolves when the embedded broker ends; never without one.

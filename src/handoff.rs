@@ -319,6 +319,8 @@ pub enum Work {
     Segment(Box<SegmentSlice>),
     /// Write a part of a checkpoint.
     Checkpoint(CheckpointPart),
+    /// Nothing to write: the follower has come farther, and receipts may wait for that.
+    Followed,
 }
 
 /// What keeps the store from committing.

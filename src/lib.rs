@@ -11,6 +11,7 @@
 //! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
 //! | [`restore`] | checkpoint and journal → the engine as it was |
 //! | [`checkpoint`] | makes checkpoints beside the gateway, the way a restart would |
+//! | [`replicate`] | the follower: copies the store to PostgreSQL, exactly once |
 //! | [`notify`] | drains the outbox to webhooks |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
@@ -32,6 +33,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod notify;
 pub mod reload;
+pub mod replicate;
 pub mod restore;
 pub mod store;
 pub mod supervise;

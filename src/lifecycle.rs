@@ -57,6 +57,8 @@ struct Flags {
     store: AtomicBool,
     condition: watch::Sender<StoreCondition>,
     tries: AtomicU64,
+    /// Set only where acknowledgements wait for PostgreSQL.
+    replica_away: AtomicBool,
 }
 
 impl Health {
@@ -73,6 +75,16 @@ impl Health {
     /// The store takes commits, or does not.
     pub fn set_store(&self, up: bool) {
         self.0.store.store(up, Ordering::Relaxed);
+    }
+
+    /// PostgreSQL, which acknowledgements wait for, is away, or not.
+    pub fn set_replica_away(&self, away: bool) {
+        self.0.replica_away.store(away, Ordering::Relaxed);
+    }
+
+    /// Whether PostgreSQL is away, and acknowledgements wait for it.
+    pub fn replica_away(&self) -> bool {
+        self.0.replica_away.load(Ordering::Relaxed)
     }
 
     /// Whether the broker session is up.

@@ -77,6 +77,13 @@ pub struct Metrics {
     pub notices_expired: IntCounter,
     /// Rows of journal and history deleted before their time, to keep the database within its size.
     pub rows_given_up: IntCounter,
+    /// 1 while the follower has its PostgreSQL.
+    pub replication_connected: IntGauge,
+    /// Seconds since the oldest row that is not in PostgreSQL yet; 0 when all are.
+    pub replication_lag: Gauge,
+    replication_rows: IntCounterVec,
+    replication_refused: IntCounterVec,
+    replication_errors: IntCounterVec,
     /// 1 when the configuration in force is the one last asked for.
     pub config_last_reload_successful: IntGauge,
 }
@@ -249,6 +256,36 @@ impl Metrics {
                 "ninewatch_store_rows_given_up_total",
                 "Rows of journal and history deleted before their time, to keep the database within its size.",
             ),
+            replication_connected: gauge(
+                r,
+                "ninewatch_replication_connected",
+                "1 while the follower is connected to PostgreSQL.",
+            ),
+            replication_lag: registered(
+                r,
+                Gauge::new(
+                    "ninewatch_replication_lag_seconds",
+                    "Age of the oldest row that PostgreSQL has not got yet; 0 when it has all.",
+                ),
+            ),
+            replication_rows: counters(
+                r,
+                "ninewatch_replication_rows_total",
+                "Rows that PostgreSQL has taken, by table.",
+                &["table"],
+            ),
+            replication_refused: counters(
+                r,
+                "ninewatch_replication_refused_total",
+                "Rows that PostgreSQL refused for what is in them, by table; the table replica_refused says why.",
+                &["table"],
+            ),
+            replication_errors: counters(
+                r,
+                "ninewatch_replication_errors_total",
+                "Failures of the follower, by reason; what failed is tried again.",
+                &["reason"],
+            ),
             config_last_reload_successful: gauge(
                 r,
                 "ninewatch_config_last_reload_successful",
@@ -318,6 +355,21 @@ impl Metrics {
     /// The gauge of devices of `kind` with `presence`; resolve once, keep.
     pub fn devices(&self, kind: &str, presence: &str) -> IntGauge {
         self.devices.with_label_values(&[kind, presence])
+    }
+
+    /// The counter of rows that PostgreSQL has taken into `table`.
+    pub fn replication_rows(&self, table: &str) -> IntCounter {
+        self.replication_rows.with_label_values(&[table])
+    }
+
+    /// The counter of rows of `table` that PostgreSQL refused.
+    pub fn replication_refused(&self, table: &str) -> IntCounter {
+        self.replication_refused.with_label_values(&[table])
+    }
+
+    /// The counter of failures of the follower for `reason`.
+    pub fn replication_errors(&self, reason: &str) -> IntCounter {
+        self.replication_errors.with_label_values(&[reason])
     }
 
     /// All metrics in the Prometheus text format.

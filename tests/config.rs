@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ninewatch::config::{self, Auth, BrokerUrl};
+use ninewatch::config::{self, Auth, BrokerUrl, Durability, PostgresTls};
 use ninewatch::domain::definitions::DefinitionSource;
 use ninewatch::domain::schedule::{Day, OnHolidays};
 
@@ -185,6 +185,16 @@ fn what_the_file_says_arrives_in_the_settings() {
         "hunter2hunter2"
     );
     assert_eq!(settings.routes[0].targets, ["duty", "second"]);
+    let postgres = settings.postgres.unwrap();
+    assert!(!format!("{postgres:?}").contains("hunter2"));
+    assert_eq!(postgres.password.unwrap().expose(), "hunter2hunter2");
+    assert_eq!(postgres.server.get_dbname(), Some("fire"));
+    assert_eq!(postgres.server.get_ports(), [5433]);
+    assert_eq!(postgres.server.get_options(), Some("-c search_path=fire"));
+    assert!(matches!(postgres.tls, PostgresTls::Verified { ca_file: Some(_) }));
+    assert_eq!(postgres.durability, Durability::Replicated);
+    let day = Duration::from_hours(24);
+    assert_eq!((postgres.keep, postgres.readings_keep), (day * 400, day * 100));
 
     let rules = &settings.definitions.source().rules;
     assert_eq!(rules.len(), 8, "a file that two patterns match is read once");

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), strace, faketime, a C compiler.
+# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), PostgreSQL, strace, faketime, a C
+# compiler.
 # Does nothing, and asks for no rights, when all is there. Needs apt and, for a normal user, sudo without a question.
 set -euo pipefail
 
@@ -25,6 +26,8 @@ need kill procps
 need timeout coreutils
 need systemd-analyze systemd
 need cc gcc
+# Debian keeps the server's programs where no PATH looks.
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 # A compiler without the C library's headers is of no use to the crates that build C.
 if [[ " ${missing[*]-} " == *" gcc "* ]]; then
@@ -47,7 +50,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
         "${missing[@]}" </dev/null >/dev/null || fail "could not install: ${missing[*]}"
     # The packages start their own servers; the tests start theirs on free ports. What was here before stays as it was.
-    for service in mosquitto prometheus; do
+    for service in mosquitto prometheus postgresql; do
         if [[ " ${missing[*]} " == *" $service "* ]]; then
             if [ -d /run/systemd/system ]; then
                 "${as_root[@]}" systemctl disable --now "$service" >/dev/null 2>&1 || true

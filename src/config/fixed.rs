@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{HttpSettings, MqttSettings, Settings, StoreSettings, TargetSettings};
+use super::settings::{
+    HttpSettings, MqttSettings, PostgresSettings, Settings, StoreSettings, TargetSettings,
+};
 use super::source::Scope;
 
 /// What a running gateway cannot change, as it was loaded.
@@ -18,6 +20,7 @@ pub struct Fixed {
     mqtt: MqttSettings,
     http: HttpSettings,
     store: StoreSettings,
+    postgres: Option<PostgresSettings>,
     targets: Vec<TargetSettings>,
 }
 
@@ -33,13 +36,14 @@ impl Fixed {
             mqtt: settings.mqtt.clone(),
             http: settings.http.clone(),
             store: settings.store,
+            postgres: settings.postgres.clone(),
             targets: settings.targets.clone(),
         }
     }
 
     /// Reports each setting of `new`, read from the tree `root`, that differs.
     pub(super) fn compare(&self, new: &Settings, scope: &Scope<'_>, root: &DeTable<'_>) {
-        for (section, keys, differs) in self.settings(new) {
+        for (section, keys, differs) in self.settings(new).into_iter().chain(self.postgres(new)) {
             if !differs {
                 continue;
             }
@@ -114,6 +118,47 @@ impl Fixed {
                 "store",
                 &["disk_reserve"],
                 store.disk_reserve != new.store.disk_reserve,
+            ),
+        ]
+    }
+
+    fn postgres(&self, new: &Settings) -> [Compared; 6] {
+        let differs = |compared: fn(&PostgresSettings, &PostgresSettings) -> bool| match (
+            &self.postgres,
+            &new.postgres,
+        ) {
+            (Some(known), Some(new)) => !compared(known, new),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        // A section that comes or goes is told of once, by its URL.
+        let both = self.postgres.is_some() && new.postgres.is_some();
+        [
+            (
+                "postgres",
+                &["url"],
+                differs(|a, b| a.server == b.server && a.is_encrypted() == b.is_encrypted()),
+            ),
+            (
+                "postgres",
+                &["password", "password_file"],
+                both && differs(|a, b| a.password == b.password),
+            ),
+            (
+                "postgres",
+                &["ca_file"],
+                both && differs(|a, b| a.ca_file() == b.ca_file()),
+            ),
+            (
+                "postgres",
+                &["durability"],
+                both && differs(|a, b| a.durability == b.durability),
+            ),
+            ("postgres", &["keep"], both && differs(|a, b| a.keep == b.keep)),
+            (
+                "postgres",
+                &["readings_keep"],
+                both && differs(|a, b| a.readings_keep == b.readings_keep),
             ),
         ]
     }
@@ -213,6 +258,11 @@ mod tests {
             ),
             ("'duty'", "'night'", "14:8: restart to add the target `night`"),
             ("1/a", "1/b", "14:8: restart to change the target `duty`"),
+            (
+                "[[target]]",
+                "[postgres]\nurl = 'postgres://me@127.0.0.1/db'\n[[target]]",
+                "14:7: restart to change `postgres.url`",
+            ),
         ];
         for (from, to, expected) in cases {
             let found = found(from, to);

@@ -9,7 +9,7 @@ use super::names::Names;
 use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
-use super::{files, gateway, http, kinds, mqtt, profiles, rules, store, targets, venues};
+use super::{files, gateway, http, kinds, mqtt, postgres, profiles, rules, store, targets, venues};
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
@@ -75,7 +75,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let gateway = gateway::read(root.section("gateway"), scope, http.listen);
     let mqtt = mqtt::read(root.section("mqtt"), &gateway.id);
     let store = store::read(root.section("store"));
-    root.not_available(&["postgres"]);
+    let postgres = postgres::read(root.section("postgres"));
     let mut files = files::open(root.section("files"), scope);
     if !rules.is_empty() {
         files.rules = files::open_argument_rules(rules, report);
@@ -99,6 +99,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
         mqtt,
         http,
         store,
+        postgres,
         definitions: rules::read(&files.rules, &around, report),
         profiles: profiles::read(&files.profiles, &kinds, report),
         registry: venues.registry,

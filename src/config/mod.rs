@@ -12,6 +12,7 @@ mod mqtt;
 mod names;
 mod operator_act;
 mod own_act;
+mod postgres;
 mod profiles;
 mod rule_tests;
 mod rules;
@@ -29,6 +30,6 @@ pub use self::fixed::Fixed;
 pub use self::load::{load, load_str, load_with_rules, reload};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::settings::{
-    Auth, BrokerUrl, GatewaySettings, HttpSettings, MqttSettings, MqttTls, Secret, Settings, StoreSettings,
-    TargetSettings, counted,
+    Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
+    PostgresTls, Secret, Settings, StoreSettings, TargetSettings, counted,
 };

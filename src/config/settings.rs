@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::definitions::Definitions;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[store]`.
     pub store: StoreSettings,
+    /// `[postgres]`, when there is one.
+    pub postgres: Option<PostgresSettings>,
     /// The kinds and rules of `[files]`, compiled.
     pub definitions: Definitions,
     /// The profiles of `[files]`, `native` first.
@@ -125,6 +127,60 @@ pub struct StoreSettings {
     pub max_size: u64,
     /// How many bytes of the disk are kept for alarms: when less is free, telemetry is no longer recorded.
     pub disk_reserve: u64,
+}
+
+/// `[postgres]`: where the store is copied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// Where the server is, and as whom to connect; without a password.
+    pub server: tokio_postgres::Config,
+    /// Password, from a file or the environment.
+    pub password: Option<Secret>,
+    /// Whether to speak TLS.
+    pub tls: PostgresTls,
+    /// What an acknowledgement to the broker promises.
+    pub durability: Durability,
+    /// How long events and ended alarms are kept there.
+    pub keep: Duration,
+    /// How long readings are kept there; whole months.
+    pub readings_keep: Duration,
+}
+
+impl PostgresSettings {
+    /// Whether the connection is encrypted.
+    pub const fn is_encrypted(&self) -> bool {
+        matches!(self.tls, PostgresTls::Verified { .. })
+    }
+
+    /// The authorities that are trusted instead of the system's.
+    pub fn ca_file(&self) -> Option<&Path> {
+        match &self.tls {
+            PostgresTls::Off => None,
+            PostgresTls::Verified { ca_file } => ca_file.as_deref(),
+        }
+    }
+}
+
+/// TLS towards PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostgresTls {
+    /// None: the default on this machine only.
+    Off,
+    /// The server's certificate is verified, and that it names the host.
+    Verified {
+        /// PEM of the authorities to trust; without it the system's.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// What an acknowledgement to the broker promises.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything the message caused is on this machine's disk.
+    #[default]
+    Local,
+    /// It is in PostgreSQL too.
+    Replicated,
 }
 
 /// `[[target]]`: where notices go.

@@ -4,7 +4,9 @@
 mod chain;
 mod checkpoint;
 mod disk;
+mod follow;
 mod history;
+mod hold;
 mod quarantine;
 mod reader;
 mod recover;
@@ -26,15 +28,19 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
 pub use self::checkpoint::PART_BYTES;
+pub use self::follow::{
+    Cursor, DamagedRun, Followed, FollowedAlarm, FollowedDevice, FollowedEvent, FollowedPoint, Slice,
+};
 pub use self::history::History;
+pub use self::hold::{FollowerEnds, FollowerLine};
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
-pub use self::retention::Copied;
 pub use self::samples::{DeviceFilter, DeviceRow, SamplePage, SampleQuery};
 pub use self::transaction::Changes;
 pub use self::writer::{Writer, release};
 
 use self::chain::Head;
 use self::disk::{Disk, Shedding};
+use self::hold::Hold;
 use self::retention::Retention;
 use self::segments::Segments;
 use self::upkeep::Upkeep;
@@ -156,6 +162,8 @@ pub struct Outlets {
     pub receipts: mpsc::Sender<Vec<Receipt>>,
     /// Changes after every commit that added notices.
     pub notices: watch::Sender<u64>,
+    /// Whoever copies the store elsewhere; `None` when nobody does.
+    pub follower: Option<FollowerLine>,
     /// Commit times, errors, standing alarms, alarm events, pending notices, queue and file sizes are kept there.
     pub metrics: Metrics,
     /// Told whether commits succeed.
@@ -170,7 +178,6 @@ pub struct Store {
     head: Head,
     /// What is not written for want of space.
     shedding: Shedding,
-    copied: Copied,
     /// Held until the end: nobody else may write to the folder. `None`: there is no folder.
     lock: Option<File>,
 }
@@ -202,7 +209,6 @@ impl Store {
             connection,
             head,
             shedding: Shedding::Nothing,
-            copied: Copied::default(),
             lock: Some(lock),
         };
         Ok((store, recovered))
@@ -216,7 +222,6 @@ impl Store {
             connection,
             head: Head::START,
             shedding: Shedding::Nothing,
-            copied: Copied::default(),
             lock: None,
         })
     }
@@ -254,11 +259,6 @@ impl Store {
         History::of(self.database.clone())
     }
 
-    /// Where a follower says how far it has copied the history.
-    pub fn copied(&self) -> Copied {
-        self.copied.clone()
-    }
-
     /// A reader with a connection and a thread of its own. Take one for each user that must not wait for another.
     pub fn reader(&self) -> Result<StoreReader, StoreError> {
         StoreReader::start(self.database.clone())
@@ -290,7 +290,7 @@ impl Store {
     /// Starts the writer, which keeps what `settings` say. It ends when every clone of the sender is gone.
     pub fn start(
         self,
-        outlets: Outlets,
+        mut outlets: Outlets,
         settings: StoreSettings,
     ) -> Result<(mpsc::Sender<Work>, Writer), StoreError> {
         self.set_gauges(&outlets.metrics)
@@ -298,8 +298,15 @@ impl Store {
         // The last run may have ended after a sync that failed. What it left in the log is written once more, into the
         // database, before anything new stands behind it.
         let distrusted = disk::cut_log(&self.connection).is_err();
-        let retention = Retention::new(settings, self.copied(), outlets.metrics.clone());
+        let retention = Retention::new(
+            settings,
+            outlets.follower.as_ref().map(|line| line.followed.clone()),
+            outlets.metrics.clone(),
+        );
         let upkeep = Upkeep::start(&self.database, retention)?;
+        let committed = follow::committed(&self.connection)
+            .map_err(schema::failed(&self.database, "find the end of the store"))?;
+        let hold = Hold::new(outlets.follower.take(), committed);
         let data_dir = self.database.parent().unwrap_or(Path::new(".")).to_owned();
         let (sender, works) = mpsc::channel(WORKS);
         let segments = Segments::start(&self.database, &sender)?;
@@ -311,6 +318,7 @@ impl Store {
             disk,
             outlets,
             works,
+            hold,
             unsent: Vec::new(),
             failing: None,
             distrusted,

@@ -1,14 +1,13 @@
 //! What goes when it has been kept long enough, or when the database is too large: one slice of each table at a time.
 //! Nothing that recovery needs is ever deleted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
+use tokio::sync::watch;
 
 use super::chain::{self, Head};
-use super::{checkpoint, schema, segments};
+use super::{Followed, checkpoint, schema, segments};
 use crate::config::StoreSettings;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
@@ -19,29 +18,12 @@ const DELIVERED_KEEP: Duration = Duration::from_hours(30 * 24);
 /// How many rows of a table one slice looks at.
 pub(super) const SLICE: i64 = 64;
 
-/// How far a follower has copied the history: what it has not copied is not given up to make room. Without a follower
-/// nothing waits for one.
-#[derive(Debug, Clone)]
-pub struct Copied(Arc<AtomicI64>);
-
-impl Copied {
-    /// Every history row up to `row` has been copied.
-    pub fn history(&self, row: i64) {
-        self.0.store(row, Ordering::Relaxed);
-    }
-}
-
-impl Default for Copied {
-    fn default() -> Copied {
-        Copied(Arc::new(AtomicI64::new(i64::MAX)))
-    }
-}
-
 /// The rules of retention, and how far a round of them has come.
 #[derive(Debug)]
 pub(super) struct Retention {
     settings: StoreSettings,
-    copied: Copied,
+    /// How far the follower is, if there is one.
+    followed: Option<watch::Receiver<Followed>>,
     metrics: Metrics,
     /// The outbox row up to which this round has looked.
     outbox_row: i64,
@@ -52,10 +34,14 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    pub(super) fn new(settings: StoreSettings, copied: Copied, metrics: Metrics) -> Retention {
+    pub(super) fn new(
+        settings: StoreSettings,
+        followed: Option<watch::Receiver<Followed>>,
+        metrics: Metrics,
+    ) -> Retention {
         Retention {
             settings,
-            copied,
+            followed,
             metrics,
             outbox_row: 0,
             alarm: Vec::new(),
@@ -78,7 +64,7 @@ impl Retention {
         more |= delete_history(&transaction, history_before, i64::MAX)? == SLICE;
         more |= segments::prune(&transaction, Timestamp(history_before))?;
         // What stands in a segment and has been copied is needed no more.
-        let sorted = segments::last_sorted(&transaction)?.min(self.copied.0.load(Ordering::Relaxed));
+        let sorted = segments::last_sorted(&transaction)?.min(self.copied());
         more |= delete_history(&transaction, i64::MAX, sorted)? == SLICE;
         more |= delete_events(&transaction, events_before)?;
         more |= self.delete_alarms(&transaction, events_before)?;
@@ -89,6 +75,13 @@ impl Retention {
         transaction.commit()?;
         self.tell_expired(expired);
         Ok(more)
+    }
+
+    /// The history row up to which nobody needs the rows any more to copy them.
+    fn copied(&self) -> i64 {
+        self.followed
+            .as_ref()
+            .map_or(i64::MAX, |followed| followed.borrow().history)
     }
 
     /// Deletes ended alarms to which nothing has happened since `before`.
@@ -170,7 +163,7 @@ impl Retention {
         }
         let mut deleted = delete_journal(connection, i64::MAX)?;
         if deleted == 0 {
-            deleted = delete_history(connection, i64::MAX, self.copied.0.load(Ordering::Relaxed))?;
+            deleted = delete_history(connection, i64::MAX, self.copied())?;
         }
         let given_up = u64::try_from(deleted).unwrap_or_default();
         self.metrics.rows_given_up.inc_by(given_up);

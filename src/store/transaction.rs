@@ -34,6 +34,8 @@ pub struct Changes {
     pub(super) standing: Vec<(Class, Priority, i64)>,
     /// By how much the number of a target's pending notices changed.
     pub(super) pending: Vec<(String, i64)>,
+    /// The last row of the history, when there are new ones.
+    pub(super) history: Option<i64>,
     /// Whether there are new notices.
     pub(super) notices_added: bool,
 }
@@ -51,6 +53,7 @@ pub(super) fn write(
         head,
         standing: Vec::new(),
         pending: Vec::new(),
+        history: None,
         notices_added: false,
     };
     for work in works {
@@ -59,6 +62,7 @@ pub(super) fn write(
             Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
+            Work::Followed => {}
         }
     }
     fail::fail_point!("store-written", |_| std::process::abort());
@@ -76,7 +80,7 @@ fn write_batch(
         write_definitions(transaction, definitions, batch.first_input)?;
     }
     write_journal(transaction, batch)?;
-    write_history(transaction, batch, shedding)?;
+    write_history(transaction, batch, shedding, changes)?;
     for DeviceCommit { event, body } in &batch.devices {
         let fact = (event.id, event.at, event.step.event_type());
         write_event(transaction, fact, (None, body), changes)?;
@@ -129,7 +133,12 @@ fn write_journal(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Resu
 }
 
 /// What is new in the registry, and the samples of a batch: one row, without an index beside it (DESIGN §8).
-fn write_history(transaction: &Transaction<'_>, batch: &Batch, shedding: Shedding) -> rusqlite::Result<()> {
+fn write_history(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    shedding: Shedding,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
     for seen in &batch.seen {
         let key = &seen.key;
         transaction
@@ -151,6 +160,7 @@ fn write_history(transaction: &Transaction<'_>, batch: &Batch, shedding: Sheddin
         transaction
             .prepare_cached("INSERT INTO history (from_at, to_at, count, samples) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![from.0, to.0, batch.samples.count(), samples])?;
+        changes.history = Some(transaction.last_insert_rowid());
     }
     Ok(())
 }

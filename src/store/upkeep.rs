@@ -186,7 +186,7 @@ fn checkpoint_when_told(connection: &Connection, told: &Receiver<()>, report: &S
 
 #[cfg(test)]
 mod tests {
-    use super::super::retention::{Copied, SLICE};
+    use super::super::retention::SLICE;
     use super::super::schema;
     use super::*;
     use crate::config::StoreSettings;
@@ -209,7 +209,7 @@ mod tests {
                 [SLICE * 3],
             )
             .unwrap();
-        let retention = Retention::new(StoreSettings::default(), Copied::default(), Metrics::new());
+        let retention = Retention::new(StoreSettings::default(), None, Metrics::new());
         let mut upkeep = Upkeep::start(&database, retention).unwrap();
         upkeep.due_at = clock::monotonic().checked_sub(PATIENCE).unwrap();
         let mut slices = 0;

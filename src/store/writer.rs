@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
 use super::disk::{self, Disk, Shedding};
+use super::hold::Hold;
 use super::segments::Segments;
 use super::transaction::Changes;
 use super::upkeep::Upkeep;
@@ -69,6 +70,8 @@ pub(super) struct WriterThread {
     pub(super) segments: Segments,
     pub(super) outlets: Outlets,
     pub(super) works: mpsc::Receiver<Work>,
+    /// Receipts that wait for the follower.
+    pub(super) hold: Hold,
     /// Receipts that found their channel full.
     pub(super) unsent: Vec<Receipt>,
     pub(super) disk: Disk,
@@ -326,7 +329,7 @@ impl WriterThread {
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
                     }
                 }
-                Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => {}
+                Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -341,9 +344,12 @@ impl WriterThread {
     fn release(&mut self, works: Vec<Work>, changes: &Changes) {
         let next_input = works.iter().rev().find_map(|work| match work {
             Work::Batch(batch) => Some(batch.first_input.saturating_add(u64::from(batch.inputs))),
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => None,
+            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
         });
-        let answers = release(works, &mut self.unsent);
+        let mut receipts = Vec::new();
+        let answers = release(works, &mut receipts);
+        self.hold.committed(changes.head.seq, changes.history);
+        self.unsent.append(&mut self.hold.release(receipts));
         self.send_receipts();
         for answer in answers {
             answer.give();
@@ -419,7 +425,7 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
                 receipts.append(&mut batch.receipts);
                 answers.append(&mut batch.answers);
             }
-            Work::Delivery(_) => {}
+            Work::Delivery(_) | Work::Followed => {}
             Work::Segment(slice) => answers.push(Answer::Done(slice.written)),
             Work::Checkpoint(part) => answers.push(Answer::Done(part.written)),
         }

@@ -21,6 +21,9 @@ pub(super) async fn healthy() -> Response {
 pub(super) async fn ready(State(shared): State<Shared>) -> Response {
     let (broker, store) = (shared.health.broker(), shared.health.store());
     let away = match (broker, store) {
+        (true, true) if shared.health.replica_away() => {
+            "PostgreSQL is away, and acknowledgements wait for it (durability = \"replicated\")"
+        }
         (true, true) => {
             return Json(json!({ "ready": true, "broker": true, "store": true })).into_response();
         }

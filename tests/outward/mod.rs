@@ -51,6 +51,7 @@ impl TestStore {
         let (notices, committed) = watch::channel(0);
         let (receipts, kept) = mpsc::channel(16);
         let outlets = Outlets {
+            follower: None,
             receipts,
             notices,
             metrics: metrics.clone(),

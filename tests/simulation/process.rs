@@ -224,7 +224,7 @@ impl Process {
         let works = self.works.iter_mut().chain(&mut self.gathered);
         works.filter_map(|work| match work {
             Work::Batch(batch) => Some(batch.as_mut()),
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => None,
+            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
         })
     }
 

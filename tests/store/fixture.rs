@@ -22,7 +22,7 @@ use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::handoff::{AlarmCommit, Batch, CheckpointHead, CheckpointPart, DeadLetter, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
-use ninewatch::store::{Outlets, Recovered, Store, StoreReader, Writer};
+use ninewatch::store::{Followed, FollowerLine, Outlets, Recovered, Store, StoreReader, Writer};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,35 +44,45 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(folder: &Path) -> Running {
-        Running::start_with(folder, 1024, (keeping_free(0), i64::MAX))
+        Running::start_with(folder, 1024, (keeping_free(0), None))
     }
 
     pub(crate) fn start_keeping(folder: &Path, settings: StoreSettings) -> Running {
-        Running::start_with(folder, 1024, (settings, i64::MAX))
+        Running::start_with(folder, 1024, (settings, None))
     }
 
     /// With a follower that has copied the history up to row `copied`.
-    pub(crate) fn start_followed(folder: &Path, settings: StoreSettings, copied: i64) -> Running {
-        Running::start_with(folder, 1024, (settings, copied))
+    pub(crate) fn start_copied(folder: &Path, settings: StoreSettings, copied: i64) -> Running {
+        let (line, ends) = FollowerLine::new(false);
+        ends.followed.send_replace(Followed {
+            event: 0,
+            history: copied,
+        });
+        Running::start_with(folder, 1024, (settings, Some(line)))
     }
 
     pub(crate) fn start_with_receipts(folder: &Path, capacity: usize) -> Running {
-        Running::start_with(folder, capacity, (keeping_free(0), i64::MAX))
+        Running::start_with(folder, capacity, (keeping_free(0), None))
     }
 
     /// On a disk of which `reserve` bytes are to stay free.
     pub(crate) fn start_on(folder: &Path, reserve: u64) -> Running {
-        Running::start_with(folder, 1024, (keeping_free(reserve), i64::MAX))
+        Running::start_with(folder, 1024, (keeping_free(reserve), None))
     }
 
-    fn start_with(folder: &Path, capacity: usize, (settings, copied): (StoreSettings, i64)) -> Running {
+    /// With the store's side of a line to a follower, if there is one.
+    pub(crate) fn start_with(
+        folder: &Path,
+        capacity: usize,
+        (settings, follower): (StoreSettings, Option<FollowerLine>),
+    ) -> Running {
         let (store, recovered) = Store::open(folder).expect("the store opens");
         let reader = store.reader().expect("a reader starts");
-        store.copied().history(copied);
         let (receipt_sender, receipts) = mpsc::channel(capacity);
         let (notice_sender, notices) = watch::channel(0);
         let (metrics, health) = (Metrics::new(), Health::new());
         let outlets = Outlets {
+            follower,
             receipts: receipt_sender,
             notices: notice_sender,
             metrics: metrics.clone(),

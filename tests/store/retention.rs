@@ -317,7 +317,7 @@ async fn a_database_that_is_too_large_gives_up_the_oldest_inputs_first() {
 async fn what_recovery_needs_and_what_the_follower_has_not_copied_is_not_given_up() {
     let folder = folder();
     let beside = write_much(folder.path()).await;
-    let mut running = Running::start_followed(folder.path(), at_most(100_000), 150);
+    let mut running = Running::start_copied(folder.path(), at_most(100_000), 150);
     running.commit(Batch::default()).await;
     eventually("nothing more may go", || count(&beside, "history") <= 50).await;
     running.stop();

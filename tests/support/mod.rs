@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod mosquitto;
+pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod publisher;

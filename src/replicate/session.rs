@@ -1,0 +1,294 @@
+//! One connection's life: finds where it left off, then copies slices, each with its cursor in the same transaction. A
+//! row that PostgreSQL refuses is set aside with the reason, and the others go on.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
+
+use super::ReplicateError;
+use super::connect::{Connection, answered, connect};
+use super::keep::Partitions;
+use super::tables::{self, Load, Prepared, Refused};
+use super::{Replicate, schema};
+use crate::clock;
+use crate::domain::registry::Registry;
+use crate::store::{Cursor, Followed, Slice};
+
+/// The longest description of a refused row or of the reason, in characters.
+const LONGEST_WORDS: usize = 1_000;
+
+/// Finds the store's row, or makes it.
+const FIND: &str = "
+    INSERT INTO store (gateway, epoch, version, event, history, device, point, copied_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, now())
+    ON CONFLICT (gateway, epoch) DO UPDATE SET version = excluded.version
+    RETURNING number, event, history, device, point";
+
+/// Moves the cursor, when it still is where this process left it.
+const MOVE: &str = "
+    UPDATE store SET event = $2, history = $3, device = $4, point = $5, copied_at = now()
+    WHERE number = $1 AND event = $6 AND history = $7 AND device = $8 AND point = $9";
+
+const REFUSE: &str =
+    "INSERT INTO replica_refused (store, at, \"table\", row, reason) VALUES ($1, now(), $2, $3, $4)";
+
+const FORGET_REGISTRY: [&str; 2] = [
+    "DELETE FROM venue WHERE gateway = $1",
+    "DELETE FROM registered_device WHERE gateway = $1",
+];
+
+/// A value in a statement.
+type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// A connection that knows its place.
+pub(super) struct Session {
+    connection: Connection,
+    partitions: Partitions,
+    store: i32,
+    answer: Duration,
+    /// What PostgreSQL has.
+    pub(super) cursor: Cursor,
+}
+
+/// What one transaction brought.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    /// Rows by table.
+    pub(super) rows: Vec<(&'static str, u64)>,
+    /// Rows that were refused.
+    pub(super) refused: Vec<Refused>,
+}
+
+impl Session {
+    /// Connects, brings the tables forward, finds the cursor.
+    pub(super) async fn open(replicate: &Replicate, end: Followed) -> Result<Session, ReplicateError> {
+        let answer = replicate.limits.answer;
+        let gateway = replicate.gateway.as_str();
+        let epoch = replicate.reader.epoch().await?;
+        let mut connection = connect(&replicate.settings, gateway, answer).await?;
+        schema::migrate(&mut connection.client, answer).await?;
+        let start = Cursor::START;
+        let values: [Value<'_>; 7] = [
+            &gateway,
+            &epoch,
+            &env!("CARGO_PKG_VERSION"),
+            &start.followed.event,
+            &start.followed.history,
+            &start.device,
+            &start.point,
+        ];
+        let row = answered(answer, connection.client.query_one(FIND, &values)).await?;
+        let cursor = Cursor {
+            followed: Followed {
+                event: row.try_get(1)?,
+                history: row.try_get(2)?,
+            },
+            device: row.try_get(3)?,
+            point: row.try_get(4)?,
+        };
+        if !end.covers(cursor.followed) {
+            return Err(ReplicateError::Ahead);
+        }
+        Ok(Session {
+            partitions: Partitions::look(&connection.client, answer).await?,
+            store: row.try_get(0)?,
+            connection,
+            answer,
+            cursor,
+        })
+    }
+
+    /// Copies `slice`, and with it the cursor.
+    pub(super) async fn copy(&mut self, slice: Slice) -> Result<Copied, ReplicateError> {
+        let store = self.store;
+        // Beside the runtime: a full slice takes some milliseconds to encode.
+        let prepared = tokio::task::spawn_blocking(move || tables::prepare(store, slice))
+            .await
+            .map_err(|_| ReplicateError::Silent(Duration::ZERO))?;
+        let months = prepared.months.iter().copied();
+        self.partitions
+            .ensure(&mut self.connection.client, months)
+            .await?;
+        let first = self.attempt(&prepared, false).await;
+        let copied = match first {
+            Err(error) if error.of_rows().is_some() => {
+                // A partition that another gateway dropped refuses rows as well.
+                self.partitions.forget();
+                let months = prepared.months.iter().copied();
+                self.partitions
+                    .ensure(&mut self.connection.client, months)
+                    .await?;
+                self.attempt(&prepared, true).await?
+            }
+            other => other?,
+        };
+        self.cursor = prepared.next;
+        Ok(copied)
+    }
+
+    async fn attempt(&mut self, prepared: &Prepared, isolate: bool) -> Result<Copied, ReplicateError> {
+        let mut transaction = answered(self.answer, self.connection.client.transaction()).await?;
+        let mut copied = Copied {
+            rows: Vec::new(),
+            refused: prepared.refused.clone(),
+        };
+        for load in &prepared.loads {
+            put(&mut transaction, load, (isolate, self.answer), &mut copied).await?;
+        }
+        for refused in &copied.refused {
+            refuse(&transaction, self.store, refused, self.answer).await?;
+        }
+        let (old, new) = (self.cursor, prepared.next);
+        let values: [Value<'_>; 9] = [
+            &self.store,
+            &new.followed.event,
+            &new.followed.history,
+            &new.device,
+            &new.point,
+            &old.followed.event,
+            &old.followed.history,
+            &old.device,
+            &old.point,
+        ];
+        // The cursor is the guard: whatever was copied twice is undone with it (DESIGN §8, exactly once).
+        if answered(self.answer, transaction.execute(MOVE, &values)).await? != 1 {
+            return Err(ReplicateError::Moved);
+        }
+        fail::fail_point!("replicate-before-commit");
+        answered(self.answer, transaction.commit()).await?;
+        Ok(copied)
+    }
+
+    /// Puts the venues and names of the configuration in the place of those that are there.
+    pub(super) async fn register(
+        &mut self,
+        gateway: &str,
+        registry: &Registry,
+    ) -> Result<Copied, ReplicateError> {
+        let loads = tables::registry(gateway, registry);
+        match self.replace(gateway, &loads, false).await {
+            Err(error) if error.of_rows().is_some() => self.replace(gateway, &loads, true).await,
+            other => other,
+        }
+    }
+
+    async fn replace(
+        &mut self,
+        gateway: &str,
+        loads: &[Load],
+        isolate: bool,
+    ) -> Result<Copied, ReplicateError> {
+        let mut transaction = answered(self.answer, self.connection.client.transaction()).await?;
+        let mut copied = Copied::default();
+        for forget in FORGET_REGISTRY {
+            answered(self.answer, transaction.execute(forget, &[&gateway])).await?;
+        }
+        for load in loads.iter().filter(|load| load.rows.len() > 0) {
+            put(&mut transaction, load, (isolate, self.answer), &mut copied).await?;
+        }
+        for refused in &copied.refused {
+            refuse(&transaction, self.store, refused, self.answer).await?;
+        }
+        answered(self.answer, transaction.commit()).await?;
+        Ok(copied)
+    }
+
+    /// Partitions and retention.
+    pub(super) async fn tend(&mut self, replicate: &Replicate) -> Result<(), ReplicateError> {
+        let client = &mut self.connection.client;
+        let (gateway, settings) = (&replicate.gateway, &replicate.settings);
+        self.partitions
+            .tend(client, gateway, settings, clock::wall())
+            .await
+    }
+}
+
+/// Sends the rows of `load`. Where they are to be isolated, a run that is refused is halved until the rows remain that
+/// are refused by themselves.
+async fn put(
+    transaction: &mut Transaction<'_>,
+    load: &Load,
+    (isolate, answer): (bool, Duration),
+    copied: &mut Copied,
+) -> Result<(), ReplicateError> {
+    let all = 0..load.rows.len();
+    if !isolate {
+        let rows = send(transaction, load, all, answer).await?;
+        copied.rows.push((load.table.name, rows));
+        return Ok(());
+    }
+    let mut waiting = vec![all];
+    while let Some(run) = waiting.pop() {
+        let savepoint = answered(answer, transaction.transaction()).await?;
+        let error = match send(&savepoint, load, run.clone(), answer).await {
+            Ok(rows) => {
+                answered(answer, savepoint.commit()).await?;
+                copied.rows.push((load.table.name, rows));
+                continue;
+            }
+            Err(error) => error,
+        };
+        let Some(reason) = error.of_rows() else {
+            return Err(error);
+        };
+        answered(answer, savepoint.rollback()).await?;
+        if run.len() == 1 {
+            copied.refused.push(Refused {
+                table: load.table.name,
+                row: load.names.of(run.start),
+                reason,
+            });
+        } else {
+            let middle = run.start + run.len() / 2;
+            waiting.push(middle..run.end);
+            waiting.push(run.start..middle);
+        }
+    }
+    Ok(())
+}
+
+/// Sends a run of rows; how many there were.
+async fn send(
+    transaction: &Transaction<'_>,
+    load: &Load,
+    run: Range<usize>,
+    answer: Duration,
+) -> Result<u64, ReplicateError> {
+    let rows = run.len() as u64;
+    let stream = load.rows.stream(run);
+    let copy = async {
+        let sink = transaction.copy_in(load.table.copy).await?;
+        let mut sink = std::pin::pin!(sink);
+        sink.send(stream).await?;
+        sink.finish().await
+    };
+    answered(answer, copy).await?;
+    if let Some(merge) = load.table.merge {
+        answered(answer, transaction.execute(merge, &[])).await?;
+    }
+    Ok(rows)
+}
+
+async fn refuse(
+    transaction: &Transaction<'_>,
+    store: i32,
+    refused: &Refused,
+    answer: Duration,
+) -> Result<(), ReplicateError> {
+    let (row, reason) = (words(&refused.row), words(&refused.reason));
+    let values: [Value<'_>; 4] = [&store, &refused.table, &row, &reason];
+    answered(answer, transaction.execute(REFUSE, &values))
+        .await
+        .map(drop)
+}
+
+/// Text that PostgreSQL is sure to take.
+fn words(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+        .chars()
+        .take(LONGEST_WORDS)
+        .collect()
+}
