@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ninewatch::clock;
-use ninewatch::config::{Durability, PostgresSettings, PostgresTls};
+use ninewatch::config::{Durability, PostgresSettings, PostgresTls, StoreSettings};
 use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::history::{PointNumber, Sample};
-use ninewatch::domain::registry::Registry;
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Batch, Work};
+use ninewatch::handoff::{Batch, Directory, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::replicate::{Limits, Replicate};
@@ -87,7 +86,9 @@ async fn follower(folder: &Path, server: &Postgres) -> f64 {
         metrics: metrics.clone(),
         health: health.clone(),
     };
-    let (work, writer) = store.start(outlets).expect("the writer starts");
+    let (work, writer) = store
+        .start(outlets, StoreSettings::default())
+        .expect("the writer starts");
     if recovered.last.is_none() {
         fill(&work).await;
     }
@@ -101,7 +102,7 @@ async fn follower(folder: &Path, server: &Postgres) -> f64 {
         reader,
         ends,
         work: work.clone(),
-        registry: watch::channel(Arc::new(Registry::default())).1,
+        directory: watch::channel(Arc::new(Directory::default())).1,
         metrics,
         health,
         limits: Limits::default(),

@@ -64,6 +64,7 @@ impl Running {
         let (clock, metrics, health) = (Clock::resuming(recovered.last), Metrics::new(), Health::new());
         let (receipt_tx, receipts) = mpsc::channel(65_536);
         let outlets = Outlets {
+            follower: None,
             receipts: receipt_tx,
             notices: watch::channel(0).0,
             metrics: metrics.clone(),
