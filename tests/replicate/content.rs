@@ -137,7 +137,7 @@ async fn the_views_answer_with_names() {
                     WHERE point <> 'online' ORDER BY at LIMIT 2";
     assert_eq!(server.rows(readings), ["d0|lel|0.5|%LEL|", "d0|state|1||warmup"]);
 
-    follower.registry.send_replace(Arc::new(names("新名字")));
+    follower.directory.send_replace(Arc::new(names("新名字")));
     eventually("a reload's names are there", || {
         server.rows("SELECT name FROM venue") == ["新名字"]
     })

@@ -13,7 +13,7 @@ use ninewatch::domain::history::{HistoryPoint, PointNumber, Sample};
 use ninewatch::domain::kind::ValueType;
 use ninewatch::domain::registry::{RegisteredDevice, Registry, Venue};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Batch, SeenDevice};
+use ninewatch::handoff::{Batch, Directory, SeenDevice};
 use ninewatch::metrics::Metrics;
 use ninewatch::replicate::{Limits, Replicate};
 use ninewatch::store::{Cursor, FollowedAlarm, FollowedEvent, FollowerEnds, FollowerLine, Slice};
@@ -43,7 +43,7 @@ pub(crate) struct Site {
 /// A running follower; it dies with this.
 pub(crate) struct Follower {
     pub(crate) metrics: Metrics,
-    pub(crate) registry: watch::Sender<Arc<Registry>>,
+    pub(crate) directory: watch::Sender<Arc<Directory>>,
     _task: JoinSet<()>,
 }
 
@@ -64,14 +64,14 @@ impl Site {
     /// Starts a follower to `settings` with a short patience.
     pub(crate) fn follow(&self, settings: PostgresSettings) -> Follower {
         let metrics = Metrics::new();
-        let (sender, registry) = watch::channel(Arc::new(names("示例餐馆")));
+        let (sender, directory) = watch::channel(Arc::new(names("示例餐馆")));
         let follower = Replicate {
             settings,
             gateway: self.gateway.clone(),
             reader: self.running.reader.clone(),
             ends: self.ends.clone(),
             work: self.running.works.clone(),
-            registry,
+            directory,
             metrics: metrics.clone(),
             health: self.running.health.clone(),
             limits: Limits {
@@ -83,7 +83,7 @@ impl Site {
         task.spawn(follower.run(CancellationToken::new()));
         Follower {
             metrics,
-            registry: sender,
+            directory: sender,
             _task: task,
         }
     }
@@ -302,7 +302,7 @@ fn points() -> Vec<HistoryPoint> {
 }
 
 /// One venue of this name with one device.
-pub(crate) fn names(venue: &str) -> Registry {
+pub(crate) fn names(venue: &str) -> Directory {
     let venue = Venue {
         id: "v1".to_owned(),
         name: venue.to_owned(),
@@ -313,7 +313,10 @@ pub(crate) fn names(venue: &str) -> Registry {
         key: key("d0"),
         name: "厨房".to_owned(),
     };
-    Registry::new(vec![venue], vec![device])
+    Directory {
+        registry: Registry::new(vec![venue], vec![device]),
+        ..Directory::default()
+    }
 }
 
 /// Settings for `server`, without TLS. What the tests write lies in the past: it is kept.
