@@ -279,10 +279,11 @@ pub(crate) fn dead_letter(payload: &'static [u8]) -> DeadLetter {
     }
 }
 
-/// Events of any time stay, since the tests write old ones; `reserve` bytes of the disk are to stay free.
+/// Events and samples of any time stay, since the tests write old ones; `reserve` bytes of the disk are to stay free.
 pub(crate) fn keeping_free(reserve: u64) -> StoreSettings {
     StoreSettings {
         event_keep: Duration::from_hours(24 * 36_500),
+        history_keep: Duration::from_hours(24 * 36_500),
         disk_reserve: reserve,
         ..StoreSettings::default()
     }
