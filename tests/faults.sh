@@ -5,7 +5,7 @@
 #   tests/faults.sh broker::          only these, and no table
 #   tests/faults.sh --table           the table from the results that there are
 #
-# Each variable says how often a fault is injected; `cargo test --test faults` alone takes smaller numbers.
+# Each variable says how often a fault is injected, or for how many seconds; `cargo test --test faults` alone takes smaller numbers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,6 +17,8 @@ export NINEWATCH_FAILURES="${NINEWATCH_FAILURES:-200}"
 export NINEWATCH_BURSTS="${NINEWATCH_BURSTS:-10}"
 export NINEWATCH_LOAD="${NINEWATCH_LOAD:-20000}"
 export NINEWATCH_RELOADS="${NINEWATCH_RELOADS:-200}"
+export NINEWATCH_PG_AWAY_S="${NINEWATCH_PG_AWAY_S:-60}"
+export NINEWATCH_COPY_KILLS="${NINEWATCH_COPY_KILLS:-50}"
 
 results="${CARGO_TARGET_DIR:-target}/faults/results.jsonl"
 document=docs/reliability.md

@@ -157,7 +157,7 @@ impl Session {
         if answered(self.answer, transaction.execute(MOVE, &values)).await? != 1 {
             return Err(ReplicateError::Moved);
         }
-        fail::fail_point!("replicate-before-commit");
+        fail::fail_point!("replicate-before-commit", |_| std::process::abort());
         answered(self.answer, transaction.commit()).await?;
         Ok(copied)
     }

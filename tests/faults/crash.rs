@@ -13,7 +13,7 @@ use crate::support::sink::Sink;
 use crate::support::{reference, run_installed};
 use crate::{BROKER, scale, under_stream};
 
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// After so many kills one stop in good order, which leaves a checkpoint to go on from. A slow disk would take more
 /// time than a stop has.
@@ -87,10 +87,11 @@ async fn kill_at_some_moment(gateway: &mut Gateway, ledger: &mut Ledger, random:
 }
 
 /// xorshift: the same moments in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A number below this one.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -8,6 +8,7 @@ mod clock;
 mod crash;
 mod load;
 mod moments;
+mod postgres;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;

@@ -12,6 +12,7 @@ pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod publisher;
 pub(crate) mod reference;
+pub(crate) mod replica;
 pub(crate) mod sink;
 pub(crate) mod strace;
 pub(crate) mod tmpfs;

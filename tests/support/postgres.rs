@@ -188,11 +188,18 @@ impl Postgres {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Like [`Postgres::rows`]; `None` when it fails: no server, no table.
+    pub(crate) fn try_rows(&self, sql: &str) -> Option<Vec<String>> {
+        let output = self.psql(ROLE, sql).output();
+        let output = output.ok().filter(|output| output.status.success())?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(text.lines().map(str::to_owned).collect())
+    }
+
     /// How many rows `table` has; `None` while it cannot be counted: no server, no table.
     pub(crate) fn count(&self, table: &str) -> Option<u64> {
-        let output = self.psql(ROLE, &format!("SELECT count(*) FROM {table}")).output();
-        let output = output.ok().filter(|output| output.status.success())?;
-        String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+        let rows = self.try_rows(&format!("SELECT count(*) FROM {table}"))?;
+        rows.first()?.parse().ok()
     }
 
     fn psql(&self, database: &str, sql: &str) -> Command {
