@@ -6,6 +6,8 @@
 mod broker;
 mod clock;
 mod crash;
+mod damage;
+mod disk;
 mod load;
 mod moments;
 mod postgres;

@@ -9,7 +9,7 @@ use tokio::time::{interval, sleep};
 use crate::crash::{Random, SEED};
 use crate::support::eventually::stays;
 use crate::support::gateway::Gateway;
-use crate::support::ledger::Ledger;
+use crate::support::ledger::{Ledger, publish};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::postgres::Postgres;
 use crate::support::publisher::Publisher;
@@ -77,23 +77,23 @@ impl Site {
 
     /// Waits until PostgreSQL has caught up, compares both sides, and closes the ledger.
     async fn same(mut self, refused: &[String]) {
-        self.devices.flush().await;
-        self.changing.flush().await;
         let (gateway, server) = (&mut self.gateway, &self.server);
-        gateway.wait_ready().await;
-        self.ledger
-            .recovering(async {
-                gateway.wait_acknowledged(0).await;
-                caught_up(gateway, server).await;
-            })
-            .await;
-        // The last notices are still being recorded; nothing of that is copied.
+        // The broker keeps the order: what it took before has come when this one has.
+        self.changing.flush().await;
+        publish(&mut self.devices).await;
+        let ledger = &mut self.ledger;
+        let recovered = async {
+            gateway.wait_ready().await;
+            caught_up(gateway, server).await;
+        };
+        ledger.recovering(recovered).await;
+        let sinks = [&self.sink];
+        ledger.wait_complete(gateway, &self.devices, &sinks).await;
+        caught_up(gateway, server).await;
         assert_same(gateway, server, refused);
         let rows = server.rows("SELECT count(*) FROM replica_refused");
         assert_eq!(rows, [refused.len().to_string()], "refused rows");
-        self.ledger
-            .settle(&mut self.gateway, &self.devices, &[&self.sink])
-            .await;
+        self.ledger.settle(&mut self.gateway, &self.devices, &sinks).await;
         drop(self.broker);
     }
 }
@@ -231,9 +231,11 @@ async fn a_constraint_that_one_row_breaks() {
     })
     .await;
     bad.flush().await;
-    site.gateway.wait_acknowledged(0).await;
+    eventually("the bad rows are stored", PATIENCE, async || {
+        (readings_of(&site.gateway, REFUSED).len() == times() as usize).then_some(())
+    })
+    .await;
     let refused = readings_of(&site.gateway, REFUSED);
-    assert_eq!(refused.len(), times() as usize, "{refused:?}");
     caught_up(&site.gateway, &site.server).await;
     let names = site
         .server
@@ -324,7 +326,11 @@ async fn receipts_that_wait_for_the_server() {
         })
         .await;
         server.resume();
-        ledger.recovering(gateway.wait_ready()).await;
+        let recovered = async {
+            connected(gateway).await;
+            gateway.wait_ready().await;
+        };
+        ledger.recovering(recovered).await;
     })
     .await;
     site.same(&[]).await;

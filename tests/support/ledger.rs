@@ -17,6 +17,7 @@ use super::eventually;
 use super::gateway::Gateway;
 use super::publisher::Publisher;
 use super::reference;
+use super::replica;
 use super::sink::Sink;
 
 /// One message in this many is worth an alarm.
@@ -55,6 +56,7 @@ pub(crate) struct Ledger {
     injected: u32,
     recoveries: Vec<Duration>,
     broker_may_lose: bool,
+    kept: Vec<PathBuf>,
 }
 
 impl Ledger {
@@ -65,6 +67,7 @@ impl Ledger {
             injected: 0,
             recoveries: Vec::new(),
             broker_may_lose: false,
+            kept: Vec::new(),
         }
     }
 
@@ -72,6 +75,11 @@ impl Ledger {
     pub(crate) fn with_a_forgetful_broker(mut self) -> Ledger {
         self.broker_may_lose = true;
         self
+    }
+
+    /// What stands in the store in `folder`, which was set aside and has been rescued, counts as well.
+    pub(crate) fn keep(&mut self, folder: PathBuf) {
+        self.kept.push(folder);
     }
 
     /// The fault has happened once more.
@@ -97,11 +105,20 @@ impl Ledger {
 
     /// Waits until nothing is missing, compares, writes the row, and panics when anything was lost or doubled.
     pub(crate) async fn check(self, gateway: &mut Gateway, devices: &Publisher, sinks: &[&Sink]) {
+        self.wait_complete(gateway, devices, sinks).await;
+        let account = self.account(gateway, devices, sinks).await;
+        self.write(&account);
+        account.check(self.broker_may_lose);
+        let intact = verify(&gateway.data()).expect("the events can be read");
+        assert!(matches!(intact, Verified::Intact { .. }), "{intact:?}");
+    }
+
+    /// Waits until nothing is missing, or for so long that something is lost.
+    pub(crate) async fn wait_complete(&self, gateway: &mut Gateway, devices: &Publisher, sinks: &[&Sink]) {
         gateway.wait_ready().await;
         if !self.broker_may_lose {
             devices.flush().await;
         }
-        let data = gateway.data();
         // When something is lost this waits in vain; the account then says what.
         let complete = eventually("all is stored and delivered", CATCH_UP * 2, async || {
             let waiting = gateway.metric("ninewatch_notices_pending", &[]).await;
@@ -112,15 +129,10 @@ impl Ledger {
             settled.then_some(())
         });
         let _ = timeout(CATCH_UP, complete).await;
-        let account = self.account(gateway, devices, sinks).await;
-        self.write(&account);
-        account.check(self.broker_may_lose);
-        let intact = verify(&data).expect("the events can be read");
-        assert!(matches!(intact, Verified::Intact { .. }), "{intact:?}");
     }
 
     async fn account(&self, gateway: &Gateway, devices: &Publisher, sinks: &[&Sink]) -> Account {
-        let mut account = Account::take(gateway, sinks).await;
+        let mut account = Account::take(gateway, &self.kept, sinks).await;
         let published = devices.published();
         account.published = published;
         let missing = |number: &u64| !account.journalled.contains_key(number);
@@ -198,16 +210,24 @@ struct Account {
 }
 
 impl Account {
-    async fn take(gateway: &Gateway, sinks: &[&Sink]) -> Account {
+    async fn take(gateway: &Gateway, kept: &[PathBuf], sinks: &[&Sink]) -> Account {
         let mut account = Account::default();
-        let journalled = journalled(&gateway.data());
+        let mut journalled = journalled(&gateway.data());
+        let mut alarms: HashMap<String, u32> = HashMap::new();
+        for folder in kept {
+            for (number, count) in self::journalled(folder) {
+                *journalled.entry(number).or_default() += count;
+            }
+            for device in alarmed(folder) {
+                *alarms.entry(device).or_default() += 1;
+            }
+        }
         account.redelivered = journalled.values().map(|count| count - 1).sum();
         let expected: BTreeSet<String> = journalled
             .keys()
             .filter(|number| is_alarm(**number))
             .map(|number| device(*number))
             .collect();
-        let mut alarms: HashMap<String, u32> = HashMap::new();
         for alarm in gateway.alarms("state=all").await {
             if alarm["rule"] == RULE {
                 *alarms.entry(device_of(&alarm)).or_default() += 1;
@@ -282,6 +302,16 @@ fn device_of(alarm: &Value) -> String {
         .as_str()
         .expect("an alarm of a device names it")
         .to_owned()
+}
+
+/// The devices of the alarms in the store in `folder`, which no gateway has open.
+fn alarmed(folder: &Path) -> Vec<String> {
+    let store = replica::open(folder);
+    let mut alarms = store
+        .prepare("SELECT device FROM alarm WHERE rule = ?1")
+        .expect("alarms");
+    let devices = alarms.query_map([RULE], |row| row.get(0)).expect("alarms");
+    devices.map(|device| device.expect("a device's name")).collect()
 }
 
 /// How often each message stands in the journal, by its number.
