@@ -35,7 +35,7 @@ use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND, PointIndex, SlotSet};
+use super::kind::{BROKER, GATEWAY_KIND, SlotSet};
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -277,31 +277,6 @@ impl Engine {
             self.gateway = Some(index);
         }
         self.by_key.insert(key, index);
-    }
-
-    /// The gateway knows something of itself; `None`: what it knows is as it was, but there may be rules that have not
-    /// heard of it.
-    fn tell_gateway(&mut self, told: Option<(PointIndex, f64)>, now: Moment, effects: &mut Effects) {
-        let Some((index, device)) = self
-            .gateway
-            .and_then(|index| Some((index, self.devices.get_mut(index.slot())?)))
-        else {
-            return;
-        };
-        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
-            return;
-        };
-        let mut turn = Turn::new(index, rules, self.listening, now);
-        let Some(news) = device.know(&turn, told) else {
-            return;
-        };
-        let plans = self.recorder.plans(device.kind);
-        for (point, _) in rules.kind.points() {
-            device.keep_slot(point, &turn, (now.wall, plans), &mut effects.samples);
-        }
-        // Told again, it is no second occurrence.
-        turn.repeated = news.changed.is_empty();
-        judge(&mut self.ledger, device, &turn, News::all(news.heard), effects);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
