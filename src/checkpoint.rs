@@ -20,8 +20,8 @@ use crate::store::{History, PART_BYTES, StoreError};
 const PAUSES: u32 = 9;
 
 /// The longest pause after a checkpoint: where the inputs of so long take long to replay, the pause must not grow with
-/// the replay and the replay with the pause, or a restart would take ever longer.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// the replay and the replay with the pause, or a restart would take ever longer and the journal ever more room.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The pause after one that failed.
 const RETRY: Duration = Duration::from_mins(1);

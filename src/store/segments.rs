@@ -268,14 +268,14 @@ pub(super) fn unpacked(sealed: &[u8]) -> rusqlite::Result<Vec<Sample>> {
         .map_err(|error| broken(error.into()))
 }
 
-/// Deletes one slice of the oldest segment when all in it is older than `before`; whether there may be more.
-pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+/// Deletes one slice of the oldest segment when all in it is older than `before`; how many rows that were.
+pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Result<usize> {
     let oldest: Option<i64> = connection
         .prepare_cached("SELECT number FROM segment WHERE to_at < ?1 ORDER BY number LIMIT 1")?
         .query_row([before.0], |row| row.get(0))
         .optional()?;
-    let Some(oldest) = oldest else { return Ok(false) };
-    let deleted = connection
+    let Some(oldest) = oldest else { return Ok(0) };
+    let mut deleted = connection
         .prepare_cached(
             "DELETE FROM history_segment WHERE segment = ?1 AND device IN
              (SELECT device FROM history_segment WHERE segment = ?1 LIMIT ?2)",
@@ -283,14 +283,13 @@ pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Res
         .execute(params![oldest, i64::try_from(SLICE).unwrap_or(i64::MAX)])?;
     if deleted < SLICE {
         // The newest stays: it says how far the history is sorted.
-        let gone = connection
+        deleted += connection
             .prepare_cached(
                 "DELETE FROM segment WHERE number = ?1 AND number < (SELECT max(number) FROM segment)",
             )?
             .execute([oldest])?;
-        return Ok(gone > 0);
     }
-    Ok(true)
+    Ok(deleted)
 }
 
 fn rows_after(connection: &Connection, row: i64, limit: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
