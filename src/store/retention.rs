@@ -163,11 +163,12 @@ impl Retention {
         }
         let mut deleted = delete_journal(connection, i64::MAX)?;
         if deleted == 0 {
-            deleted = delete_history(connection, i64::MAX, self.copied())?;
-        }
-        if deleted == 0 {
+            // The sorted history is older than what is not sorted yet.
             let sorted = segments::prune(connection, Timestamp(i64::MAX))?;
             deleted = i64::try_from(sorted).unwrap_or(i64::MAX);
+        }
+        if deleted == 0 {
+            deleted = delete_history(connection, i64::MAX, self.copied())?;
         }
         let given_up = u64::try_from(deleted).unwrap_or_default();
         self.metrics.rows_given_up.inc_by(given_up);

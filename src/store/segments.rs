@@ -21,7 +21,7 @@ use crate::handoff::{SegmentDone, SegmentRow, SegmentSlice, Work};
 /// The most samples of a stretch, which is gathered in memory: about four megabytes.
 const STRETCH_SAMPLES: u64 = 262_144;
 
-/// The longest time that a stretch covers, in milliseconds.
+/// How long a stretch gathers, in milliseconds.
 const STRETCH_MS: i64 = 60 * 60 * 1000;
 
 /// How many rows of batches one read transaction covers: a longer one would keep the write-ahead log from being reused.
@@ -72,6 +72,8 @@ struct Stretch {
     devices: BTreeMap<DeviceIndex, Samples>,
     count: u64,
     span: Option<(Timestamp, Timestamp)>,
+    /// When its first sample was read. Samples themselves may be of any age.
+    begun: Option<Timestamp>,
     last_row: i64,
 }
 
@@ -85,6 +87,7 @@ impl Stretch {
     }
 
     fn push(&mut self, sample: &Sample) -> Result<(), StoreError> {
+        self.begun = self.begun.or_else(|| Some(clock::wall()));
         self.devices.entry(sample.device).or_default().push(sample)?;
         self.count += 1;
         self.span = Some(match self.span {
@@ -95,8 +98,8 @@ impl Stretch {
     }
 
     fn is_closed(&self, now: Timestamp) -> bool {
-        let old = |(from, _): (Timestamp, Timestamp)| now.since(from) >= STRETCH_MS;
-        self.count >= STRETCH_SAMPLES || self.span.is_some_and(old)
+        let old = |begun| now.since(begun) >= STRETCH_MS;
+        self.count >= STRETCH_SAMPLES || self.begun.is_some_and(old)
     }
 }
 

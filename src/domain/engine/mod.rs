@@ -305,7 +305,11 @@ impl Engine {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                device.keep_late(reading, &turn, plans, &mut effects.samples);
+                let repeated = device.repeats(reading, now);
+                effects.repetitions += u64::from(repeated);
+                if !repeated {
+                    device.keep_late(reading, &turn, plans, &mut effects.samples);
+                }
                 let news = judge(&mut self.ledger, device, &turn, heard, effects);
                 self.tell(Word::of(&turn, news.heard), now, effects);
                 return;
