@@ -31,6 +31,8 @@ use rumqttc::{AsyncClient, Connect, Event, MqttOptions, Packet, PubAck, Publish,
 
 /// As in `deploy/mosquitto.conf`.
 const IN_FLIGHT: u16 = 1_000;
+/// As much as one read takes.
+const READ: usize = 256 * 1024;
 const LARGEST_PACKET: usize = 1 << 20;
 const DEVICES: u64 = 1_000;
 /// The client id of every subscriber: one session, one queue.
@@ -128,9 +130,9 @@ fn leave_a_session(port: u16) -> anyhow::Result<()> {
     connect(SESSION).write(&mut outgoing, LARGEST_PACKET)?;
     subscribe().write(&mut outgoing, LARGEST_PACKET)?;
     stream.write_all(&outgoing)?;
-    let mut incoming = BytesMut::new();
+    let (mut incoming, mut chunk) = (BytesMut::new(), vec![0; READ]);
     loop {
-        if let Packet::SubAck(_) = next_packet(&mut stream, &mut incoming)? {
+        if let Packet::SubAck(_) = next_packet(&mut stream, &mut incoming, &mut chunk)? {
             break;
         }
     }
@@ -157,7 +159,7 @@ fn publish(port: u16, messages: u64) -> anyhow::Result<()> {
     let mut outgoing = BytesMut::new();
     connect("devices").write(&mut outgoing, LARGEST_PACKET)?;
     stream.write_all(&outgoing)?;
-    let mut incoming = BytesMut::new();
+    let (mut incoming, mut chunk) = (BytesMut::new(), vec![0; READ]);
     let mut acknowledged = 0;
     let mut sent = 0;
     while acknowledged < messages {
@@ -171,7 +173,7 @@ fn publish(port: u16, messages: u64) -> anyhow::Result<()> {
             sent += 1;
         }
         stream.write_all(&outgoing)?;
-        if let Packet::PubAck(_) = next_packet(&mut stream, &mut incoming)? {
+        if let Packet::PubAck(_) = next_packet(&mut stream, &mut incoming, &mut chunk)? {
             acknowledged += 1;
         }
     }
@@ -187,15 +189,14 @@ fn payload(number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-fn next_packet(stream: &mut TcpStream, incoming: &mut BytesMut) -> anyhow::Result<Packet> {
-    let mut chunk = [0; 64 * 1024];
+fn next_packet(stream: &mut TcpStream, incoming: &mut BytesMut, chunk: &mut [u8]) -> anyhow::Result<Packet> {
     loop {
         match Packet::read(incoming, LARGEST_PACKET) {
             Ok(packet) => return Ok(packet),
             Err(rumqttc::Error::InsufficientBytes(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let count = stream.read(&mut chunk)?;
+        let count = stream.read(chunk)?;
         ensure!(count > 0, "the broker closed the connection");
         incoming.extend_from_slice(chunk.get(..count).unwrap_or_default());
     }
@@ -288,10 +289,10 @@ fn syncing_subscriber(port: u16, file: &Path) -> anyhow::Result<()> {
     let mut outgoing = BytesMut::new();
     connect(SESSION).write(&mut outgoing, LARGEST_PACKET)?;
     stream.write_all(&outgoing)?;
-    let mut incoming = BytesMut::new();
+    let (mut incoming, mut chunk) = (BytesMut::new(), vec![0; READ]);
     let mut acknowledged = 0;
     loop {
-        let mut packet = next_packet(&mut stream, &mut incoming)?;
+        let mut packet = next_packet(&mut stream, &mut incoming, &mut chunk)?;
         outgoing.clear();
         let mut payloads = Vec::new();
         let before = acknowledged;

@@ -95,7 +95,7 @@ async fn follower(folder: &Path, server: &Postgres) -> f64 {
     let mut committed = ends.committed.clone();
     let filled = committed.wait_for(|committed| committed.history == BATCHES).await;
     drop(filled.expect("the writer runs"));
-    let mut followed = ends.followed.subscribe();
+    let mut reached = ends.followed.subscribe();
     let follower = Replicate {
         settings: settings(server),
         gateway: "bench".to_owned(),
@@ -111,7 +111,7 @@ async fn follower(folder: &Path, server: &Postgres) -> f64 {
     let mut task = JoinSet::new();
     let started = clock::monotonic();
     task.spawn(follower.run(stop.clone()));
-    let copied = followed.wait_for(|followed| followed.history == BATCHES).await;
+    let copied = reached.wait_for(|followed| followed.history == BATCHES).await;
     drop(copied.expect("the follower runs"));
     let seconds = started.elapsed().as_secs_f64();
     stop.cancel();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::broker::EmbeddedBroker;
 use crate::checkpoint::Checkpoints;
@@ -18,7 +19,7 @@ use crate::config::{
 use crate::domain::definitions::DefinitionsHash;
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Gateway, Lines, Surroundings};
-use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, Work};
+use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, StoreCondition, StoreTrouble, Work};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
@@ -35,6 +36,9 @@ const EMBEDDED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 18
 
 /// How long draining may take before the process gives up and says so.
 const DRAIN: Duration = Duration::from_secs(9);
+
+/// The pause between tries to open a store whose disk is full or fails.
+const REOPEN: Duration = Duration::from_secs(5);
 
 /// Operator requests that may wait for the gateway.
 const OPERATOR_QUEUE: usize = 64;
@@ -135,11 +139,11 @@ impl Running {
         let (metrics, health) = (Metrics::new(), Health::new());
         let fixed = Fixed::of(&settings);
         let broker = start_broker(&mut settings).await?;
-        let (store, recovered) = Store::open(&settings.gateway.data_dir)?;
+        let (store, recovered) = open_store(&settings).await?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
-        let (gateway, filters) = gateway(configured, &settings.gateway.data_dir, &metrics)?;
+        let (gateway, filters) = gateway(configured, &store, &settings.gateway.data_dir, &metrics)?;
         let emergency = emergency(&settings, &health, clock);
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
@@ -355,16 +359,55 @@ fn emergency(settings: &Settings, health: &Health, clock: Clock) -> Emergency {
     }
 }
 
+/// Opens the store. While the disk is full or fails nobody watches over anybody: every target is told, and it is tried
+/// again until it is better.
+async fn open_store(settings: &Settings) -> anyhow::Result<(Store, Recovered)> {
+    let data_dir = &settings.gateway.data_dir;
+    let error = match Store::open(data_dir) {
+        Err(error) if error.is_of_disk() => error,
+        opened => return Ok(opened?),
+    };
+    tracing::error!(%error, "the store cannot be opened: nothing is watched; it is tried again");
+    let health = Health::new();
+    health.set_store_condition(StoreCondition {
+        failed: Some(StoreTrouble::Disk),
+        ..StoreCondition::default()
+    });
+    let opened = async {
+        loop {
+            tokio::time::sleep(REOPEN).await;
+            match Store::open(data_dir) {
+                Err(error) if error.is_of_disk() => {
+                    tracing::warn!(%error, "the store still cannot be opened")
+                }
+                opened => return opened,
+            }
+        }
+    };
+    let telling = emergency(settings, &health, Clock::new()).run(CancellationToken::new());
+    tokio::select! {
+        opened = opened => Ok(opened?),
+        told = telling => Err(told.err().map_or_else(|| anyhow!(error), Into::into)),
+    }
+}
+
 /// The gateway with its state restored, and the filters that it wants subscribed.
 fn gateway(
     (decoder, surroundings): (Decoder, Surroundings),
+    store: &Store,
     data_dir: &Path,
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
     let history = History::open(data_dir)?;
     let (_, hash) = surroundings.definitions.source().stored()?;
     let known = |wanted: &DefinitionsHash| (*wanted == hash).then(|| Arc::clone(&surroundings.definitions));
-    let Restored { engine, rows, .. } = restore(&surroundings.id, &history, known, || true)?;
+    let restored = restore(&surroundings.id, &history, known, || true);
+    if let Err(error) = &restored
+        && error.is_lasting()
+    {
+        store.condemn(&error.to_string());
+    }
+    let Restored { engine, rows, .. } = restored?;
     tracing::info!(
         devices = engine.device_count(),
         standing_alarms = engine.standing_count(),

@@ -20,8 +20,8 @@ use crate::store::{History, PART_BYTES, StoreError};
 const PAUSES: u32 = 9;
 
 /// The longest pause after a checkpoint: where the inputs of so long take long to replay, the pause must not grow with
-/// the replay and the replay with the pause, or a restart would take ever longer.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// the replay and the replay with the pause, or a restart would take ever longer and the journal ever more room.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The pause after one that failed.
 const RETRY: Duration = Duration::from_mins(1);
@@ -83,7 +83,10 @@ impl Made {
         part_bytes: usize,
         wanted: impl Fn() -> bool,
     ) -> Result<Made, MakeError> {
-        let restored = restore(gateway, history, |_| None, wanted)?;
+        let restored = restore(gateway, history, |_| None, &wanted)?;
+        if !wanted() {
+            return Err(MakeError::Restore(RestoreError::Stopped));
+        }
         let state = restored.engine.snapshot()?;
         let head = CheckpointHead {
             next_input: restored.engine.next_input(),
@@ -172,7 +175,8 @@ impl Checkpoints {
             let history = History::open(&data_dir)?;
             Made::new(&gateway, &history, PART_BYTES, || !stopped.is_cancelled())
         });
-        let made = made.await??;
+        let made = stop.run_until_cancelled(made).await;
+        let made = made.ok_or(MakeError::Restore(RestoreError::Stopped))???;
         // One part is waited for before the next is sent, so that no commit has more than one to write.
         for (part, done) in (0..).map_while(|number| made.part(number)) {
             let written = async {

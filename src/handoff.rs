@@ -145,6 +145,16 @@ pub struct Batch {
     pub answers: Vec<Answer>,
 }
 
+impl Batch {
+    /// Whether there is nothing in it to write.
+    pub fn is_empty(&self) -> bool {
+        let inputs = self.journal.is_empty() && self.definitions.is_empty() && self.checkpoint.is_none();
+        let history = self.seen.is_empty() && self.points.is_empty() && self.samples.count() == 0;
+        let events = self.devices.is_empty() && self.alarms.is_empty() && self.dead_letters.is_empty();
+        inputs && history && events
+    }
+}
+
 /// A device seen for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenDevice {
@@ -323,6 +333,22 @@ pub enum Work {
     Followed,
 }
 
+impl Work {
+    /// Whether it is a batch with nothing to write: somebody wants to know whether commits succeed.
+    pub fn is_empty_batch(&self) -> bool {
+        matches!(self, Work::Batch(batch) if batch.is_empty())
+    }
+
+    /// Whether there is nothing to write.
+    pub fn writes_nothing(&self) -> bool {
+        match self {
+            Work::Batch(batch) => batch.is_empty(),
+            Work::Followed => true,
+            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
+        }
+    }
+}
+
 /// What keeps the store from committing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreTrouble {
@@ -332,6 +358,9 @@ pub enum StoreTrouble {
     /// The disk fails to read or write.
     #[error("the disk reports errors")]
     Disk,
+    /// A commit has been under way for far too long.
+    #[error("the disk does not answer")]
+    Stuck,
     /// Anything else: a lock that another program holds, for example.
     #[error("commits fail; the log says why")]
     Other,

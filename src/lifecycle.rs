@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::handoff::StoreCondition;
+use crate::handoff::{StoreCondition, StoreTrouble};
 
 /// The tasks of the process. Each is told to stop through the token; one that ends unasked ends the process.
 #[derive(Debug, Default)]
@@ -57,6 +58,8 @@ struct Flags {
     store: AtomicBool,
     condition: watch::Sender<StoreCondition>,
     tries: AtomicU64,
+    /// Since when the writer waits for the disk.
+    committing: watch::Sender<Option<Instant>>,
     /// Set only where acknowledgements wait for PostgreSQL.
     replica_away: AtomicBool,
 }
@@ -109,6 +112,33 @@ impl Health {
             *known = condition;
             changed
         });
+    }
+
+    /// The writer turns to the disk.
+    pub fn commit_begins(&self, now: Instant) {
+        self.0.committing.send_replace(Some(now));
+    }
+
+    /// The disk has answered, whatever it said.
+    pub fn commit_ends(&self) {
+        self.0.committing.send_replace(None);
+    }
+
+    /// Notes that the writer is stuck when it has waited for the disk for `patience`: it cannot say so itself.
+    pub fn notice_stuck(&self, patience: Duration) {
+        let stuck = self
+            .0
+            .committing
+            .borrow()
+            .is_some_and(|since| since.elapsed() >= patience);
+        if stuck {
+            self.set_store(false);
+            let condition = StoreCondition {
+                failed: Some(StoreTrouble::Stuck),
+                ..self.store_condition()
+            };
+            self.set_store_condition(condition);
+        }
     }
 
     /// The store's condition.

@@ -26,6 +26,22 @@ pub enum RestoreError {
     Stopped,
 }
 
+impl RestoreError {
+    /// Whether no further start could restore it either, and another version no better.
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            RestoreError::Snapshot(SnapshotError::Damaged(_) | SnapshotError::Definitions(_))
+            | RestoreError::Journal(
+                JournalError::Decode { .. } | JournalError::Gap { .. } | JournalError::Definitions(_),
+            ) => true,
+            RestoreError::Snapshot(SnapshotError::Form(_))
+            | RestoreError::Journal(JournalError::Encode(_))
+            | RestoreError::Store(_)
+            | RestoreError::Stopped => false,
+        }
+    }
+}
+
 /// An engine restored.
 #[derive(Debug)]
 pub struct Restored {

@@ -1,5 +1,6 @@
 //! What systemd is told: ready, stopping, how things are, and that the pipeline moves. A ping is earned by a probe that has
-//! been through the gateway's loop and the writer; no timer sends it. Without systemd it says nothing.
+//! been through the gateway's loop and the writer; no timer sends it. Without systemd only a stuck commit is
+//! noticed here.
 
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::lifecycle::Health;
 
 /// How often it is looked whether a writer whose commits fail goes on trying.
 const TRIES_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a commit may take before it counts as one that does not end.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// The process as systemd sees it. [`Run`](Supervise::run) it once all tasks are started.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ impl Supervise {
             () = stop.cancelled() => {}
             () = self.report() => {}
             () = self.ping() => {}
+            () = self.watch_commits() => {}
         }
         tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
     }
@@ -59,6 +64,14 @@ impl Supervise {
                 _ = broker.changed() => {}
                 _ = store.changed() => {}
             }
+        }
+    }
+
+    /// Sees to it that a disk which does not answer is told of before anybody ends the process for it.
+    async fn watch_commits(&self) {
+        loop {
+            tokio::time::sleep(TRIES_LOOK).await;
+            self.health.notice_stuck(STUCK);
         }
     }
 

@@ -21,7 +21,7 @@ use ninewatch::store::{History, Outlets, Store, StoreError, Writer};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn settings(folder: &Path) -> Settings {
     let rules = "[[rule]]\nid = 'hot'\non = 'gas_detector'\nwhen = 'temperature >= 60.0'\nkeep_for = '1s'\n\

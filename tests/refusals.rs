@@ -69,29 +69,27 @@ async fn a_data_folder_that_cannot_be_used_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broken_database_is_refused_and_left_alone() {
+async fn a_database_of_another_program_is_refused_and_left_alone() {
     let broker = Mosquitto::start("");
     let sink = Sink::start();
     let mut gateway = Gateway::prepare(broker.port, &sink.url()).start().await;
     assert!(gateway.terminate().await.success());
-    let database = databases(&gateway);
-    assert!(!database.is_empty(), "a database stands in the data folder");
-    for file in &database {
-        std::fs::write(file, b"this is no database, ".repeat(1000)).unwrap();
-    }
+    let database = gateway.folder().join("data/ninewatch.db");
+    std::fs::remove_file(&database).expect("a database stands in the data folder");
+    let theirs = rusqlite::Connection::open(&database).unwrap();
+    theirs
+        .execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)")
+        .unwrap();
+    drop(theirs);
+    let before = std::fs::read(&database).unwrap();
     let config = gateway.config();
     refused(
         &["run", "--config", config.to_str().unwrap()],
-        "data",
-        "a broken database",
+        "another program",
+        "a database of another program",
     )
     .await;
-    for file in &database {
-        assert!(
-            std::fs::read(file).unwrap().starts_with(b"this is no"),
-            "the file is left for a person to look at"
-        );
-    }
+    assert_eq!(std::fs::read(&database).unwrap(), before);
 }
 
 #[test]
@@ -193,14 +191,6 @@ fn ninewatch(arguments: &[&str]) -> Output {
         .env("NO_COLOR", "1")
         .output()
         .unwrap()
-}
-
-fn databases(gateway: &Gateway) -> Vec<std::path::PathBuf> {
-    std::fs::read_dir(gateway.folder().join("data"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
-        .collect()
 }
 
 fn is_date(text: &str) -> bool {

@@ -20,6 +20,9 @@ pub enum Due {
     Gathering,
 }
 
+/// The most inputs that one transaction takes, those of deadlines and operators among them.
+const MAX_INPUTS: u32 = 16_384;
+
 /// The batch that inputs go into.
 #[derive(Debug, Default)]
 pub(super) struct OpenBatch {
@@ -113,7 +116,7 @@ impl OpenBatch {
 
     /// Whether it takes another run of messages.
     pub(super) const fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES
+        self.messages < MAX_MESSAGES && self.journal.inputs() < MAX_INPUTS
     }
 
     /// When it should go to the writer; `None` while it is empty.

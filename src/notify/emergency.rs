@@ -23,7 +23,7 @@ use crate::domain::text::Text;
 use crate::handoff::{StoreCondition, StoreTrouble};
 use crate::store::PendingNotice;
 
-/// Pauses between the attempts to reach a target, in seconds.
+/// Pauses between the attempts to reach a target, in seconds; the last one again and again.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 15, 30];
 
 /// Notices that may wait for a target; of more, the newest is not sent.
@@ -177,7 +177,7 @@ impl Emergency {
     }
 }
 
-/// Sends the notices to one target, one after the other, each a few times at the most.
+/// Sends the notices to one target, one after the other, each until it is taken.
 async fn send_all(
     name: String,
     target: Webhook,
@@ -185,14 +185,14 @@ async fn send_all(
     clock: Clock,
 ) {
     while let Some(notice) = notices.recv().await {
-        let mut pauses = PAUSES.into_iter();
+        let (mut pauses, mut pause) = (PAUSES.into_iter(), 1);
         loop {
             let Err(error) = target.send(&notice, clock.now().wall).await else {
                 tracing::info!(target_name = %name, notice = %notice.id, "an emergency notice was delivered");
                 break;
             };
             tracing::error!(target_name = %name, notice = %notice.id, %error, "an emergency notice was not delivered");
-            let Some(pause) = pauses.next() else { break };
+            pause = pauses.next().unwrap_or(pause);
             tokio::time::sleep(Duration::from_secs(pause)).await;
         }
     }

@@ -16,6 +16,9 @@ pub(super) enum ReplicateError {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Silent(Duration),
+    /// A fault in ninewatch itself.
+    #[error("rows cannot be put into PostgreSQL's form; please report it with the log")]
+    Unencodable,
     /// TLS cannot be set up.
     #[error("{0}")]
     Tls(String),
@@ -29,6 +32,9 @@ pub(super) enum ReplicateError {
         /// The newest known here.
         known: i32,
     },
+    /// The connection ended while there was nothing to copy.
+    #[error("the connection has ended")]
+    Closed,
     /// Somebody else copies under this gateway's name.
     #[error("another process copies as this gateway: is gateway.id used twice?")]
     Moved,
@@ -57,8 +63,10 @@ impl ReplicateError {
                 None => "connection",
             },
             ReplicateError::Silent(_) => "timeout",
+            ReplicateError::Unencodable => "encoding",
             ReplicateError::Tls(_) => "tls",
             ReplicateError::TooNew { .. } => "schema",
+            ReplicateError::Closed => "connection",
             ReplicateError::Moved => "moved",
             ReplicateError::Ahead => "restored",
             ReplicateError::Store(_) => "store",

@@ -83,16 +83,24 @@ impl Partitions {
         Ok(())
     }
 
-    /// Makes the months ahead of `now`, and gives up what is older than `settings` keep.
-    pub(super) async fn tend(
+    /// Makes the month of `now` and those ahead of it.
+    pub(super) async fn make_ahead(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+    ) -> Result<(), ReplicateError> {
+        let ahead = std::iter::successors(Month::of(now), |month| Some(month.next()));
+        self.ensure(client, ahead.take(1 + AHEAD)).await
+    }
+
+    /// Gives up what is older than `settings` keep.
+    pub(super) async fn give_up_old(
         &mut self,
         client: &mut Client,
         gateway: &str,
         settings: &PostgresSettings,
         now: Timestamp,
     ) -> Result<(), ReplicateError> {
-        let ahead = std::iter::successors(Month::of(now), |month| Some(month.next()));
-        self.ensure(client, ahead.take(1 + AHEAD)).await?;
         self.drop_old(client, before(now, settings.readings_keep)).await?;
         let oldest = before(now, settings.keep).0;
         for statement in OLD {

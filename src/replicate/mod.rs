@@ -125,6 +125,7 @@ impl Replicate {
         self.count(&copied);
         session.tend(self).await?;
         self.set_connected(true);
+        *failures = 0;
         self.publish(session.cursor.followed);
         tracing::info!("PostgreSQL is connected");
         let mut tended = clock::monotonic();
@@ -144,12 +145,14 @@ impl Replicate {
                 *lag = Lag::default();
                 self.tell(lag);
                 self.wait_for_news().await;
+                if session.is_closed() {
+                    return Err(ReplicateError::Closed);
+                }
                 continue;
             }
             lag.oldest = slice.oldest;
             self.tell(lag);
             let copied = session.copy(slice).await?;
-            *failures = 0;
             self.count(&copied);
             self.publish(session.cursor.followed);
         }

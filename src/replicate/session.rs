@@ -107,7 +107,7 @@ impl Session {
         // Beside the runtime: a full slice takes some milliseconds to encode.
         let prepared = tokio::task::spawn_blocking(move || tables::prepare(store, slice))
             .await
-            .map_err(|_| ReplicateError::Silent(Duration::ZERO))?;
+            .map_err(|_| ReplicateError::Unencodable)?;
         let months = prepared.months.iter().copied();
         self.partitions
             .ensure(&mut self.connection.client, months)
@@ -199,10 +199,22 @@ impl Session {
     /// Partitions and retention.
     pub(super) async fn tend(&mut self, replicate: &Replicate) -> Result<(), ReplicateError> {
         let client = &mut self.connection.client;
-        let (gateway, settings) = (&replicate.gateway, &replicate.settings);
-        self.partitions
-            .tend(client, gateway, settings, clock::wall())
-            .await
+        let (gateway, settings, now) = (&replicate.gateway, &replicate.settings, clock::wall());
+        self.partitions.make_ahead(client, now).await?;
+        // A long query of somebody else's, or a missing right, must not hold up what is new.
+        if let Err(error) = self.partitions.give_up_old(client, gateway, settings, now).await {
+            if self.is_closed() {
+                return Err(error);
+            }
+            replicate.metrics.replication_errors(error.reason()).inc();
+            tracing::warn!(%error, "cannot give up old rows in PostgreSQL; it is tried again in an hour");
+        }
+        Ok(())
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.connection.client.is_closed()
     }
 }
 

@@ -144,8 +144,11 @@ pub(super) fn prepare(store: i32, slice: Slice) -> Prepared {
         .damaged
         .iter()
         .map(|run| Refused {
-            table: READING.name,
-            row: format!("row {} of the history", run.row),
+            table: run.table,
+            row: match run.table {
+                "event" => format!("event {}", run.row),
+                _ => format!("row {} of the history", run.row),
+            },
             reason: run.reason.clone(),
         })
         .collect();

@@ -19,6 +19,12 @@ const BALLAST: &str = "ninewatch.ballast";
 /// How often the free space is asked for.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// More free bytes than a start needs.
+const A_START: u64 = 8 * 1024 * 1024;
+
+/// How often room is made while it is low.
+const ROOM: Duration = Duration::from_secs(10);
+
 /// The part of the whole disk that the ballast takes at the most.
 const MOST_OF_DISK: u64 = 20;
 
@@ -75,6 +81,7 @@ pub(super) struct Disk {
     /// A damaged database lies in the folder.
     pub(super) history_lost: bool,
     look_at: Instant,
+    room_at: Instant,
 }
 
 impl Disk {
@@ -92,6 +99,7 @@ impl Disk {
             shedding: Shedding::Nothing,
             history_lost: quarantine::lies_in(folder),
             look_at: clock::monotonic(),
+            room_at: clock::monotonic(),
         }
     }
 
@@ -103,6 +111,16 @@ impl Disk {
     /// Whether less than the reserve is free.
     pub(super) fn is_low(&self) -> bool {
         self.shedding > Shedding::Nothing
+    }
+
+    /// Whether it is low and time to make room: each time may hold up a commit.
+    pub(super) fn wants_room(&mut self) -> bool {
+        let now = clock::monotonic();
+        if !self.is_low() || now < self.room_at {
+            return false;
+        }
+        self.room_at = now + ROOM;
+        true
     }
 
     /// Whether space that was kept for alarms had to be given up.
@@ -191,6 +209,10 @@ pub(super) fn give_all(folder: &Path, error: &StoreError) -> bool {
     let StoreError::Sqlite { source, .. } = error else {
         return false;
     };
+    // Any other trouble of the disk looks alike; without space it is this one.
+    if space(folder).is_ok_and(|(free, _)| free >= A_START) {
+        return false;
+    }
     let of_disk = [
         Some(ErrorCode::DiskFull),
         Some(ErrorCode::SystemIoFailure),

@@ -124,6 +124,8 @@ pub struct FollowedAlarm {
 /// A row of the history that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRun {
+    /// The table whose rows are missing for it.
+    pub table: &'static str,
     /// The row.
     pub row: i64,
     /// Why not.
@@ -173,7 +175,7 @@ impl StoreReader {
 
 /// The place of the last commit, also when retention has emptied the history since.
 pub(super) fn committed(connection: &Connection) -> rusqlite::Result<Followed> {
-    let query = "SELECT ifnull((SELECT max(seq) FROM event), 0), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'history'), 0)";
+    let query = "SELECT coalesce((SELECT max(seq) FROM event), (SELECT seq FROM chain_start), 0), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'history'), 0)";
     connection.query_row(query, [], |row| {
         Ok(Followed {
             event: row.get(0)?,
@@ -214,7 +216,41 @@ fn slice(connection: &Connection, from: Cursor) -> rusqlite::Result<Slice> {
         slice.oldest = slice.events.iter().map(|event| event.at).min();
     }
     runs(&connection, &mut slice)?;
+    note_gap(&connection, from, &mut slice)?;
     Ok(slice)
+}
+
+/// Retention may have deleted what was not copied yet: that is said, not passed over.
+fn note_gap(connection: &Connection, from: Cursor, slice: &mut Slice) -> rusqlite::Result<()> {
+    let deleted: i64 = connection
+        .prepare_cached("SELECT coalesce((SELECT seq FROM chain_start), 0)")?
+        .query_row([], |row| row.get(0))?;
+    if deleted > from.followed.event {
+        slice.next.followed.event = slice.next.followed.event.max(deleted);
+        slice.damaged.push(DamagedRun {
+            table: "event",
+            row: deleted,
+            reason: format!(
+                "the events from {} on were deleted by retention before they were copied",
+                from.followed.event + 1
+            ),
+        });
+    }
+    let first: Option<i64> = connection
+        .prepare_cached("SELECT min(row) FROM history WHERE row > ?1")?
+        .query_row([from.followed.history], |row| row.get(0))?;
+    let lost = first.filter(|first| *first > from.followed.history + 1);
+    if let Some(first) = lost {
+        slice.damaged.push(DamagedRun {
+            table: "reading",
+            row: first - 1,
+            reason: format!(
+                "the history rows from {} on were deleted by retention before they were copied",
+                from.followed.history + 1
+            ),
+        });
+    }
+    Ok(())
 }
 
 fn devices(connection: &Connection, after: i64) -> rusqlite::Result<Vec<FollowedDevice>> {
@@ -302,7 +338,11 @@ fn runs(connection: &Connection, slice: &mut Slice) -> rusqlite::Result<()> {
         let before = slice.samples.len();
         if let Err(reason) = unpack(row, &mut slice.samples) {
             slice.samples.truncate(before);
-            slice.damaged.push(DamagedRun { row: number, reason });
+            slice.damaged.push(DamagedRun {
+                table: "reading",
+                row: number,
+                reason,
+            });
         }
         let to = Timestamp(row.get(2)?);
         slice.oldest = Some(slice.oldest.map_or(to, |oldest| oldest.min(to)));

@@ -23,7 +23,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
@@ -97,6 +97,18 @@ pub enum StoreError {
         /// The newest known here.
         known: usize,
     },
+    /// Written by a version whose form this one cannot bring forward.
+    #[error(
+        "{path} was written by a development version (schema {found}, this one needs {oldest}): run that version, or move the file away and begin anew"
+    )]
+    TooOld {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The oldest that can be used.
+        oldest: usize,
+    },
     /// SQLite found it damaged.
     #[error(
         "the database {path} is damaged ({detail}); keep a copy, then restore a backup or rescue it with `sqlite3 .recover`"
@@ -153,6 +165,17 @@ pub enum StoreError {
     /// The reading thread has ended.
     #[error("the store's reading thread has ended")]
     ReaderGone,
+}
+
+impl StoreError {
+    /// Whether the disk is full or fails: it may be better a moment later.
+    pub fn is_of_disk(&self) -> bool {
+        let StoreError::Sqlite { source, .. } = self else {
+            return false;
+        };
+        let code = source.sqlite_error_code();
+        matches!(code, Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+    }
 }
 
 /// Where the writer sends what a commit releases.
@@ -259,6 +282,14 @@ impl Store {
         History::of(self.database.clone())
     }
 
+    /// Leaves word that what is stored cannot be used, and why: the next start sets it aside and begins anew, rather than
+    /// that nobody watches.
+    pub fn condemn(&self, why: &str) {
+        if let Err(error) = quarantine::mark(&self.database, why) {
+            tracing::error!(%error, "cannot leave word of it for the next start");
+        }
+    }
+
     /// A reader with a connection and a thread of its own. Take one for each user that must not wait for another.
     pub fn reader(&self) -> Result<StoreReader, StoreError> {
         StoreReader::start(self.database.clone())
@@ -297,7 +328,7 @@ impl Store {
             .map_err(schema::failed(&self.database, "count alarms and notices"))?;
         // The last run may have ended after a sync that failed. What it left in the log is written once more, into the
         // database, before anything new stands behind it.
-        let distrusted = disk::cut_log(&self.connection).is_err();
+        let distrusted = !matches!(disk::cut_log(&self.connection), Ok(true));
         let retention = Retention::new(
             settings,
             outlets.follower.as_ref().map(|line| line.followed.clone()),

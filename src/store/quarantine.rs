@@ -38,6 +38,7 @@ pub(super) const fn calls_for_it(error: &StoreError) -> bool {
         | StoreError::InUse(_)
         | StoreError::NoDatabase(_)
         | StoreError::NotOurs(_)
+        | StoreError::TooOld { .. }
         | StoreError::TooNew { .. }
         | StoreError::Sqlite { .. }
         | StoreError::Unwritten { .. }
@@ -71,6 +72,8 @@ pub(super) fn set_aside(database: &Path, now: Timestamp) -> Result<PathBuf, Stor
     let at = now.to_rfc3339().replace([':', '.'], "-");
     let aside = folder.join(format!("{ASIDE}{at}"));
     let moved = || -> io::Result<()> {
+        // Cut short between two files, the next start must go on with it: without its log the database is an older one.
+        mark(database, "it was being set aside")?;
         // The log first: a new database must never find it, whenever this is cut short.
         for part in ["-wal", "-shm", ""] {
             let name = |path: &Path| -> PathBuf {
@@ -110,5 +113,6 @@ pub(super) fn marked(database: &Path) -> Option<StoreError> {
 pub(super) fn mark(database: &Path, detail: &str) -> io::Result<()> {
     let mut marker = File::create(database.with_file_name(MARKER))?;
     marker.write_all(detail.as_bytes())?;
-    marker.sync_all()
+    marker.sync_all()?;
+    File::open(database.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

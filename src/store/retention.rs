@@ -62,7 +62,7 @@ impl Retention {
         more |= delete_journal(&transaction, before(self.settings.journal_keep))? == SLICE;
         let history_before = before(self.settings.history_keep);
         more |= delete_history(&transaction, history_before, i64::MAX)? == SLICE;
-        more |= segments::prune(&transaction, Timestamp(history_before))?;
+        more |= segments::prune(&transaction, Timestamp(history_before))? > 0;
         // What stands in a segment and has been copied is needed no more.
         let sorted = segments::last_sorted(&transaction)?.min(self.copied());
         more |= delete_history(&transaction, i64::MAX, sorted)? == SLICE;
@@ -162,6 +162,11 @@ impl Retention {
             return Ok(false);
         }
         let mut deleted = delete_journal(connection, i64::MAX)?;
+        if deleted == 0 {
+            // The sorted history is older than what is not sorted yet.
+            let sorted = segments::prune(connection, Timestamp(i64::MAX))?;
+            deleted = i64::try_from(sorted).unwrap_or(i64::MAX);
+        }
         if deleted == 0 {
             deleted = delete_history(connection, i64::MAX, self.copied())?;
         }

@@ -24,6 +24,9 @@ pub(super) const WAL_CAP_BYTES: i64 = 64 * 1024 * 1024;
 /// Statements kept prepared on a connection: more than either side uses.
 const STATEMENTS: usize = 32;
 
+/// The oldest schema that is brought forward: what came before was never released, and keeps its journal in another form.
+const OLDEST: usize = 3;
+
 /// Forward only: `user_version` says how many have been applied. A released one is never edited.
 const MIGRATIONS: &[&str] = &[
     "
@@ -293,6 +296,11 @@ fn version(connection: &Connection, database: &Path) -> Result<usize, StoreError
         return Err(StoreError::NotOurs(database.to_owned()));
     }
     match usize::try_from(version) {
+        Ok(old) if !fresh && old < OLDEST => Err(StoreError::TooOld {
+            path: database.to_owned(),
+            found: version,
+            oldest: OLDEST,
+        }),
         Ok(version) if version <= MIGRATIONS.len() => Ok(version),
         Ok(_) | Err(_) => Err(StoreError::TooNew {
             path: database.to_owned(),

@@ -21,7 +21,7 @@ use crate::handoff::{SegmentDone, SegmentRow, SegmentSlice, Work};
 /// The most samples of a stretch, which is gathered in memory: about four megabytes.
 const STRETCH_SAMPLES: u64 = 262_144;
 
-/// The longest time that a stretch covers, in milliseconds.
+/// How long a stretch gathers, in milliseconds.
 const STRETCH_MS: i64 = 60 * 60 * 1000;
 
 /// How many rows of batches one read transaction covers: a longer one would keep the write-ahead log from being reused.
@@ -72,6 +72,8 @@ struct Stretch {
     devices: BTreeMap<DeviceIndex, Samples>,
     count: u64,
     span: Option<(Timestamp, Timestamp)>,
+    /// When its first sample was read. Samples themselves may be of any age.
+    begun: Option<Timestamp>,
     last_row: i64,
 }
 
@@ -85,6 +87,7 @@ impl Stretch {
     }
 
     fn push(&mut self, sample: &Sample) -> Result<(), StoreError> {
+        self.begun = self.begun.or_else(|| Some(clock::wall()));
         self.devices.entry(sample.device).or_default().push(sample)?;
         self.count += 1;
         self.span = Some(match self.span {
@@ -95,8 +98,8 @@ impl Stretch {
     }
 
     fn is_closed(&self, now: Timestamp) -> bool {
-        let old = |(from, _): (Timestamp, Timestamp)| now.since(from) >= STRETCH_MS;
-        self.count >= STRETCH_SAMPLES || self.span.is_some_and(old)
+        let old = |begun| now.since(begun) >= STRETCH_MS;
+        self.count >= STRETCH_SAMPLES || self.begun.is_some_and(old)
     }
 }
 
@@ -268,14 +271,14 @@ pub(super) fn unpacked(sealed: &[u8]) -> rusqlite::Result<Vec<Sample>> {
         .map_err(|error| broken(error.into()))
 }
 
-/// Deletes one slice of the oldest segment when all in it is older than `before`; whether there may be more.
-pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+/// Deletes one slice of the oldest segment when all in it is older than `before`; how many rows that were.
+pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Result<usize> {
     let oldest: Option<i64> = connection
         .prepare_cached("SELECT number FROM segment WHERE to_at < ?1 ORDER BY number LIMIT 1")?
         .query_row([before.0], |row| row.get(0))
         .optional()?;
-    let Some(oldest) = oldest else { return Ok(false) };
-    let deleted = connection
+    let Some(oldest) = oldest else { return Ok(0) };
+    let mut deleted = connection
         .prepare_cached(
             "DELETE FROM history_segment WHERE segment = ?1 AND device IN
              (SELECT device FROM history_segment WHERE segment = ?1 LIMIT ?2)",
@@ -283,14 +286,13 @@ pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Res
         .execute(params![oldest, i64::try_from(SLICE).unwrap_or(i64::MAX)])?;
     if deleted < SLICE {
         // The newest stays: it says how far the history is sorted.
-        let gone = connection
+        deleted += connection
             .prepare_cached(
                 "DELETE FROM segment WHERE number = ?1 AND number < (SELECT max(number) FROM segment)",
             )?
             .execute([oldest])?;
-        return Ok(gone > 0);
     }
-    Ok(true)
+    Ok(deleted)
 }
 
 fn rows_after(connection: &Connection, row: i64, limit: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {

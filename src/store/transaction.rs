@@ -1,5 +1,7 @@
 //! What a run of works writes: one transaction, and the sums that change with it. Releases nothing to anybody.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::chain::Head;
@@ -7,8 +9,9 @@ use super::disk::Shedding;
 use super::schema::to_sql;
 use super::{checkpoint, recover, seal, segments};
 use crate::domain::alarm::AlarmState;
-use crate::domain::history::Samples;
+use crate::domain::history::{self, HistoryError, PointNumber, Samples};
 use crate::domain::id::Id;
+use crate::domain::kind::ONLINE_NAME;
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
 use crate::domain::time::Timestamp;
@@ -36,6 +39,8 @@ pub struct Changes {
     pub(super) pending: Vec<(String, i64)>,
     /// The last row of the history, when there are new ones.
     pub(super) history: Option<i64>,
+    /// How many samples were not written for want of space.
+    pub(super) shed_samples: u64,
     /// Whether there are new notices.
     pub(super) notices_added: bool,
 }
@@ -54,6 +59,7 @@ pub(super) fn write(
         standing: Vec::new(),
         pending: Vec::new(),
         history: None,
+        shed_samples: 0,
         notices_added: false,
     };
     for work in works {
@@ -64,6 +70,10 @@ pub(super) fn write(
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
             Work::Followed => {}
         }
+    }
+    // A commit of nothing asks nothing of the disk, and proves nothing about it.
+    if works.iter().any(Work::is_empty_batch) && works.iter().all(Work::writes_nothing) {
+        transaction.execute("UPDATE store SET epoch = epoch", [])?;
     }
     fail::fail_point!("store-written", |_| std::process::abort());
     transaction.commit()?;
@@ -154,15 +164,40 @@ fn write_history(
             .prepare_cached("INSERT INTO point (number, kind, point, value) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![point.number.0, point.kind, point.point, value])?;
     }
-    let samples = Some(&batch.samples).filter(|_| shedding < Shedding::Samples);
-    if let Some((from, to)) = samples.and_then(Samples::span) {
-        let samples = seal::seal(recover::HISTORY_FORM, batch.samples.bytes());
+    let presence;
+    let kept = if shedding < Shedding::Samples {
+        &batch.samples
+    } else {
+        presence = only_presence(transaction, &batch.samples)?;
+        changes.shed_samples += u64::from(batch.samples.count() - presence.count());
+        &presence
+    };
+    if let Some((from, to)) = kept.span() {
+        let samples = seal::seal(recover::HISTORY_FORM, kept.bytes());
         transaction
             .prepare_cached("INSERT INTO history (from_at, to_at, count, samples) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![from.0, to.0, batch.samples.count(), samples])?;
+            .execute(params![from.0, to.0, kept.count(), samples])?;
         changes.history = Some(transaction.last_insert_rowid());
     }
     Ok(())
+}
+
+/// Of `samples` those that say whether a device is there. They are never shed: a device that has gone says nothing again,
+/// and would be shown as present (promise 1).
+fn only_presence(transaction: &Transaction<'_>, samples: &Samples) -> rusqlite::Result<Samples> {
+    let online: HashSet<PointNumber> = transaction
+        .prepare_cached("SELECT number FROM point WHERE point = ?1")?
+        .query_map([ONLINE_NAME], |row| row.get(0).map(PointNumber))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut kept = Samples::default();
+    let damaged = |error: HistoryError| rusqlite::Error::ToSqlConversionFailure(error.into());
+    for sample in history::samples(samples.bytes()) {
+        let sample = sample.map_err(damaged)?;
+        if online.contains(&sample.point) {
+            kept.push(&sample).map_err(damaged)?;
+        }
+    }
+    Ok(kept)
 }
 
 fn write_event(

@@ -33,6 +33,10 @@ const LAST_TRIES: u32 = 3;
 /// How long commits fail for no plain reason before it is told.
 const TELL_AFTER: Duration = Duration::from_secs(3);
 
+/// How long commits must have succeeded before whoever was told of their failure is told that it is over: a disk at its
+/// edge fails and succeeds in turn.
+const WELL: Duration = Duration::from_secs(10);
+
 /// How soon receipts that found their channel full are offered again.
 const RECEIPT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -84,20 +88,43 @@ pub(super) struct WriterThread {
     pub(super) committed: watch::Sender<u64>,
 }
 
-/// Commits that fail.
+/// Commits that fail, or have failed so lately that it may go on.
 #[derive(Debug)]
 pub(super) struct Failing {
     since: Instant,
     trouble: StoreTrouble,
+    /// Whether somebody is told. Once told it stays told until commits have succeeded for a while.
+    told: bool,
+    /// Since when commits succeed again.
+    well_since: Option<Instant>,
 }
 
 impl Failing {
-    /// The trouble, when it is time to tell somebody. A lock that is held for a moment is nobody's matter.
-    fn told(&self) -> Option<StoreTrouble> {
-        match self.trouble {
-            StoreTrouble::Full | StoreTrouble::Disk => Some(self.trouble),
-            StoreTrouble::Other => (self.since.elapsed() >= TELL_AFTER).then_some(self.trouble),
+    fn begun(trouble: StoreTrouble) -> Failing {
+        Failing {
+            since: clock::monotonic(),
+            trouble,
+            told: false,
+            well_since: None,
         }
+    }
+
+    /// One more failure. A lock that is held for a moment is nobody's matter; nor does it hide a worse trouble.
+    fn note(&mut self, trouble: StoreTrouble) {
+        self.well_since = None;
+        match trouble {
+            StoreTrouble::Full | StoreTrouble::Disk | StoreTrouble::Stuck => {
+                self.trouble = trouble;
+                self.told = true;
+            }
+            StoreTrouble::Other => self.told |= self.since.elapsed() >= TELL_AFTER,
+        }
+    }
+
+    /// Whether it is over, now that a commit has succeeded.
+    fn ends(&mut self) -> bool {
+        let well_since = *self.well_since.get_or_insert_with(clock::monotonic);
+        !self.told || well_since.elapsed() >= WELL
     }
 }
 
@@ -124,15 +151,14 @@ impl WriterThread {
     fn run(mut self) -> Result<(), StoreError> {
         self.outlets.health.set_store(true);
         self.measure_files();
-        self.look_at_disk();
-        let outcome = self.commit_all();
+        let outcome = self.look_at_disk().and_then(|()| self.commit_all());
         self.outlets.health.set_store(false);
         self.close();
         outcome
     }
 
     fn commit_all(&mut self) -> Result<(), StoreError> {
-        while let Some(works) = self.gather() {
+        while let Some(works) = self.gather()? {
             fail::fail_point!("store-gathered", |_| std::process::abort());
             let changes = self.commit(&works)?;
             fail::fail_point!("store-committed", |_| std::process::abort());
@@ -141,18 +167,22 @@ impl WriterThread {
             fail::fail_point!("store-released", |_| std::process::abort());
             if let Err(error) = self.upkeep.after_commit(&self.store.connection) {
                 tracing::warn!(%error, "could not look after the write-ahead log; it is tried again");
+                self.weigh(&error)?;
             }
             if self.upkeep.overdue() {
-                self.tidy();
+                self.tidy()?;
             }
-            self.look_at_disk();
+            self.look_at_disk()?;
         }
         Ok(())
     }
 
     /// The next works: one, and all that wait behind it. `None` when every sender is gone.
-    fn gather(&mut self) -> Option<Vec<Work>> {
-        let mut works = vec![self.wait()?];
+    fn gather(&mut self) -> Result<Option<Vec<Work>>, StoreError> {
+        let Some(first) = self.wait()? else {
+            return Ok(None);
+        };
+        let mut works = vec![first];
         while works.len() < MAX_WORKS {
             match self.works.try_recv() {
                 Ok(work) => works.push(work),
@@ -160,25 +190,25 @@ impl WriterThread {
             }
         }
         self.measure_queue();
-        Some(works)
+        Ok(Some(works))
     }
 
     /// The next work. Uses the time until it comes for upkeep.
-    fn wait(&mut self) -> Option<Work> {
+    fn wait(&mut self) -> Result<Option<Work>, StoreError> {
         loop {
             match self.works.try_recv() {
-                Ok(work) => return Some(work),
+                Ok(work) => return Ok(Some(work)),
                 Err(TryRecvError::Disconnected) => {
                     self.send_receipts();
-                    return None;
+                    return Ok(None);
                 }
                 Err(TryRecvError::Empty) => {}
             }
-            if self.upkeep.due() && self.tidy() {
+            if self.upkeep.due() && self.tidy()? {
                 continue;
             }
             if self.unsent.is_empty() {
-                return self.works.blocking_recv();
+                return Ok(self.works.blocking_recv());
             }
             thread::park_timeout(RECEIPT_PAUSE);
             self.send_receipts();
@@ -186,14 +216,27 @@ impl WriterThread {
     }
 
     /// One slice of upkeep; whether there is more to do at once.
-    fn tidy(&mut self) -> bool {
+    fn tidy(&mut self) -> Result<bool, StoreError> {
         self.measure_files();
         match self.upkeep.delete_slice(&self.store.connection, clock::wall()) {
-            Ok(more) => more,
+            Ok(more) => Ok(more),
             Err(error) => {
                 tracing::warn!(%error, "could not delete rows out of their retention; it is tried again");
-                false
+                self.weigh(&error)?;
+                Ok(false)
             }
+        }
+    }
+
+    /// What an `error` beside the commits means for them: damage ends the writer, and after a failed sync nothing may be
+    /// acknowledged until the log has begun anew (DESIGN §8).
+    fn weigh(&mut self, error: &rusqlite::Error) -> Result<(), StoreError> {
+        self.store.roll_back();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure) => {
+                self.note_failure(error)
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -203,13 +246,12 @@ impl WriterThread {
         let mut pause = FIRST_PAUSE;
         let mut last_tries = LAST_TRIES;
         loop {
-            let error = match self.try_commit(works) {
+            self.outlets.health.commit_begins(clock::monotonic());
+            let tried = self.try_commit(works);
+            self.outlets.health.commit_ends();
+            let error = match tried {
                 Ok(changes) => {
-                    self.outlets.health.set_store(true);
-                    if self.failing.take().is_some() {
-                        tracing::info!("commits succeed again");
-                        self.tell_condition();
-                    }
+                    self.note_success();
                     return Ok(changes);
                 }
                 Err(error) => error,
@@ -276,33 +318,51 @@ impl WriterThread {
             (false, true) => StoreTrouble::Disk,
             (false, false) => StoreTrouble::Other,
         };
-        let since = self.failing.as_ref().map(|failing| failing.since);
-        let since = since.unwrap_or_else(clock::monotonic);
-        self.failing = Some(Failing { since, trouble });
+        let failing = self.failing.get_or_insert_with(|| Failing::begun(trouble));
+        failing.note(trouble);
         self.measure_queue();
         self.disk.look(&self.outlets.metrics);
         self.tell_condition();
         Ok(())
     }
 
-    /// Looks how much of the disk is free, when it is time to, and makes room where there is little.
-    fn look_at_disk(&mut self) {
-        if !self.disk.look(&self.outlets.metrics) {
-            return;
+    /// Commits succeed; whoever was told otherwise is told so once that has lasted.
+    fn note_success(&mut self) {
+        self.outlets.health.set_store(true);
+        // While it was stuck only others could see it.
+        if self.failing.is_none() && self.outlets.health.store_condition().failed.is_some() {
+            let mut stuck = Failing::begun(StoreTrouble::Stuck);
+            stuck.note(StoreTrouble::Stuck);
+            self.failing = Some(stuck);
         }
-        if self.disk.is_low()
+        if self.failing.as_mut().is_some_and(Failing::ends) {
+            tracing::info!("commits succeed again");
+            self.failing = None;
+            self.tell_condition();
+        }
+    }
+
+    /// Looks how much of the disk is free, when it is time to, and makes room where there is little.
+    fn look_at_disk(&mut self) -> Result<(), StoreError> {
+        if !self.disk.look(&self.outlets.metrics) {
+            return Ok(());
+        }
+        self.tell_condition();
+        if self.disk.wants_room()
             && let Err(error) = disk::make_room(&self.store.connection)
         {
             tracing::warn!(%error, "could not make room on the disk; it is tried again");
+            self.weigh(&error)?;
         }
-        self.tell_condition();
+        Ok(())
     }
 
     fn tell_condition(&self) {
+        let told = self.failing.as_ref().filter(|failing| failing.told);
         self.outlets.health.set_store_condition(StoreCondition {
             disk_low: self.disk.is_low(),
             disk_full: self.disk.is_full(),
-            failed: self.failing.as_ref().and_then(Failing::told),
+            failed: told.map(|failing| failing.trouble),
             history_lost: self.disk.history_lost,
         });
     }
@@ -311,12 +371,10 @@ impl WriterThread {
     fn count(&self, works: &[Work], changes: &Changes) {
         let metrics = &self.outlets.metrics;
         let shedding = self.disk.shedding();
+        metrics.shed_samples.inc_by(changes.shed_samples);
         for work in works {
             match work {
                 Work::Batch(batch) => {
-                    if shedding >= Shedding::Samples {
-                        metrics.shed_samples.inc_by(u64::from(batch.samples.count()));
-                    }
                     if shedding >= Shedding::SamplesAndPayloads {
                         let payloads = batch
                             .dead_letters

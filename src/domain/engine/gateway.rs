@@ -4,9 +4,42 @@ use smallvec::SmallVec;
 
 use super::super::kind::{GATEWAY_KIND, ONLINE, PointIndex};
 use super::super::rule::News;
-use super::super::time::ClockBounds;
+use super::super::time::{ClockBounds, Moment};
 use super::derive::Turn;
 use super::device::Device;
+use super::{Effects, Engine, judge};
+
+impl Engine {
+    /// The gateway knows something of itself; `None`: what it knows is as it was, but there may be rules that have not
+    /// heard of it.
+    pub(super) fn tell_gateway(
+        &mut self,
+        told: Option<(PointIndex, f64)>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Some((index, device)) = self
+            .gateway
+            .and_then(|index| Some((index, self.devices.get_mut(index.slot())?)))
+        else {
+            return;
+        };
+        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
+            return;
+        };
+        let mut turn = Turn::new(index, rules, self.listening, now);
+        let Some(news) = device.know(&turn, told) else {
+            return;
+        };
+        let plans = self.recorder.plans(device.kind);
+        for (point, _) in rules.kind.points() {
+            device.keep_slot(point, &turn, (now.wall, plans), &mut effects.samples);
+        }
+        // Told again, it is no second occurrence.
+        turn.repeated = news.changed.is_empty();
+        judge(&mut self.ledger, device, &turn, News::all(news.heard), effects);
+    }
+}
 
 impl Device {
     /// Takes over what the gateway was `told` of one of its points; `None`: all is as it was. Nothing comes of it while

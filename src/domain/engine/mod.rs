@@ -35,7 +35,7 @@ use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::journal::{DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND, PointIndex, SlotSet};
+use super::kind::{BROKER, GATEWAY_KIND, SlotSet};
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -279,31 +279,6 @@ impl Engine {
         self.by_key.insert(key, index);
     }
 
-    /// The gateway knows something of itself; `None`: what it knows is as it was, but there may be rules that have not
-    /// heard of it.
-    fn tell_gateway(&mut self, told: Option<(PointIndex, f64)>, now: Moment, effects: &mut Effects) {
-        let Some((index, device)) = self
-            .gateway
-            .and_then(|index| Some((index, self.devices.get_mut(index.slot())?)))
-        else {
-            return;
-        };
-        let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) else {
-            return;
-        };
-        let mut turn = Turn::new(index, rules, self.listening, now);
-        let Some(news) = device.know(&turn, told) else {
-            return;
-        };
-        let plans = self.recorder.plans(device.kind);
-        for (point, _) in rules.kind.points() {
-            device.keep_slot(point, &turn, (now.wall, plans), &mut effects.samples);
-        }
-        // Told again, it is no second occurrence.
-        turn.repeated = news.changed.is_empty();
-        judge(&mut self.ledger, device, &turn, News::all(news.heard), effects);
-    }
-
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
     fn listen(&mut self, listening: bool, now: Moment) {
         self.listening = listening.then_some(now.ticks);
@@ -330,7 +305,11 @@ impl Engine {
             ReadingKind::Live => {}
             // Recorded by the journal; a self-test or backlog sample says only that the device speaks.
             ReadingKind::Test | ReadingKind::History => {
-                device.keep_late(reading, &turn, plans, &mut effects.samples);
+                let repeated = device.repeats(reading, now);
+                effects.repetitions += u64::from(repeated);
+                if !repeated {
+                    device.keep_late(reading, &turn, plans, &mut effects.samples);
+                }
                 let news = judge(&mut self.ledger, device, &turn, heard, effects);
                 self.tell(Word::of(&turn, news.heard), now, effects);
                 return;

@@ -162,7 +162,7 @@ LEFT JOIN registered_device r
 CREATE VIEW readings_named AS
 SELECT s.gateway, d.venue, d.kind, d.device, p.point, x.at, x.value,
        p.value -> 'Number' ->> 'unit' AS unit,
-       p.value -> 'Enum' -> 'values' ->> x.value::integer AS word
+       CASE WHEN p.value -> 'Enum' IS NOT NULL THEN p.value -> 'Enum' -> 'values' ->> x.value::integer END AS word
 FROM reading x
 JOIN store s ON s.number = x.store
 JOIN device d ON d.store = x.store AND d.number = x.device
