@@ -113,6 +113,7 @@ async fn a_disk_that_fails_to_sync() {
     let mut devices = Publisher::start(broker.port, "devices");
     // No rule of this gateway's tells of its store: these are told past it.
     let told = || sink.of("alarm.raised", "store-failed", "test-gateway").len();
+    let told_over = || sink.of("alarm.recovered", "store-failed", "test-gateway").len();
     under_stream(&mut devices, async {
         for time in 0..times() {
             flowing(&gateway, SOME).await;
@@ -134,10 +135,17 @@ async fn a_disk_that_fails_to_sync() {
                 gateway.kill();
                 drop(failing);
                 gateway.launch();
-            } else {
-                drop(failing);
+                ledger.recovering(gateway.wait_ready()).await;
+                continue;
             }
+            let over = told_over();
+            drop(failing);
             ledger.recovering(gateway.wait_ready()).await;
+            // A disk that fails again before that is the same trouble, of which nobody is told twice.
+            eventually("the officers are told that it is over", PATIENCE, async || {
+                (told_over() > over).then_some(())
+            })
+            .await;
         }
     })
     .await;
