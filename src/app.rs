@@ -378,7 +378,7 @@ async fn open_store(settings: &Settings) -> anyhow::Result<(Store, Recovered)> {
             tokio::time::sleep(REOPEN).await;
             match Store::open(data_dir) {
                 Err(error) if error.is_of_disk() => {
-                    tracing::warn!(%error, "the store still cannot be opened")
+                    tracing::warn!(%error, "the store still cannot be opened");
                 }
                 opened => return opened,
             }

@@ -4,6 +4,7 @@
 mod chain;
 mod checkpoint;
 mod disk;
+mod failing;
 mod follow;
 mod history;
 mod hold;

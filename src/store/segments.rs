@@ -72,7 +72,7 @@ struct Stretch {
     devices: BTreeMap<DeviceIndex, Samples>,
     count: u64,
     span: Option<(Timestamp, Timestamp)>,
-    /// When its first sample was read. Samples themselves may be of any age.
+    /// The latest instant in its first row: about when that came. A single sample may be of any age.
     begun: Option<Timestamp>,
     last_row: i64,
 }
@@ -87,7 +87,6 @@ impl Stretch {
     }
 
     fn push(&mut self, sample: &Sample) -> Result<(), StoreError> {
-        self.begun = self.begun.or_else(|| Some(clock::wall()));
         self.devices.entry(sample.device).or_default().push(sample)?;
         self.count += 1;
         self.span = Some(match self.span {
@@ -149,8 +148,9 @@ impl Maker {
     fn read_on(&mut self) -> Result<bool, StoreError> {
         let rows = rows_after(&self.connection, self.stretch.last_row, ROWS).map_err(self.failed())?;
         let more = i64::try_from(rows.len()).is_ok_and(|rows| rows == ROWS);
-        for (row, sealed) in rows {
+        for (row, to_at, sealed) in rows {
             self.stretch.last_row = row;
+            self.stretch.begun.get_or_insert(to_at);
             // One damaged row takes no other with it: it stays where it is, and is told of.
             match seal::open(recover::HISTORY_FORM, &sealed) {
                 Ok(bytes) => {
@@ -295,10 +295,16 @@ pub(super) fn prune(connection: &Connection, before: Timestamp) -> rusqlite::Res
     Ok(deleted)
 }
 
-fn rows_after(connection: &Connection, row: i64, limit: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+fn rows_after(
+    connection: &Connection,
+    row: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<(i64, Timestamp, Vec<u8>)>> {
     connection
-        .prepare_cached("SELECT row, samples FROM history WHERE row > ?1 ORDER BY row LIMIT ?2")?
-        .query_map([row, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached("SELECT row, to_at, samples FROM history WHERE row > ?1 ORDER BY row LIMIT ?2")?
+        .query_map([row, limit], |row| {
+            Ok((row.get(0)?, Timestamp(row.get(1)?), row.get(2)?))
+        })?
         .collect()
 }
 

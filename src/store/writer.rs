@@ -4,13 +4,14 @@
 use std::fs;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, watch};
 
 use super::disk::{self, Disk, Shedding};
+use super::failing::Failing;
 use super::hold::Hold;
 use super::segments::Segments;
 use super::transaction::Changes;
@@ -29,13 +30,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a failing transaction is tried again once nobody sends works any more: the process is stopping and
 /// has ten seconds in all; a try takes at most a second of waiting for a lock, plus the pause.
 const LAST_TRIES: u32 = 3;
-
-/// How long commits fail for no plain reason before it is told.
-const TELL_AFTER: Duration = Duration::from_secs(3);
-
-/// How long commits must have succeeded before whoever was told of their failure is told that it is over: a disk at its
-/// edge fails and succeeds in turn.
-const WELL: Duration = Duration::from_secs(10);
 
 /// How soon receipts that found their channel full are offered again.
 const RECEIPT_PAUSE: Duration = Duration::from_millis(1);
@@ -86,46 +80,6 @@ pub(super) struct WriterThread {
     pub(super) distrusted: bool,
     /// The next input after the newest commit.
     pub(super) committed: watch::Sender<u64>,
-}
-
-/// Commits that fail, or have failed so lately that it may go on.
-#[derive(Debug)]
-pub(super) struct Failing {
-    since: Instant,
-    trouble: StoreTrouble,
-    /// Whether somebody is told. Once told it stays told until commits have succeeded for a while.
-    told: bool,
-    /// Since when commits succeed again.
-    well_since: Option<Instant>,
-}
-
-impl Failing {
-    fn begun(trouble: StoreTrouble) -> Failing {
-        Failing {
-            since: clock::monotonic(),
-            trouble,
-            told: false,
-            well_since: None,
-        }
-    }
-
-    /// One more failure. A lock that is held for a moment is nobody's matter; nor does it hide a worse trouble.
-    fn note(&mut self, trouble: StoreTrouble) {
-        self.well_since = None;
-        match trouble {
-            StoreTrouble::Full | StoreTrouble::Disk | StoreTrouble::Stuck => {
-                self.trouble = trouble;
-                self.told = true;
-            }
-            StoreTrouble::Other => self.told |= self.since.elapsed() >= TELL_AFTER,
-        }
-    }
-
-    /// Whether it is over, now that a commit has succeeded.
-    fn ends(&mut self) -> bool {
-        let well_since = *self.well_since.get_or_insert_with(clock::monotonic);
-        !self.told || well_since.elapsed() >= WELL
-    }
 }
 
 impl WriterThread {
@@ -358,11 +312,10 @@ impl WriterThread {
     }
 
     fn tell_condition(&self) {
-        let told = self.failing.as_ref().filter(|failing| failing.told);
         self.outlets.health.set_store_condition(StoreCondition {
             disk_low: self.disk.is_low(),
             disk_full: self.disk.is_full(),
-            failed: told.map(|failing| failing.trouble),
+            failed: self.failing.as_ref().and_then(Failing::told),
             history_lost: self.disk.history_lost,
         });
     }

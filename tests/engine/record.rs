@@ -176,6 +176,10 @@ fn a_points_number_is_for_ever() {
             (2, gas, "state"),
             (3, "gateway", "online"),
             (4, "gateway", "broker"),
+            (5, "gateway", "disk_low"),
+            (6, "gateway", "disk_full"),
+            (7, "gateway", "store_failed"),
+            (8, "gateway", "history_lost"),
         ]
     );
     bench.lel(10.0);
@@ -188,7 +192,7 @@ fn a_points_number_is_for_ever() {
     bench.define_on(vec![turned], Vec::new());
     assert_eq!(
         numbers(&std::mem::take(&mut bench.effects.points)),
-        [(5, gas, "lel")]
+        [(9, gas, "lel")]
     );
     bench.restart();
     bench.define_on(vec![gas_kind()], Vec::new());

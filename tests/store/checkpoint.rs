@@ -1,5 +1,10 @@
 //! The checkpoint in parts: when it becomes valid, and what becomes of one that never does.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be set up fails its test"
+)]
+
 use ninewatch::handoff::CheckpointHead;
 use ninewatch::store::{Checkpoint, History, PART_BYTES, Store, StoreError};
 

@@ -6,7 +6,7 @@ use std::fs;
 use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::history::{PointNumber, Sample};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::StoreTrouble;
+use ninewatch::handoff::{StoreTrouble, Work};
 
 use crate::fixture::{Running, batch, connection, count, dead_letter, eventually, raised, receipt};
 use crate::tmpfs::Tmpfs;
@@ -137,7 +137,15 @@ async fn when_nothing_can_be_committed_nothing_is_acknowledged_until_there_is_sp
     while answered < usize::from(sent) {
         answered += running.next_receipts().await.len();
     }
+    assert!(running.health.store());
+    assert_eq!(
+        running.health.store_condition().failed,
+        Some(StoreTrouble::Full),
+        "one success is not the end of it"
+    );
+    // As the gateway does while no device speaks.
     eventually("all is well", || {
+        let _ = running.works.try_send(Work::Batch(Box::default()));
         running.health.store_condition().failed.is_none()
     })
     .await;

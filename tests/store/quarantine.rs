@@ -197,7 +197,7 @@ async fn a_torn_log_ends_at_its_last_whole_commit() {
             fs::write(copy.path().join(name), kept).expect("it can be written");
         }
         drop(Store::open(copy.path()).expect("it opens"));
-        let whole = ends.iter().filter(|end| **end <= cut).count() as i64;
+        let whole = i64::try_from(ends.iter().filter(|end| **end <= cut).count()).expect("few");
         let kept = count(&connection(copy.path()), "journal");
         assert_eq!(kept, whole, "cut at {cut} of {ends:?}");
         assert!(aside(copy.path()).is_empty(), "cut at {cut}");

@@ -1,5 +1,10 @@
 //! What goes when it has been kept long enough or the database is too large, and what must stay all the same.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be set up fails its test"
+)]
+
 use std::path::Path;
 use std::time::Duration;
 

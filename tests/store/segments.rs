@@ -12,7 +12,7 @@ use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{Batch, SeenDevice};
 use ninewatch::store::{DeviceFilter, SampleQuery};
 
-use super::fixture::{Running, batch, connection, count, eventually, folder};
+use super::fixture::{Running, batch, connection, count, eventually, folder, keeping_free};
 
 const HOUR: i64 = 3_600_000;
 
@@ -138,9 +138,10 @@ async fn check(store: &Running, samples: &[Sample], what: &str) {
 #[tokio::test]
 async fn a_devices_past_is_the_same_before_and_after_it_is_sorted() {
     let folder = folder();
-    let mut store = Running::start(folder.path());
-    // An hour old: the stretch is closed, and sorted at the next look.
-    let mut samples = scattered(clock::wall().0 - 3 * HOUR, 4_000);
+    let mut store = Running::start_copied(folder.path(), keeping_free(0), 0);
+    // Hours old, all of it: the stretch is closed, and sorted at the next look. A follower that has copied nothing keeps the
+    // rows that are sorted.
+    let mut samples = scattered(clock::wall().0 - 12 * HOUR, 4_000);
     commit(&mut store, &samples, 70).await;
     check(&store, &samples, "at any state of sorting").await;
     let looker = connection(folder.path());
@@ -171,7 +172,7 @@ async fn a_devices_past_is_the_same_before_and_after_it_is_sorted() {
     looker
         .execute_batch("DELETE FROM segment WHERE number = (SELECT max(number) FROM segment)")
         .unwrap();
-    let store = Running::start(folder.path());
+    let store = Running::start_copied(folder.path(), keeping_free(0), 0);
     check(&store, &samples, "after a crash between two slices").await;
     eventually("it is sorted again", || count(&looker, "segment") > 0).await;
     check(&store, &samples, "sorted again").await;
@@ -181,7 +182,7 @@ async fn a_devices_past_is_the_same_before_and_after_it_is_sorted() {
 #[tokio::test]
 async fn a_damaged_row_takes_no_other_with_it() {
     let folder = folder();
-    let mut store = Running::start(folder.path());
+    let mut store = Running::start_copied(folder.path(), keeping_free(0), 0);
     let now = clock::wall().0;
     let samples = [1_i64, 2, 3].map(|at| sample(0, 0, now + at, 1.0));
     commit(&mut store, &samples, 1).await;
@@ -244,7 +245,7 @@ fn filter([venue, kind, device]: [&str; 3]) -> DeviceFilter {
 #[tokio::test]
 async fn devices_are_listed_by_venue_kind_and_id() {
     let folder = folder();
-    let mut store = Running::start(folder.path());
+    let mut store = Running::start_copied(folder.path(), keeping_free(0), 0);
     let point = HistoryPoint {
         number: PointNumber(0),
         kind: "gas".to_owned(),
