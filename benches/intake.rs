@@ -265,8 +265,8 @@ fn rumqttc_subscriber(port: u16) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut options = MqttOptions::new(SESSION, "127.0.0.1", port);
         options.set_clean_session(false).set_manual_acks(true);
-        // Room for every message in flight: an acknowledgement never waits for the loop that makes it.
-        let (client, mut events) = AsyncClient::new(options, usize::from(IN_FLIGHT) * 2);
+        // The loop hands over all that a read brought before it turns to what it is to send.
+        let (client, mut events) = AsyncClient::new(options, 65_536);
         let mut network = rumqttc::NetworkOptions::new();
         network.set_tcp_nodelay(true);
         events.set_network_options(network);

@@ -35,6 +35,8 @@ const SAMPLES: i64 = 1_000;
 /// Rows in a transaction of the floor, as in a slice of the follower.
 const SLICE: usize = 65_536;
 
+/// The samples are of one hour of 2026: they stay, whatever the date.
+const AGES: Duration = Duration::from_hours(24 * 36_500);
 const RUNS: usize = 3;
 
 fn main() {
@@ -87,7 +89,13 @@ async fn follower(folder: &Path, server: &Postgres) -> f64 {
         health: health.clone(),
     };
     let (work, writer) = store
-        .start(outlets, StoreSettings::default())
+        .start(
+            outlets,
+            StoreSettings {
+                history_keep: AGES,
+                ..StoreSettings::default()
+            },
+        )
         .expect("the writer starts");
     if recovered.last.is_none() {
         fill(&work).await;

@@ -236,11 +236,13 @@ fn note_gap(connection: &Connection, from: Cursor, slice: &mut Slice) -> rusqlit
             ),
         });
     }
+    let end = committed(connection)?.history;
     let first: Option<i64> = connection
         .prepare_cached("SELECT min(row) FROM history WHERE row > ?1")?
         .query_row([from.followed.history], |row| row.get(0))?;
-    let lost = first.filter(|first| *first > from.followed.history + 1);
-    if let Some(first) = lost {
+    let first = first.unwrap_or(end + 1);
+    if first > from.followed.history + 1 {
+        slice.next.followed.history = slice.next.followed.history.max(first - 1);
         slice.damaged.push(DamagedRun {
             table: "reading",
             row: first - 1,
