@@ -301,6 +301,10 @@ impl Metrics {
                 metrics.alarm_events(step, class);
             }
         }
+        // There from the first: an alert must see them go up.
+        for table in ["device", "point", "event", "alarm", "reading"] {
+            metrics.replication_refused(table);
+        }
         metrics
     }
 
