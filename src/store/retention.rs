@@ -188,14 +188,13 @@ fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
 
 /// Deletes journal rows from before `before` that the checkpoint has made unnecessary; how many.
 fn delete_journal(connection: &Connection, before: i64) -> rusqlite::Result<i64> {
-    // The inner LIMIT bounds what is looked at; only the head of the table can be out of its retention.
+    // The LIMIT bounds what is looked at. Only an unbroken head goes, whatever the clock did: who reads on must find no gap.
     let deleted = connection
         .prepare_cached(
-            "DELETE FROM journal WHERE first_input IN
-             (SELECT first_input FROM
-              (SELECT first_input, wall_ms FROM journal
-               WHERE first_input < (SELECT next_input FROM checkpoint) ORDER BY first_input LIMIT ?1)
-              WHERE wall_ms < ?2)",
+            "WITH head AS MATERIALIZED (SELECT first_input, wall_ms FROM journal
+              WHERE first_input < (SELECT next_input FROM checkpoint) ORDER BY first_input LIMIT ?1)
+             DELETE FROM journal WHERE first_input IN (SELECT first_input FROM head
+              WHERE first_input < ifnull((SELECT min(first_input) FROM head WHERE wall_ms >= ?2), 9223372036854775807))",
         )?
         .execute([SLICE, before])?;
     Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
@@ -205,9 +204,9 @@ fn delete_journal(connection: &Connection, before: i64) -> rusqlite::Result<i64>
 fn delete_history(connection: &Connection, before: i64, last: i64) -> rusqlite::Result<i64> {
     let deleted = connection
         .prepare_cached(
-            "DELETE FROM history WHERE row IN
-             (SELECT row FROM (SELECT row, to_at FROM history WHERE row <= ?3 ORDER BY row LIMIT ?1)
-              WHERE to_at < ?2)",
+            "WITH head AS MATERIALIZED (SELECT row, to_at FROM history WHERE row <= ?3 ORDER BY row LIMIT ?1)
+             DELETE FROM history WHERE row IN (SELECT row FROM head
+              WHERE row < ifnull((SELECT min(row) FROM head WHERE to_at >= ?2), 9223372036854775807))",
         )?
         .execute([SLICE, before, last])?;
     Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
