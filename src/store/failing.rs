@@ -56,3 +56,31 @@ impl Failing {
         !self.told || well_since.elapsed() >= WELL
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Failing, StoreTrouble};
+
+    #[test]
+    fn a_trouble_that_was_told_is_not_taken_back_by_a_lesser_one_or_by_one_success() {
+        let mut failing = Failing::begun(StoreTrouble::Disk);
+        failing.note(StoreTrouble::Disk);
+        assert_eq!(failing.told(), Some(StoreTrouble::Disk));
+        failing.note(StoreTrouble::Other);
+        assert_eq!(
+            failing.told(),
+            Some(StoreTrouble::Disk),
+            "a lock hides no broken disk"
+        );
+        assert!(!failing.ends(), "one success may be followed by the next failure");
+        assert_eq!(failing.told(), Some(StoreTrouble::Disk));
+    }
+
+    #[test]
+    fn a_lock_that_is_held_for_a_moment_is_told_to_nobody() {
+        let mut failing = Failing::begun(StoreTrouble::Other);
+        failing.note(StoreTrouble::Other);
+        assert_eq!(failing.told(), None);
+        assert!(failing.ends(), "nobody has to be told that it is over");
+    }
+}

@@ -95,6 +95,22 @@ fn a_database_of_another_program_is_left_alone() {
     assert_eq!(count(&connection(folder.path()), "notes"), 0);
 }
 
+/// Its journal has another form: it is not damaged, and is not set aside for it.
+#[test]
+fn a_database_of_before_the_first_release_is_refused_and_left_alone() {
+    let folder = folder();
+    drop(Store::open(folder.path()).expect("it opens"));
+    connection(folder.path())
+        .pragma_update(None, "user_version", 1)
+        .expect("the version is set");
+    let refused = Store::open(folder.path()).expect_err("too old");
+    assert!(
+        matches!(refused, StoreError::TooOld { found: 1, .. }),
+        "{refused}"
+    );
+    assert!(folder.path().join("ninewatch.db").exists());
+}
+
 #[test]
 fn a_database_of_a_newer_version_is_refused() {
     let folder = folder();

@@ -335,3 +335,29 @@ async fn what_recovery_needs_and_what_the_follower_has_not_copied_is_not_given_u
         .expect("it reads");
     assert_eq!(next, 151);
 }
+
+/// A clock that went back leaves a young row before old ones: what is kept has no gap for it.
+#[tokio::test]
+async fn only_an_unbroken_head_of_the_history_goes() {
+    let folder = folder();
+    let mut running = Running::start(folder.path());
+    running.commit(batch(0, 1)).await;
+    running.stop();
+    let beside = connection(folder.path());
+    write_history(&beside, 3, 10);
+    write_history(&beside, 1, 0);
+    write_history(&beside, 5, 10);
+    let settings = StoreSettings {
+        history_keep: DAY * 5,
+        ..keeping_free(0)
+    };
+    let running = Running::start_copied(folder.path(), settings, 0);
+    eventually("the head is gone", || count(&beside, "history") == 6).await;
+    running.stop();
+    let rows: (i64, i64) = beside
+        .query_row("SELECT min(row), max(row) FROM history", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .expect("it reads");
+    assert_eq!(rows, (4, 9), "what stands behind the young row stays with it");
+}
