@@ -125,7 +125,7 @@ pub struct StoreSettings {
     pub event_keep: Duration,
     /// The most bytes the database takes; beyond them the oldest of the journal, then of the history, is given up.
     pub max_size: u64,
-    /// How many bytes of the disk are kept for alarms: when less is free, telemetry is no longer recorded.
+    /// How many bytes of the disk are kept for alarms: when less is free, the history of points is not kept.
     pub disk_reserve: u64,
 }
 
