@@ -314,7 +314,9 @@ fn write_dead_letters(
             | Reject::InvalidJson(_)
             | Reject::DuplicateMember(_)
             | Reject::BadValue { .. }
-            | Reject::OutOfRange(_) => letter.payload.len(),
+            | Reject::OutOfRange(_)
+            | Reject::InvalidProtobuf(_)
+            | Reject::NoBirth => letter.payload.len(),
         };
         transaction
             .prepare_cached(

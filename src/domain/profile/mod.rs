@@ -4,6 +4,7 @@ pub mod compile;
 pub mod decoder;
 mod json;
 pub mod native;
+pub mod sparkplug;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -51,11 +52,17 @@ pub enum Reject {
     /// A number outside the point's credible range. The other points were used.
     #[error("point {0:?} is outside its range")]
     OutOfRange(String),
+    /// The payload is no Sparkplug B message.
+    #[error("payload is not valid protobuf: {0}")]
+    InvalidProtobuf(String),
+    /// A value came by an alias that no birth has explained; a rebirth is asked for. The other points were used.
+    #[error("an alias that no birth has explained: what the value means is not known")]
+    NoBirth,
 }
 
 impl Reject {
     /// Every reason, for counters resolved at start.
-    pub const REASONS: [&'static str; 10] = [
+    pub const REASONS: [&'static str; 12] = [
         "unknown_topic",
         "unknown_kind",
         "unknown_venue",
@@ -66,6 +73,8 @@ impl Reject {
         "duplicate_member",
         "bad_value",
         "out_of_range",
+        "invalid_protobuf",
+        "no_birth",
     ];
 
     /// The reason as metrics and the store have it: one of [`Reject::REASONS`].
@@ -81,6 +90,8 @@ impl Reject {
             Reject::DuplicateMember(_) => "duplicate_member",
             Reject::BadValue { .. } => "bad_value",
             Reject::OutOfRange(_) => "out_of_range",
+            Reject::InvalidProtobuf(_) => "invalid_protobuf",
+            Reject::NoBirth => "no_birth",
         }
     }
 }

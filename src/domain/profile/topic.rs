@@ -113,7 +113,8 @@ impl Template {
     }
 }
 
-fn is_sound_id(word: &str) -> bool {
+/// Whether `word` may be an id: not empty, not too long, without control characters.
+pub(super) fn is_sound_id(word: &str) -> bool {
     !word.is_empty() && word.len() <= MAX_ID_BYTES && !word.chars().any(char::is_control)
 }
 
