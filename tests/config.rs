@@ -413,9 +413,7 @@ fn a_device_expires_when_it_says_so_else_by_the_life_of_its_kind() {
 fn ten_thousand_wrong_lines_are_a_hundred_findings_and_a_count() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = "venue,venue_name,venue_kind,kind,device\nv1,x,shop,,\n".to_owned();
-    for device in 0..10_000 {
-        text.push_str(&format!("v1,,,gas_detectr,d{device}\n"));
-    }
+    text.extend((0..10_000).map(|device| format!("v1,,,gas_detectr,d{device}\n")));
     std::fs::write(folder.path().join("venues.csv"), text).unwrap();
     let main = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n[files]\nvenues = ['venues.csv']\n";
     let findings = config::load_str("main", main, folder.path()).unwrap_err();
