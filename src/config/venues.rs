@@ -318,6 +318,8 @@ impl Draft<'_> {
                 None => {
                     let own = format!("{venue}/");
                     let known = ids.keys().filter_map(|id| id.strip_prefix(&own));
+                    let mut known: Vec<&str> = known.collect();
+                    known.sort_unstable();
                     let message = format!("there is no device `{text}` in the venue `{venue}`");
                     let problem = place.problem(message).nature(Nature::Missing);
                     report.add(problem.help(did_you_mean(text, known)));
