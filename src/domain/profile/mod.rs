@@ -4,7 +4,6 @@ pub mod compile;
 pub mod decoder;
 mod json;
 pub mod native;
-pub mod sparkplug;
 #[cfg(test)]
 mod tests;
 mod topic;
