@@ -45,6 +45,9 @@ pub struct Receipt {
     pub packet_id: u16,
 }
 
+/// How many bytes of a dead letter's payload are kept: enough to see what it was.
+pub const KEPT_PAYLOAD: usize = 4 * 1024;
+
 /// A message that could not be used, or not wholly.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -52,8 +55,10 @@ pub struct DeadLetter {
     pub at: Timestamp,
     /// Its topic.
     pub topic: String,
-    /// Its bytes, as far as they were kept.
+    /// Its first bytes, at most [`KEPT_PAYLOAD`]; empty when it was oversize.
     pub payload: Bytes,
+    /// How many bytes it had.
+    pub size: usize,
     /// Why it is here.
     pub reject: Reject,
 }
@@ -143,6 +148,8 @@ pub struct Batch {
     pub receipts: Vec<Receipt>,
     /// Whom to answer after the commit.
     pub answers: Vec<Answer>,
+    /// About how many bytes all that is: what waits for the disk is bounded by it.
+    pub bytes: usize,
 }
 
 impl Batch {
