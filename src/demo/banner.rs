@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::message::{Paint, padded};
 use super::sink::Tally;
-use super::town::Town;
 use crate::domain::profile::Reject;
 use crate::domain::rule::Class;
 use crate::metrics::Metrics;
+use crate::simulate::town::Town;
 
 /// Columns of a line's name.
 const NAMES: usize = 24;
