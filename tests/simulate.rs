@@ -69,7 +69,10 @@ impl Ear {
 
     fn telemetry(&self) -> usize {
         let heard = self.heard.borrow();
-        heard.iter().filter(|(topic, _)| topic.ends_with("/telemetry")).count()
+        heard
+            .iter()
+            .filter(|(topic, _)| topic.ends_with("/telemetry"))
+            .count()
     }
 }
 
@@ -167,7 +170,8 @@ async fn without_a_broker_it_says_where_it_looked_and_fails() {
     let text = said(&output);
     assert!(!output.status.success(), "{text}");
     assert!(
-        text.contains(&format!("cannot connect to mqtt://127.0.0.1:{port}")) && text.contains("is a broker listening"),
+        text.contains(&format!("cannot connect to mqtt://127.0.0.1:{port}"))
+            && text.contains("is a broker listening"),
         "{text}"
     );
     let arguments = ["simulate", "--mqtt", "mqtts://h:8883", "--venues", "1"];
@@ -199,5 +203,9 @@ async fn a_broker_that_restarts_finds_the_devices_again_and_the_end_says_so() {
     signal(child.id(), "TERM");
     let output = ended(child).await;
     assert!(output.status.success());
-    assert!(said(&output).contains("connection broke 1 times"), "{}", said(&output));
+    assert!(
+        said(&output).contains("connection broke 1 times"),
+        "{}",
+        said(&output)
+    );
 }

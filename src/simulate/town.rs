@@ -25,8 +25,18 @@ const PLACES: [(&str, &str); 13] = [
 
 /// Trade in Chinese and English, kind of venue, and its fourth device.
 const TRADES: [Trade; 12] = [
-    Trade("面馆", "Noodles", "restaurant", Fourth::Gas("大堂", "dining room")),
-    Trade("火锅店", "Hotpot", "restaurant", Fourth::Gas("大堂", "dining room")),
+    Trade(
+        "面馆",
+        "Noodles",
+        "restaurant",
+        Fourth::Gas("大堂", "dining room"),
+    ),
+    Trade(
+        "火锅店",
+        "Hotpot",
+        "restaurant",
+        Fourth::Gas("大堂", "dining room"),
+    ),
     Trade("旅馆", "Guesthouse", "lodging", Fourth::Lift),
     Trade("便利店", "Corner Shop", "shop", Fourth::Cabinet),
     Trade(
@@ -49,12 +59,7 @@ const TRADES: [Trade; 12] = [
     Trade("歌厅", "Karaoke", "entertainment", Fourth::Port),
 ];
 
-struct Trade(
-    &'static str,
-    &'static str,
-    &'static str,
-    Fourth,
-);
+struct Trade(&'static str, &'static str, &'static str, Fourth);
 
 enum Fourth {
     /// A second gas detector, and what it watches.
@@ -121,6 +126,7 @@ impl Town {
             ),
             kind: trade.2.to_owned(),
             address: format!("{}{door}号{LANGUAGES}{door} {}", street.0, street.1),
+            ..Default::default()
         };
         self.fit(
             &venue.id,
@@ -143,13 +149,24 @@ impl Town {
         let (zh, en);
         let (kind, device, names) = match trade.3 {
             Fourth::Gas(place_zh, place_en) => {
-                (zh, en) = (format!("{place_zh}燃气探测器"), format!("{place_en} gas detector"));
+                (zh, en) = (
+                    format!("{place_zh}燃气探测器"),
+                    format!("{place_en} gas detector"),
+                );
                 ("gas_detector", "g2", (zh.as_str(), en.as_str()))
             }
             Fourth::Port => ("charging_port", "port2", ("2号充电口", "charging port 2")),
             Fourth::Lift => ("lift_blocker", "lift", ("1号电梯", "lift 1")),
-            Fourth::Smoke => ("smoke_detector", "smoke", ("走廊感烟探测器", "corridor smoke detector")),
-            Fourth::Cabinet => ("swap_cabinet", "cabinet", ("门口换电柜", "swap cabinet at the door")),
+            Fourth::Smoke => (
+                "smoke_detector",
+                "smoke",
+                ("走廊感烟探测器", "corridor smoke detector"),
+            ),
+            Fourth::Cabinet => (
+                "swap_cabinet",
+                "cabinet",
+                ("门口换电柜", "swap cabinet at the door"),
+            ),
         };
         self.fit(&venue.id, kind, device, names);
         self.venues.push(venue);
@@ -163,6 +180,7 @@ impl Town {
                 device: device.to_owned(),
             },
             name: format!("{zh}{LANGUAGES}{en}"),
+            ..Default::default()
         });
     }
 }

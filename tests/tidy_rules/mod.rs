@@ -41,10 +41,11 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// What each part may not import of the crate. `notify` and `web` read the store: that is their input.
-const BARRED: [(&str, &[&str]); 11] = [
+const BARRED: [(&str, &[&str]); 13] = [
     (
         "src/ingest/",
         &[
+            "actuate",
             "store",
             "notify",
             "replicate",
@@ -59,6 +60,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/store/",
         &[
+            "actuate",
             "ingest",
             "notify",
             "replicate",
@@ -73,12 +75,13 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/replicate/",
         &[
-            "ingest", "notify", "web", "gateway", "app", "cli", "demo", "simulate",
+            "actuate", "ingest", "notify", "web", "gateway", "app", "cli", "demo", "simulate",
         ],
     ),
     (
         "src/notify/",
         &[
+            "actuate",
             "ingest",
             "replicate",
             "web",
@@ -92,6 +95,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/web/",
         &[
+            "actuate",
             "ingest",
             "notify",
             "replicate",
@@ -105,6 +109,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/gateway.rs",
         &[
+            "actuate",
             "ingest",
             "store",
             "notify",
@@ -119,6 +124,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/gateway/",
         &[
+            "actuate",
             "ingest",
             "store",
             "notify",
@@ -133,6 +139,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/config/",
         &[
+            "actuate",
             "ingest",
             "store",
             "notify",
@@ -148,6 +155,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/handoff.rs",
         &[
+            "actuate",
             "ingest",
             "store",
             "notify",
@@ -164,6 +172,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/metrics.rs",
         &[
+            "actuate",
             "ingest",
             "store",
             "notify",
@@ -180,6 +189,7 @@ const BARRED: [(&str, &[&str]); 11] = [
     (
         "src/lifecycle.rs",
         &[
+            "actuate",
             "ingest",
             "store",
             "notify",
@@ -191,6 +201,37 @@ const BARRED: [(&str, &[&str]); 11] = [
             "demo",
             "simulate",
             "config",
+        ],
+    ),
+    (
+        "src/actuate/",
+        &[
+            "ingest",
+            "store",
+            "notify",
+            "replicate",
+            "web",
+            "gateway",
+            "app",
+            "cli",
+            "demo",
+            "simulate",
+        ],
+    ),
+    (
+        "src/mqtt/",
+        &[
+            "actuate",
+            "ingest",
+            "store",
+            "notify",
+            "replicate",
+            "web",
+            "gateway",
+            "app",
+            "cli",
+            "demo",
+            "simulate",
         ],
     ),
 ];
