@@ -31,7 +31,7 @@ impl Ear {
         let options = MqttOptions::new("ear", "127.0.0.1", port);
         let (client, mut events) = AsyncClient::new(options, 100);
         client.subscribe("ninewatch/#", QoS::AtLeastOnce).await.unwrap();
-        let (hears, heard) = watch::channel(Vec::new());
+        let (adds, heard) = watch::channel(Vec::new());
         let (subscribed, mut is_subscribed) = watch::channel(false);
         let mut connection = JoinSet::new();
         connection.spawn(async move {
@@ -41,7 +41,7 @@ impl Ear {
                 }
                 if let Event::Incoming(Packet::Publish(message)) = event {
                     let value = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
-                    hears.send_modify(|all: &mut Vec<_>| all.push((message.topic, value)));
+                    adds.send_modify(|all: &mut Vec<_>| all.push((message.topic, value)));
                 }
             }
         });
