@@ -18,6 +18,8 @@ struct Device {
 pub(crate) struct Town {
     devices: Vec<Device>,
     messages: u64,
+    /// The sequence numbers of those at QoS 0.
+    pub(crate) fleeting: Vec<u64>,
 }
 
 impl Town {
@@ -29,6 +31,7 @@ impl Town {
         Town {
             devices: devices.into(),
             messages: 0,
+            fleeting: Vec::new(),
         }
     }
 
@@ -47,7 +50,22 @@ impl Town {
         state.level = (state.level + if state.rising { step } else { -step }).clamp(0, 100);
         let level = state.level;
         match dice.below(100) {
-            0..50 => {
+            0..10 => {
+                let points = format!("\"lel\":{level},\"seq\":{number}");
+                self.fleeting.push(number);
+                vec![Message {
+                    fleeting: true,
+                    ..telling(topic, &points, Mark::Seq(number))
+                }]
+            }
+            10..14 => {
+                let points = format!("\"lel\":{level},\"seq\":{number}");
+                vec![Message {
+                    retain: true,
+                    ..telling(topic, &points, Mark::Seq(number))
+                }]
+            }
+            14..50 => {
                 let message = telling(
                     topic,
                     &format!("\"lel\":{level},\"seq\":{number}"),
@@ -76,10 +94,9 @@ impl Town {
                 let topic = topic.replace("telemetry", "status");
                 let status = dice.pick(&["online", "offline"]);
                 vec![Message {
-                    topic,
                     payload: Bytes::from_static(status.as_bytes()),
-                    oversize: None,
-                    mark: Mark::Plain,
+                    retain: true,
+                    ..telling(topic, "", Mark::Plain)
                 }]
             }
             86..92 => {
@@ -93,10 +110,9 @@ impl Town {
             92..94 => {
                 let size = 100_000 + usize::try_from(number).expect("small");
                 vec![Message {
-                    topic,
                     payload: Bytes::new(),
                     oversize: Some(size),
-                    mark: Mark::Oversize(size),
+                    ..telling(topic, "", Mark::Oversize(size))
                 }]
             }
             _ => vec![malformed(dice, topic, number)],
@@ -126,6 +142,8 @@ fn telling(topic: String, members: &str, mark: Mark) -> Message {
         payload: Bytes::from(format!("{{{members}}}")),
         oversize: None,
         mark,
+        fleeting: false,
+        retain: false,
     }
 }
 
@@ -140,9 +158,7 @@ fn malformed(dice: &mut Dice, topic: String, number: u64) -> Message {
         ),
     };
     Message {
-        topic,
         payload: Bytes::from(payload),
-        oversize: None,
-        mark: Mark::Letter,
+        ..telling(topic, "", Mark::Letter)
     }
 }
