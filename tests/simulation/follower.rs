@@ -13,6 +13,8 @@ const STORE: i32 = 1;
 pub(crate) struct Follower {
     ends: FollowerEnds,
     session: Option<Session>,
+    /// The last look at the store found nothing: it waits for a commit.
+    waits: bool,
 }
 
 struct Session {
@@ -31,7 +33,11 @@ enum Doing {
 
 impl Follower {
     pub(crate) const fn new(ends: FollowerEnds) -> Follower {
-        Follower { ends, session: None }
+        Follower {
+            ends,
+            session: None,
+            waits: false,
+        }
     }
 
     /// The connection ends.
@@ -45,14 +51,24 @@ impl Follower {
     }
 
     /// Takes one step. Whether it has come farther: the writer may wait for that.
-    pub(crate) fn step(&mut self, store: &Store, postgres: &mut Postgres, apart: bool) -> Result<bool, String> {
+    pub(crate) fn step(
+        &mut self,
+        store: &Store,
+        postgres: &mut Postgres,
+        apart: bool,
+    ) -> Result<bool, String> {
         let Some(session) = &mut self.session else {
             return self.open(postgres);
         };
         match std::mem::replace(&mut session.doing, Doing::Nothing) {
             Doing::Nothing => {
+                if self.waits && !self.ends.committed.has_changed().unwrap_or(false) {
+                    return Ok(false);
+                }
+                self.ends.committed.mark_unchanged();
                 let slice = store.follow(session.cursor).map_err(|error| error.to_string())?;
-                if slice.next == session.cursor {
+                self.waits = slice.next == session.cursor;
+                if self.waits {
                     return Ok(false);
                 }
                 let transaction = Transaction {
@@ -106,6 +122,7 @@ impl Follower {
             cursor,
             doing: Doing::Nothing,
         });
+        self.waits = false;
         self.ends.followed.send_replace(cursor.followed);
         Ok(true)
     }
@@ -119,7 +136,9 @@ fn filled(
 ) -> Result<Transaction, String> {
     let transfer = match attempt(prepared, &mut transaction, postgres, false) {
         Some(transfer) => transfer,
-        None => attempt(prepared, &mut transaction, postgres, true).ok_or("an isolated row was not set aside")?,
+        None => {
+            attempt(prepared, &mut transaction, postgres, true).ok_or("an isolated row was not set aside")?
+        }
     };
     let (deleted, refused): (Vec<_>, Vec<_>) = transfer
         .end()
@@ -127,7 +146,10 @@ fn filled(
         .into_iter()
         .partition(|refused| refused.reason.contains(DELETED));
     if deleted.len() != transaction.gaps.len() {
-        return Err(format!("{:?} are passed over, told is {deleted:?}", transaction.gaps));
+        return Err(format!(
+            "{:?} are passed over, told is {deleted:?}",
+            transaction.gaps
+        ));
     }
     transaction.refused = refused
         .into_iter()

@@ -88,24 +88,26 @@ struct Notice {
 }
 
 impl Taken {
-    /// Lets `retention` take a slice, then `beside` happen, and looks at what is gone.
+    /// Lets `retention` take a slice, then `beside` happen, and looks at what is gone. On a `broken` disk it may fail.
     pub(crate) fn slice(
         &mut self,
         store: &Store,
         retention: &mut Retention,
-        rules: Rules,
+        (rules, broken): (Rules, bool),
         beside: impl FnOnce(&Connection),
-    ) -> Result<bool, String> {
+    ) -> Result<(), String> {
         let disk = store.connection();
         let before = Tables::read(disk).map_err(sql)?;
         let now = ninewatch::domain::time::Timestamp(rules.now);
-        let more = retention.delete_slice(disk, now).map_err(sql)?;
-        beside(disk);
+        match retention.delete_slice(disk, now) {
+            Ok(_) => beside(disk),
+            Err(_) if broken => {}
+            Err(error) => return Err(sql(error)),
+        }
         let after = Tables::read(disk).map_err(sql)?;
         self.take(before, &after, &rules)
             .map_err(|what| format!("retention: {what}"))?;
-        self.check_chain(store)?;
-        Ok(more)
+        self.check_chain(store)
     }
 
     /// The chain begins where it was cut, and holds.
@@ -231,7 +233,11 @@ impl Taken {
         }
         let stored = runs.iter().flat_map(|run| &run.samples);
         if !stored.clone().eq(caused) {
-            let at = stored.clone().zip(caused).take_while(|(one, other)| one == other).count();
+            let at = stored
+                .clone()
+                .zip(caused)
+                .take_while(|(one, other)| one == other)
+                .count();
             return Err(format!(
                 "history: {} samples are stored, {} were caused; they differ at {at}: {:?} against {:?}",
                 stored.clone().count(),
@@ -261,7 +267,9 @@ impl Taken {
             };
             previous = Some((segment, last_row));
             if let Some(first_row) = first_row {
-                let runs = runs.iter().filter(|run| (first_row..=last_row).contains(&run.row));
+                let runs = runs
+                    .iter()
+                    .filter(|run| (first_row..=last_row).contains(&run.row));
                 self.check_segment(disk, segment, runs)?;
             }
         }
@@ -289,13 +297,17 @@ impl Taken {
             .prepare_cached("SELECT device, substr(samples, 6) FROM history_segment WHERE segment = ?1")
             .map_err(sql)?;
         let stored: BTreeMap<u32, Vec<Sample>> = query
-            .query_map([segment], |row| Ok((row.get(0)?, unpacked(&row.get::<_, Vec<u8>>(1)?))))
+            .query_map([segment], |row| {
+                Ok((row.get(0)?, unpacked(&row.get::<_, Vec<u8>>(1)?)))
+            })
             .and_then(Iterator::collect)
             .map_err(sql)?;
         if stored == expected {
             return Ok(());
         }
-        Err(format!("segment {segment} is {stored:?}, its rows had {expected:?}"))
+        Err(format!(
+            "segment {segment} is {stored:?}, its rows had {expected:?}"
+        ))
     }
 
     /// The notices to `target` that are gone.
@@ -318,7 +330,10 @@ fn head<T: PartialEq>(before: &[T], after: &[T]) -> Option<usize> {
 
 impl Tables {
     fn read(disk: &Connection) -> rusqlite::Result<Tables> {
-        let one = |query: &str| disk.prepare_cached(query)?.query_row([], |row| row.get::<_, i64>(0));
+        let one = |query: &str| {
+            disk.prepare_cached(query)?
+                .query_row([], |row| row.get::<_, i64>(0))
+        };
         let all = |query: &str| disk.prepare_cached(query);
         Ok(Tables {
             next_input: one("SELECT ifnull((SELECT next_input FROM checkpoint), 0)")?.unsigned_abs(),

@@ -159,7 +159,10 @@ impl Reference {
 
     /// What came at QoS 0 was taken once at the most.
     pub(crate) fn check_fleeting(&self, seqs: &[u64]) -> Result<(), String> {
-        match seqs.iter().find(|seq| self.seen.seqs.get(seq).is_some_and(|times| *times > 1)) {
+        match seqs
+            .iter()
+            .find(|seq| self.seen.seqs.get(seq).is_some_and(|times| *times > 1))
+        {
             None => Ok(()),
             Some(seq) => Err(format!("message {seq} came at QoS 0 and was taken twice")),
         }
@@ -305,7 +308,8 @@ impl Reference {
         for (target, officer) in TARGETS.iter().zip(officers) {
             let received: HashSet<[u8; 16]> = officer.received.keys().map(|id| key(*id)).collect();
             let owed = self.owed.iter();
-            let missing = owed.filter(|id| !received.contains(*id) && !taken.expired.contains(&(target.to_string(), **id)));
+            let missing = owed
+                .filter(|id| !received.contains(*id) && !taken.expired.contains(&(target.to_string(), **id)));
             if let Some(missing) = missing.min() {
                 let id = Id::from_bits(u128::from_be_bytes(*missing));
                 return Err(format!("{target} never got the notice {id}"));

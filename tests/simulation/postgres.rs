@@ -48,8 +48,7 @@ pub(crate) enum Ended {
 /// Outside the gateway: survives its crashes.
 #[derive(Default)]
 pub(crate) struct Postgres {
-    /// Refuses rows.
-    pub(crate) strict: bool,
+    strict: bool,
     pub(crate) away: bool,
     cursor: Option<Cursor>,
     connections: u64,
@@ -70,6 +69,14 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    /// It is there, and empty. `strict`: it refuses rows.
+    pub(crate) fn new(strict: bool) -> Postgres {
+        Postgres {
+            strict,
+            ..Postgres::default()
+        }
+    }
+
     /// What it has.
     pub(crate) fn cursor(&self) -> Cursor {
         self.cursor.unwrap_or(Cursor::START)
@@ -85,7 +92,12 @@ impl Postgres {
     }
 
     /// Whether it takes these rows; if so, they are the transaction's.
-    pub(crate) fn take(&self, table: &'static str, stream: &[u8], into: &mut Transaction) -> Result<(), String> {
+    pub(crate) fn take(
+        &self,
+        table: &'static str,
+        stream: &[u8],
+        into: &mut Transaction,
+    ) -> Result<(), String> {
         let rows = rows(stream);
         if let Some(row) = rows.iter().find(|row| self.refuses(row)) {
             return Err(format!("{table}: it does not like {row:?}"));
@@ -139,7 +151,11 @@ impl Postgres {
             "event" => {
                 let event = (text(row, 6), bytes(row, 7).to_vec());
                 let again = self.events.insert(long(row, 1), event);
-                assert!(again.is_none(), "its primary key refuses event {} a second time", long(row, 1));
+                assert!(
+                    again.is_none(),
+                    "its primary key refuses event {} a second time",
+                    long(row, 1)
+                );
             }
             "reading" => self.readings.push(reading(row)),
             "device" => assert!(self.devices.insert(long(row, 1)), "a device twice"),
@@ -158,7 +174,9 @@ impl Postgres {
         if let Some(cursor) = self.late_cursor.take() {
             self.cursor = Some(cursor);
         }
-        self.answer.take_if(|(of, _)| *of == connection).map(|(_, ended)| ended)
+        self.answer
+            .take_if(|(of, _)| *of == connection)
+            .map(|(_, ended)| ended)
     }
 
     /// Connections end: a commit on its way arrives or not, without an answer, or stays on its way for a while.
@@ -191,12 +209,16 @@ impl Postgres {
                 self.events
                     .get(&event.seq)
                     .is_some_and(|(body, hash)| *body == event.body && *hash == event.hash),
-                self.refused.contains_key(&("event", format!("event {}", event.seq))),
+                self.refused
+                    .contains_key(&("event", format!("event {}", event.seq))),
                 self.in_gap("event", event.seq),
             ];
             let fates = fate.iter().filter(|holds| **holds).count();
             if fates != usize::from(event.seq <= followed.event) {
-                return Err(format!("event {} of {followed:?}: copied, refused, deleted: {fate:?}", event.seq));
+                return Err(format!(
+                    "event {} of {followed:?}: copied, refused, deleted: {fate:?}",
+                    event.seq
+                ));
             }
             passed_over += usize::from(!fate[0] && fates > 0);
         }
@@ -210,7 +232,9 @@ impl Postgres {
     }
 
     fn in_gap(&self, table: &str, place: i64) -> bool {
-        self.gaps.iter().any(|(of, places)| *of == table && places.contains(&place))
+        self.gaps
+            .iter()
+            .any(|(of, places)| *of == table && places.contains(&place))
     }
 
     /// Nothing is passed over that is there.
@@ -221,7 +245,9 @@ impl Postgres {
                 _ => taken.runs.last().map_or(0, |run| run.row),
             };
             if *places.end() > gone {
-                return Err(format!("{table} {places:?} are passed over, gone are those up to {gone}"));
+                return Err(format!(
+                    "{table} {places:?} are passed over, gone are those up to {gone}"
+                ));
             }
         }
         Ok(())
@@ -230,7 +256,12 @@ impl Postgres {
     fn check_readings(&self, store: &Store, taken: &Taken) -> Result<(), String> {
         let mut due: HashMap<(u32, u16, i64, u64), i64> = HashMap::new();
         let mut count = |sample: &Sample, by: i64| {
-            let Sample { device, point, at, value } = sample;
+            let Sample {
+                device,
+                point,
+                at,
+                value,
+            } = sample;
             *due.entry((device.0, point.0, at.0, value.to_bits())).or_default() += by;
         };
         let mut refused = self.refused.clone();
@@ -239,7 +270,12 @@ impl Postgres {
                 continue;
             }
             for sample in &run.samples {
-                let Sample { device, point, at, value } = sample;
+                let Sample {
+                    device,
+                    point,
+                    at,
+                    value,
+                } = sample;
                 let name = format!("device {} point {} at {} value {value}", device.0, point.0, at.0);
                 match refused.get_mut(&("reading", name)) {
                     Some(times) if *times > 0 => *times -= 1,
@@ -269,12 +305,16 @@ impl Postgres {
             .map_err(sql)?;
         for (id, standing, body, last) in alarms {
             let name = ninewatch::domain::id::Id::from_bits(u128::from_be_bytes(id)).to_string();
-            let passed_over = self.in_gap("event", last) || self.refused.contains_key(&("alarm", format!("alarm {name}")));
+            let passed_over =
+                self.in_gap("event", last) || self.refused.contains_key(&("alarm", format!("alarm {name}")));
             if last > self.cursor().followed.event || passed_over || taken.alarms.contains(&id) {
                 continue;
             }
             if self.alarms.get(&name) != Some(&(standing, body.clone())) {
-                return Err(format!("alarm {name} is {:?} there, and {body} here", self.alarms.get(&name)));
+                return Err(format!(
+                    "alarm {name} is {:?} there, and {body} here",
+                    self.alarms.get(&name)
+                ));
             }
         }
         Ok(())
@@ -344,7 +384,10 @@ fn reading(row: &Columns) -> Sample {
 }
 
 /// What `slice`, read after `from`, passes over because retention was faster.
-pub(crate) fn places(slice: &ninewatch::store::Slice, from: Cursor) -> Vec<(&'static str, RangeInclusive<i64>)> {
+pub(crate) fn places(
+    slice: &ninewatch::store::Slice,
+    from: Cursor,
+) -> Vec<(&'static str, RangeInclusive<i64>)> {
     let deleted = slice.damaged.iter().filter(|run| run.reason.contains(DELETED));
     let places = deleted.map(|run| match run.table {
         "event" => (run.table, from.followed.event + 1..=run.row),

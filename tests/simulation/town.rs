@@ -50,18 +50,15 @@ impl Town {
         state.level = (state.level + if state.rising { step } else { -step }).clamp(0, 100);
         let level = state.level;
         match dice.below(100) {
-            0..10 => {
+            0..14 => {
                 let points = format!("\"lel\":{level},\"seq\":{number}");
-                self.fleeting.push(number);
+                let fleeting = dice.chance(70);
+                if fleeting {
+                    self.fleeting.push(number);
+                }
                 vec![Message {
-                    fleeting: true,
-                    ..telling(topic, &points, Mark::Seq(number))
-                }]
-            }
-            10..14 => {
-                let points = format!("\"lel\":{level},\"seq\":{number}");
-                vec![Message {
-                    retain: true,
+                    fleeting,
+                    retain: !fleeting,
                     ..telling(topic, &points, Mark::Seq(number))
                 }]
             }
@@ -107,14 +104,7 @@ impl Town {
                     Mark::Seq(number),
                 )]
             }
-            92..94 => {
-                let size = 100_000 + usize::try_from(number).expect("small");
-                vec![Message {
-                    payload: Bytes::new(),
-                    oversize: Some(size),
-                    ..telling(topic, "", Mark::Oversize(size))
-                }]
-            }
+            92..94 => vec![oversize(topic, number)],
             _ => vec![malformed(dice, topic, number)],
         }
     }
@@ -144,6 +134,15 @@ fn telling(topic: String, members: &str, mark: Mark) -> Message {
         mark,
         fleeting: false,
         retain: false,
+    }
+}
+
+fn oversize(topic: String, number: u64) -> Message {
+    let size = 100_000 + usize::try_from(number).expect("small");
+    Message {
+        payload: Bytes::new(),
+        oversize: Some(size),
+        ..telling(topic, "", Mark::Oversize(size))
     }
 }
 
