@@ -10,6 +10,7 @@ use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::actuate::Actuate;
 use crate::broker::EmbeddedBroker;
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
@@ -43,6 +44,10 @@ const REOPEN: Duration = Duration::from_secs(5);
 /// Operator requests that may wait for the gateway.
 const OPERATOR_QUEUE: usize = 64;
 
+/// Commands that may wait for their connection, and acknowledgements of them for the gateway. A thousand valves can be
+/// told to close at once.
+const COMMAND_QUEUE: usize = 1024;
+
 /// A run of messages is what one read from the socket brought: at most this many. `mqtt.queue` counts messages,
 /// the channel counts runs.
 const RUN: usize = 512;
@@ -54,6 +59,7 @@ const RECEIPT_RUNS: usize = 65_536;
 /// Everything that becomes a task.
 struct Parts {
     ingest: Ingest,
+    actuate: Actuate,
     gateway: Gateway,
     clock: Clock,
     lines: Lines,
@@ -70,6 +76,7 @@ impl Parts {
     fn start(self, envelopes: mpsc::Sender<Vec<Envelope>>, receipts: mpsc::Receiver<Vec<Receipt>>) -> Tasks {
         let Parts {
             ingest,
+            actuate,
             gateway,
             clock,
             lines,
@@ -85,11 +92,12 @@ impl Parts {
         let stop = tasks.stopping();
         let (of_ingest, of_notify, of_reload) = (stop.clone(), stop.clone(), stop.clone());
         let (of_emergency, of_supervise) = (stop.clone(), stop.clone());
-        let of_checkpoints = stop.clone();
+        let (of_checkpoints, of_actuate) = (stop.clone(), stop.clone());
         tasks.spawn("ingest", async move {
             Ok(ingest.run(envelopes, receipts, of_ingest).await?)
         });
         tasks.spawn("gateway", async move { Ok(gateway.run(clock, lines).await?) });
+        tasks.spawn("actuate", async move { Ok(actuate.run(of_actuate).await?) });
         tasks.spawn("notify", async move { Ok(notify.run(of_notify).await?) });
         tasks.spawn("checkpoint", async move {
             checkpoints.run(of_checkpoints).await;
@@ -153,6 +161,8 @@ impl Running {
         let http = web.local_addr();
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
+        let (command_tx, commands) = mpsc::channel(COMMAND_QUEUE);
+        let (sent_tx, sent) = mpsc::channel(COMMAND_QUEUE);
         let (probe_tx, probes) = mpsc::channel(1);
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
@@ -170,6 +180,13 @@ impl Running {
         let supervise = Supervise::new(probe_tx, &health);
         let (listening, condition) = (health.follow_broker(), health.follow_store());
         let parts = Parts {
+            actuate: Actuate {
+                settings: settings.mqtt.clone(),
+                clock,
+                metrics: metrics.clone(),
+                commands,
+                sent: sent_tx,
+            },
             ingest: Ingest {
                 settings: settings.mqtt,
                 subscriptions: reloading.subscriptions,
@@ -206,6 +223,8 @@ impl Running {
                 listening,
                 store: condition,
                 probes,
+                commands: command_tx,
+                sent,
                 work,
             },
             gateway,

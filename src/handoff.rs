@@ -1,5 +1,5 @@
-//! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, batches from the
-//! gateway to the store, receipts back to ingest, reports from notify to the store. Data only, no behaviour.
+//! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, commands from the gateway
+//! to actuate, batches from the gateway to the store, receipts back to ingest, reports from notify to the store. Data only.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::Refusal;
 use crate::domain::history::{HistoryPoint, Samples};
+use crate::domain::id::Id;
 use crate::domain::journal::{OperatorInput, ServiceInput};
 use crate::domain::profile::Reject;
 use crate::domain::registry::Registry;
@@ -43,6 +44,30 @@ pub struct Receipt {
     pub connection: u32,
     /// The MQTT packet identifier.
     pub packet_id: u16,
+}
+
+/// A command in the form in which its device understands it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandMessage {
+    /// For whom.
+    pub device: DeviceIndex,
+    /// The command; the same through all its attempts.
+    pub id: Id,
+    /// The topic to publish on.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Bytes,
+    /// From then on it must not be obeyed, so it is not sent either.
+    pub expires_at: Timestamp,
+}
+
+/// The broker has acknowledged a command: it is on its way to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandSent {
+    /// For whom it is.
+    pub device: DeviceIndex,
+    /// The command.
+    pub id: Id,
 }
 
 /// A message that could not be used, or not wholly.

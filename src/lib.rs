@@ -5,9 +5,11 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`config`] | TOML files → checked settings, every error with file, line and column |
+//! | [`mqtt`] | what both connections to the broker are made of |
 //! | [`ingest`] | the MQTT session: bytes off the wire → [`handoff::Envelope`] |
 //! | [`domain`] | everything that decides, pure: profiles, rules, alarms, engine |
 //! | [`gateway`] | the one task that owns the engine: receive → step → hand to the writer |
+//! | [`actuate`] | commands out, over a connection of their own |
 //! | [`store`] | SQLite: one transaction a batch; then the acknowledgements go out |
 //! | [`restore`] | checkpoint and journal → the engine as it was |
 //! | [`checkpoint`] | makes checkpoints beside the gateway, the way a restart would |
@@ -18,6 +20,7 @@
 //! | [`supervise`] | what systemd is told: ready, stopping, and that the pipeline moves |
 //! | [`app`] | wiring: the only file that names all concrete types |
 
+pub mod actuate;
 pub mod app;
 pub mod broker;
 pub mod checkpoint;
@@ -31,6 +34,7 @@ pub mod handoff;
 pub mod ingest;
 pub mod lifecycle;
 pub mod metrics;
+pub mod mqtt;
 pub mod notify;
 pub mod reload;
 pub mod replicate;

@@ -25,6 +25,8 @@ pub struct Metrics {
     registry: Registry,
     /// 1 while the MQTT session is up.
     pub mqtt_connected: IntGauge,
+    /// 1 while the connection for commands is up.
+    pub command_link_connected: IntGauge,
     /// Messages received over MQTT at QoS 1; each is acknowledged after its commit.
     pub messages_received: IntCounter,
     /// Messages received over MQTT at QoS 0: nobody waits for their acknowledgement.
@@ -48,6 +50,20 @@ pub struct Metrics {
     pub queue_ingest: IntGauge,
     /// Batches waiting for the writer.
     pub queue_store: IntGauge,
+    /// Commands that the broker has not taken yet.
+    pub queue_commands: IntGauge,
+    /// Commands that the broker has acknowledged.
+    pub commands_published: IntCounter,
+    /// Commands sent again because the connection ended before their acknowledgement.
+    pub commands_repeated: IntCounter,
+    /// Commands that a later one for the same device took the place of.
+    pub commands_replaced: IntCounter,
+    /// Commands that expired before the broker had them.
+    pub commands_expired: IntCounter,
+    /// Commands that cannot be put on the wire: no profile has a form for them, or their topic is none.
+    pub commands_unwritable: IntCounter,
+    /// Commands that found their queue full.
+    pub commands_overflowed: IntCounter,
     alarms_active: IntGaugeVec,
     alarm_events: IntCounterVec,
     notices_pending: IntGaugeVec,
@@ -138,6 +154,12 @@ impl Metrics {
             "Checkpoints of the engine made beside the gateway, and failed ones.",
             &["result"],
         );
+        let commands = counters(
+            r,
+            "ninewatch_command_messages_total",
+            "Attempts of commands on their way to the broker: published (acknowledged by it), repeated after an outage, replaced by a later one, expired, unwritable, overflowed.",
+            &["result"],
+        );
         let build = gauges(
             r,
             "ninewatch_build_info",
@@ -155,6 +177,11 @@ impl Metrics {
         );
         let metrics = Metrics {
             mqtt_connected: gauge(r, "ninewatch_mqtt_connected", "1 while the MQTT session is up."),
+            command_link_connected: gauge(
+                r,
+                "ninewatch_command_link_connected",
+                "1 while the MQTT connection for commands is up.",
+            ),
             messages_received: received.with_label_values(&["mqtt"]),
             messages_received_qos0: received.with_label_values(&["mqtt_qos0"]),
             messages_acknowledged: acknowledged.with_label_values(&["mqtt"]),
@@ -183,6 +210,13 @@ impl Metrics {
             commit_seconds: stages.with_label_values(&["commit"]),
             queue_ingest: queues.with_label_values(&["ingest"]),
             queue_store: queues.with_label_values(&["store"]),
+            queue_commands: queues.with_label_values(&["commands"]),
+            commands_published: commands.with_label_values(&["published"]),
+            commands_repeated: commands.with_label_values(&["repeated"]),
+            commands_replaced: commands.with_label_values(&["replaced"]),
+            commands_expired: commands.with_label_values(&["expired"]),
+            commands_unwritable: commands.with_label_values(&["unwritable"]),
+            commands_overflowed: commands.with_label_values(&["overflowed"]),
             alarms_active: gauges(
                 r,
                 "ninewatch_alarms_active",

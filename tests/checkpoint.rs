@@ -91,6 +91,8 @@ impl Running {
             listening: health.follow_broker(),
             store: health.follow_store(),
             probes: mpsc::channel(1).1,
+            commands: mpsc::channel(1).0,
+            sent: mpsc::channel(1).1,
             work,
         };
         let mut tasks = Tasks::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ninewatch::config::{self, Auth, BrokerUrl, Durability, PostgresTls};
 use ninewatch::domain::definitions::DefinitionSource;
+use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::schedule::{Day, OnHolidays};
 
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -332,5 +333,94 @@ fn schedules_and_hours_arrive_as_written() {
         (&read, read.stored().unwrap().1),
         (source, hash),
         "a replay finds the same hours"
+    );
+}
+
+#[test]
+fn venues_and_devices_arrive_from_csv_as_from_toml() {
+    let settings = config::load(Path::new("tests/config/valid/roster.toml")).unwrap();
+    let registry = &settings.registry;
+    let device = |kind: &str, device: &str| {
+        let key = registry.find(kind, device).unwrap();
+        registry.device(key).unwrap()
+    };
+    let (r1, v1) = (registry.venue("r1").unwrap(), registry.venue("v1").unwrap());
+    assert_eq!(
+        (r1.name.as_str(), r1.address.as_str()),
+        ("老灶火锅, 一店", "示例路 9 号")
+    );
+    assert_eq!((r1.confirm_linkage, v1.confirm_linkage), (true, true));
+    assert_eq!(registry.venue("r2").unwrap().name, "空场所");
+    let valve = device("shutoff_valve", "v1");
+    assert_eq!(
+        (valve.name.as_str(), valve.profile.as_deref()),
+        ("进气总管", Some("native"))
+    );
+    assert_eq!(valve.parent.as_ref(), Some(&key("r1", "gas_detector", "g1")));
+    assert_eq!(
+        valve.aliases,
+        [
+            key("r1", "shutoff_valve", "old-v1"),
+            key("r0", "shutoff_valve", "v7")
+        ]
+    );
+    let g2 = device("gas_detector", "g2");
+    assert_eq!(g2.silent_after.map(|length| length.0), Some(3 * 86_400_000));
+    assert!(g2.retired && !valve.retired && !valve.remote_open);
+    assert_eq!(
+        device("gas_detector", "g8").key.venue,
+        "v1",
+        "beside a venue in TOML"
+    );
+    let in_toml = device("shutoff_valve", "valve");
+    assert!(in_toml.remote_open);
+    assert_eq!(in_toml.parent.as_ref(), Some(&key("v1", "gas_detector", "g8b")));
+    assert_eq!(in_toml.aliases[1], key("v0", "shutoff_valve", "valve"));
+    assert_eq!(registry.venue("x1").unwrap().name, "幸福小吃", "GBK");
+    assert_eq!(registry.venue("u1").unwrap().name, "便民旅馆", "UTF-16");
+}
+
+fn key(venue: &str, kind: &str, device: &str) -> DeviceKey {
+    DeviceKey {
+        venue: venue.to_owned(),
+        kind: kind.to_owned(),
+        device: device.to_owned(),
+    }
+}
+
+#[test]
+fn a_device_expires_when_it_says_so_else_by_the_life_of_its_kind() {
+    let settings = config::load(Path::new("tests/config/valid/roster.toml")).unwrap();
+    let mut expiries: Vec<(&str, &str, String)> = Vec::new();
+    for venue in &settings.definitions.source().venues {
+        let of_venue = venue.expiries.iter();
+        expiries.extend(of_venue.map(|expiry| (&*venue.venue, &*expiry.device, expiry.on.to_string())));
+    }
+    let expected = [
+        ("r1", "g1", "2029-05-01"),
+        ("r1", "v1", "2031-01-01"),
+        ("v1", "valve", "2034-02-28"),
+        ("x1", "g1", "2029-11-03"),
+    ];
+    expiries.sort();
+    assert_eq!(
+        expiries,
+        expected.map(|(venue, device, on)| (venue, device, on.to_owned()))
+    );
+}
+
+#[test]
+fn ten_thousand_wrong_lines_are_a_hundred_findings_and_a_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "venue,venue_name,venue_kind,kind,device\nv1,x,shop,,\n".to_owned();
+    text.extend((0..10_000).map(|device| format!("v1,,,gas_detectr,d{device}\n")));
+    std::fs::write(folder.path().join("venues.csv"), text).unwrap();
+    let main = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n[files]\nvenues = ['venues.csv']\n";
+    let findings = config::load_str("main", main, folder.path()).unwrap_err();
+    assert_eq!(findings.len(), 101);
+    let last = findings.iter().last().unwrap();
+    assert_eq!(
+        (last.line, last.message.as_str()),
+        (103, "9900 more findings in this file, from here on")
     );
 }

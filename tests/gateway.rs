@@ -70,6 +70,8 @@ impl Running {
             listening: health.follow_broker(),
             store: health.follow_store(),
             probes: mpsc::channel(1).1,
+            commands: mpsc::channel(1).0,
+            sent: mpsc::channel(1).1,
             work: work_tx,
         };
         let mut task = JoinSet::new();

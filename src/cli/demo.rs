@@ -111,7 +111,7 @@ async fn on_screen(arguments: DemoArguments) -> anyhow::Result<()> {
             () = unread.cancelled() => {}
         }
     };
-    let outcome = play(arguments, screen, stop).await;
+    let outcome = Box::pin(play(arguments, screen, stop)).await;
     writing.finished().await;
     outcome
 }

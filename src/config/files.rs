@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use encoding_rs::{Encoding, GB18030, UTF_8};
+
 use super::document::Table;
 use super::source::{Report, Scope, Source};
 use super::value::Value;
@@ -152,25 +154,76 @@ fn paths(value: &Value<'_>) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path, value: &Value<'_>, report: &Report) -> Option<Arc<Source>> {
-    if path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
-    {
-        let message = format!("{}: .csv files are not available in this version", path.display());
-        value.wrong_with(
-            message,
-            "write the venues as TOML: [[venue]] and [[venue.device]]".to_owned(),
-        );
-        return None;
-    }
-    match std::fs::read_to_string(path) {
-        Ok(text) => {
-            let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-            Some(report.open(path.display().to_string(), directory, text))
-        }
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) => {
             value.wrong(format!("cannot read {}: {error}", path.display()));
+            return None;
+        }
+    };
+    let is_csv = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    if is_csv && value.key != "venues" {
+        let message = format!("{} is CSV: only venues and devices can be", path.display());
+        value.wrong(message);
+        return None;
+    }
+    let text = if is_csv {
+        text_of_csv(&bytes)
+    } else {
+        text_of_toml(bytes)
+    };
+    match text {
+        Ok(text) => {
+            let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+            let name = path.display().to_string();
+            Some(if is_csv {
+                report.open_csv(name, directory, text)
+            } else {
+                report.open(name, directory, text)
+            })
+        }
+        Err(problem) => {
+            value.wrong_with(
+                format!("cannot read {}: {problem}", path.display()),
+                "save it as UTF-8".to_owned(),
+            );
             None
         }
     }
+}
+
+fn text_of_toml(bytes: Vec<u8>) -> Result<String, String> {
+    if let Some((encoding, _)) = Encoding::for_bom(&bytes).filter(|(encoding, _)| *encoding != UTF_8) {
+        return Err(format!("it is {}, and TOML is UTF-8", encoding.name()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to())
+            .filter(|byte| **byte == b'\n')
+            .count();
+        let encoding = match GB18030.decode_without_bom_handling_and_without_replacement(error.as_bytes()) {
+            Some(_) => "GBK or GB 18030, as it looks",
+            None => "in no encoding that is known here",
+        };
+        format!("line {line} is not UTF-8: the file is {encoding}")
+    })
+}
+
+/// Spreadsheets write what their system speaks: UTF-8 or UTF-16 with a mark, or GBK in China.
+fn text_of_csv(bytes: &[u8]) -> Result<String, String> {
+    let (marked, mark) =
+        Encoding::for_bom(bytes).map_or((None, 0), |(encoding, mark)| (Some(encoding), mark));
+    let rest = bytes.get(mark..).unwrap_or_default();
+    let tried = marked.map_or_else(|| vec![UTF_8, GB18030], |encoding| vec![encoding]);
+    let mut texts = tried
+        .iter()
+        .filter_map(|encoding| encoding.decode_without_bom_handling_and_without_replacement(rest));
+    texts.next().map(String::from).ok_or_else(|| match marked {
+        Some(encoding) => format!("it says that it is {}, and is not", encoding.name()),
+        None => "it is neither UTF-8 nor GB 18030 (GBK)".to_owned(),
+    })
 }

@@ -17,11 +17,15 @@ const MAX_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration
 
 const STALE_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 
+const SERVICE_LIFE_YEARS: RangeInclusive<i64> = 1..=50;
+
 /// A kind, and whether it was read without a finding: only then can what refers to its points be checked.
 #[derive(Debug)]
 pub(super) struct KindDraft {
     pub(super) kind: Kind,
     pub(super) whole: bool,
+    /// How many years its devices live from the day they are installed.
+    pub(super) service_life_years: Option<i64>,
 }
 
 /// All kinds of all files.
@@ -44,6 +48,12 @@ impl Kinds {
             .find(|draft| draft.kind.id == id)
             .filter(|draft| draft.whole)
             .map(|draft| &draft.kind)
+    }
+
+    /// How many years devices of the kind `id` live from the day they are installed; `None`: nobody has said.
+    pub(super) fn service_life_years(&self, id: &str) -> Option<i64> {
+        let draft = self.drafts.iter().find(|draft| draft.kind.id == id)?;
+        draft.service_life_years
     }
 
     /// The kinds that were read without a finding.
@@ -75,9 +85,10 @@ pub(super) fn read(sources: &[Arc<Source>], report: &Report) -> Kinds {
         }
         for table in tables {
             let before = report.count();
-            let kind = read_kind(table, &mut kinds.names);
+            let (kind, service_life_years) = read_kind(table, &mut kinds.names);
             kinds.drafts.push(KindDraft {
                 kind,
+                service_life_years,
                 whole: report.count() == before && report.is_complete(),
             });
         }
@@ -85,7 +96,7 @@ pub(super) fn read(sources: &[Arc<Source>], report: &Report) -> Kinds {
     kinds
 }
 
-fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
+fn read_kind(mut table: Table<'_>, names: &mut Names) -> (Kind, Option<i64>) {
     let report = table.report();
     let before = report.count();
     let place = table.place().clone();
@@ -124,7 +135,11 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> Kind {
             faulty.place().explain(source, &problem, report);
         }
     }
-    kind
+    let service_life = table.optional("service_life_years");
+    (
+        kind,
+        service_life.and_then(|years| years.integer(SERVICE_LIFE_YEARS)),
+    )
 }
 
 #[derive(Clone, Copy)]

@@ -87,7 +87,8 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let routes = targets::read_routes(root.tables("route", "[[route]]"), &mut route_names, &target_names);
 
     let kinds = kinds::read(&files.kinds, report);
-    let venues = venues::read(&files.venues, &kinds, report);
+    let profiles = profiles::read(&files.profiles, &kinds, report);
+    let venues = venues::read(&files.venues, &kinds, Some(&profiles), report);
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
@@ -101,7 +102,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
         store,
         postgres,
         definitions: rules::read(&files.rules, &around, report),
-        profiles: profiles::read(&files.profiles, &kinds, report),
+        profiles,
         registry: venues.registry,
         targets,
         routes: routes.into_iter().map(|draft| draft.route).collect(),

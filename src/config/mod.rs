@@ -1,5 +1,6 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
+mod csv;
 mod document;
 mod files;
 mod finding;
@@ -14,6 +15,7 @@ mod operator_act;
 mod own_act;
 mod postgres;
 mod profiles;
+mod roster;
 mod rule_tests;
 mod rules;
 mod schedules;

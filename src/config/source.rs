@@ -11,7 +11,11 @@ use toml::de::DeTable;
 
 use super::finding::{Excerpt, Finding, Findings, Nature};
 use super::secrets;
+use super::settings::counted;
 use crate::domain::rule::ExpressionError;
+
+/// The most findings that are told of one file.
+const MOST_FINDINGS: usize = 100;
 
 /// One file: its text, and the same text as it may be shown.
 #[derive(Debug)]
@@ -22,6 +26,14 @@ pub(super) struct Source {
     shown: String,
     line_starts: Vec<usize>,
     number: usize,
+    form: Form,
+}
+
+/// What a file's text is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Toml,
+    Csv,
 }
 
 impl Source {
@@ -30,13 +42,24 @@ impl Source {
         DeTable::parse_recoverable(&self.text).0
     }
 
+    /// The whole text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it is written in.
+    pub(super) const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The number of the line in which the byte at `offset` stands, from 1.
+    pub(super) fn line_of(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// The folder that relative paths in this file start from.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
-    }
-
-    fn line_of(&self, offset: usize) -> usize {
-        self.line_starts.partition_point(|start| *start <= offset).max(1)
     }
 
     fn line_start(&self, line: usize) -> usize {
@@ -184,16 +207,7 @@ impl Report {
         errors.sort_by_key(|(span, _)| span.start);
         let shown = secrets::mask(&text, tree.get_ref(), !errors.is_empty());
         drop(tree);
-        let source = Arc::new(Source {
-            name,
-            directory,
-            line_starts: std::iter::once(0)
-                .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-                .collect(),
-            text,
-            shown,
-            number: self.files.borrow().len(),
-        });
+        let source = self.source((name, directory), Form::Toml, (text, shown));
         // What follows on the same line is nearly always a consequence of the first.
         errors.dedup_by_key(|(span, _)| source.line_of(span.start));
         self.files.borrow_mut().push(SyntaxErrors {
@@ -209,6 +223,32 @@ impl Report {
             self.mark_incomplete();
         }
         source
+    }
+
+    /// Takes in a CSV file, which has neither TOML's syntax nor secrets.
+    pub(super) fn open_csv(&self, name: String, directory: PathBuf, text: String) -> Arc<Source> {
+        let source = self.source((name, directory), Form::Csv, (text.clone(), text));
+        self.files.borrow_mut().push(SyntaxErrors::default());
+        source
+    }
+
+    fn source(
+        &self,
+        (name, directory): (String, PathBuf),
+        form: Form,
+        (text, shown): (String, String),
+    ) -> Arc<Source> {
+        Arc::new(Source {
+            name,
+            directory,
+            line_starts: std::iter::once(0)
+                .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+                .collect(),
+            text,
+            shown,
+            number: self.files.borrow().len(),
+            form,
+        })
     }
 
     /// Adds a problem.
@@ -243,12 +283,31 @@ impl Report {
         let mut findings = self.findings.into_inner();
         findings.retain(is_sure);
         findings.sort_by_key(|finding| (finding.file_number, finding.span.start));
+        shorten(&mut findings);
         if findings.is_empty() {
             Ok(())
         } else {
             Err(Findings::new(findings))
         }
     }
+}
+
+/// Of each file the first findings: a column that is wrong in ten thousand lines is one mistake.
+fn shorten(findings: &mut Vec<Finding>) {
+    let mut kept = Vec::with_capacity(findings.len().min(MOST_FINDINGS));
+    for of_file in findings.chunk_by(|a, b| a.file_number == b.file_number) {
+        kept.extend(of_file.iter().take(MOST_FINDINGS).cloned());
+        if let Some(next) = of_file.get(MOST_FINDINGS) {
+            let more = counted(of_file.len() - MOST_FINDINGS, "more finding");
+            kept.push(Finding {
+                message: format!("{more} in this file, from here on"),
+                label: None,
+                suggestion: Some("mend those above first".to_owned()),
+                ..next.clone()
+            });
+        }
+    }
+    *findings = kept;
 }
 
 impl SyntaxErrors {

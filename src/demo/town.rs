@@ -112,6 +112,7 @@ impl Town {
             ),
             kind: trade.2.to_owned(),
             address: format!("{}{door}号{LANGUAGES}{door} {}", street.0, street.1),
+            ..Default::default()
         };
         self.fit(
             &venue.id,
@@ -154,6 +155,7 @@ impl Town {
                 device: device.to_owned(),
             },
             name: format!("{zh}{LANGUAGES}{en}"),
+            ..Default::default()
         });
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::kind::GATEWAY_KIND;
 
 /// A device's identity, from its topic or the registry, never from the payload alone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct DeviceKey {
     /// The venue's id.
     pub venue: String,

@@ -2,7 +2,13 @@
 
 use std::collections::HashMap;
 
+use jiff::civil::Date;
+
 use super::device::DeviceKey;
+use super::time::Millis;
+
+/// The venue of devices that nobody registered and whose topics name no venue.
+pub const UNREGISTERED: &str = "unregistered";
 
 /// A place with people in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,15 +21,31 @@ pub struct Venue {
     pub kind: String,
     /// Where it is.
     pub address: String,
+    /// Whether linkage in it waits for a second signal.
+    pub confirm_linkage: bool,
 }
 
 /// A device that someone has registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegisteredDevice {
     /// Its identity.
     pub key: DeviceKey,
     /// Its name for people, for example where in the venue it hangs.
     pub name: String,
+    /// The profile through which it speaks, for a command to a device that was never heard of.
+    pub profile: Option<String>,
+    /// The device through which it speaks: a hub, a gateway, a station.
+    pub parent: Option<DeviceKey>,
+    /// Whether it may be opened or switched on from afar.
+    pub remote_open: bool,
+    /// How long it may be silent, where its kind's rules allow less: a sleepy device.
+    pub silent_after: Option<Millis>,
+    /// The day on which it was installed.
+    pub installed: Option<Date>,
+    /// It is no longer in use.
+    pub retired: bool,
+    /// Who it was before it moved or was renamed.
+    pub aliases: Vec<DeviceKey>,
 }
 
 /// The venues and devices of the configuration.

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use super::{Due, Gateway, GatewayError, Reconfiguration};
 use crate::clock::{self, Clock};
 use crate::domain::time::Ticks;
-use crate::handoff::{Batch, Envelope, OperatorRequest, Probe, StoreCondition, Work};
+use crate::handoff::{
+    Batch, CommandMessage, CommandSent, Envelope, OperatorRequest, Probe, StoreCondition, Work,
+};
 
 /// How long a batch without any alarm gathers company: an fsync a message costs four times the processor time
 /// of one shared, and telemetry can wait a millisecond for its PUBACK.
@@ -34,6 +36,10 @@ pub struct Lines {
     pub store: watch::Receiver<StoreCondition>,
     /// Whether the pipeline moves.
     pub probes: mpsc::Receiver<Probe>,
+    /// The way to the devices.
+    pub commands: mpsc::Sender<CommandMessage>,
+    /// Commands that the broker has.
+    pub sent: mpsc::Receiver<CommandSent>,
     /// The writer.
     pub work: mpsc::Sender<Work>,
 }

@@ -1,11 +1,8 @@
 //! The MQTT session: bytes off the wire → envelopes, receipts → acknowledgements. Never looks into a payload, never
 //! drops a message: when the queue behind it is full it stops reading from the broker, and goes on acknowledging.
 
-mod connect;
 mod frame;
-mod keep_alive;
 mod mqtt;
-mod reconnect;
 mod session;
 
 use std::future::Future;
@@ -15,33 +12,26 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::MqttSettings;
-use crate::domain::time::Millis;
 use crate::handoff::{Envelope, Receipt};
 use crate::lifecycle::Health;
 use crate::metrics::Metrics;
+use crate::mqtt::connect::{self, ConnectError};
+use crate::mqtt::outages::Outages;
+use crate::mqtt::reconnect::Backoff;
+use crate::mqtt::session::SessionError;
+use crate::mqtt::{CLOSE_DEADLINE, CONNECT_DEADLINE, STABLE, half_interval};
 
-use self::connect::ConnectError;
 use self::mqtt::{MqttSession, Opening};
-use self::reconnect::Backoff;
-use self::session::{Intake, News, Session, SessionError};
-
-/// From the first packet of TCP to the broker's CONNACK.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-
-/// A session that stood this long was sound: the next outage starts with the shortest wait again.
-const STABLE: Millis = Millis(10_000);
+use self::session::{Intake, News, Session};
 
 /// How long the last receipts are waited for when we stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long the broker may take to close after our DISCONNECT.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The ingest of one gateway.
 #[derive(Debug)]
@@ -118,7 +108,10 @@ impl Ingest {
             stop,
         };
         let mut backoff = Backoff::new();
-        let mut complaints = Complaints::default();
+        let mut complaints = Complaints {
+            outages: Outages::of("telemetry"),
+            refused: Vec::new(),
+        };
         let mut connection = 0_u32;
         loop {
             connection = connection.wrapping_add(1);
@@ -126,7 +119,7 @@ impl Ingest {
                 return Ok(());
             };
             match opened {
-                Err(failure) => complaints.outage(&failure),
+                Err(failure) => complaints.outages.note(&failure),
                 Ok(mut session) => {
                     backoff.let_in();
                     let since = self.clock.ticks();
@@ -139,7 +132,7 @@ impl Ingest {
                             drain(session, ends).await;
                             return Ok(());
                         }
-                        Ended::Lost(failure) => complaints.outage(&failure),
+                        Ended::Lost(failure) => complaints.outages.note(&failure),
                         Ended::Alone(failure) => return Err(failure),
                     }
                     if self.clock.ticks().since(since) >= STABLE {
@@ -342,37 +335,18 @@ async fn drain<S: Session>(mut session: S, ends: Ends) {
     }
 }
 
-fn half_interval(keep_alive: Duration) -> Interval {
-    let half = (keep_alive / 2).max(Duration::from_millis(1));
-    let mut ticks = interval(half);
-    // After a stall of the process the broker gets the same time to answer as ever.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
-    ticks
-}
-
-/// Says each trouble once, not at every attempt.
-#[derive(Debug, Default)]
+/// What the log is told: each trouble once, not at every attempt.
+#[derive(Debug)]
 struct Complaints {
-    outage: Option<String>,
+    outages: Outages,
     refused: Vec<String>,
 }
 
 impl Complaints {
-    fn outage(&mut self, failure: &SessionError) {
-        let text = failure.to_string();
-        if self.outage.as_ref() == Some(&text) {
-            debug!(%failure, "still no MQTT session");
-            return;
-        }
-        warn!(%failure, "no MQTT session; trying again until there is one");
-        self.outage = Some(text);
-    }
-
     fn subscribed(&mut self, refused: Vec<String>) {
         if refused.is_empty() {
             info!("MQTT session up");
-            self.outage = None;
+            self.outages.over();
         } else if self.refused != refused {
             error!(
                 ?refused,

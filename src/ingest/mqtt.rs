@@ -2,12 +2,11 @@
 //! order. Packets and codec are `rumqttc`'s; the loop is ours (docs/decisions/0001-mqtt-session.md). Never reconnects.
 
 use std::future::pending;
-use std::io;
 
 use bytes::BytesMut;
 use prometheus::IntCounter;
-use rumqttc::{ConnAck, SubAck, Subscribe, SubscribeFilter, SubscribeReasonCode};
-use rumqttc::{Connect, ConnectReturnCode, Disconnect, Login, PingReq, PubAck, QoS, Unsubscribe};
+use rumqttc::{Disconnect, PingReq, PubAck, QoS, Unsubscribe};
+use rumqttc::{SubAck, Subscribe, SubscribeFilter, SubscribeReasonCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::select;
 
@@ -15,11 +14,13 @@ use crate::clock::Clock;
 use crate::config::MqttSettings;
 use crate::domain::time::Moment;
 use crate::handoff::{Envelope, Receipt};
+use crate::mqtt::connect::Stream;
+use crate::mqtt::keep_alive::KeepAlive;
+use crate::mqtt::session::{Kept, SessionError, admitted, connect_packet};
+use crate::mqtt::wire::Unsent;
 
-use super::connect::Stream;
 use super::frame::{Frame, FrameError, Frames, Message};
-use super::keep_alive::{Dead, KeepAlive};
-use super::session::{Intake, News, Session, SessionError};
+use super::session::{Intake, News, Session};
 
 /// The most envelopes handed over at once.
 const BATCH: usize = 512;
@@ -62,10 +63,9 @@ struct Asked {
     ticks: u8,
 }
 
-/// Bytes that wait for the socket.
+/// What waits for the socket, and how many acknowledgements are in it.
 struct Outgoing {
-    bytes: BytesMut,
-    unflushed: bool,
+    unsent: Unsent,
     acknowledgements: u64,
     acknowledged: IntCounter,
 }
@@ -106,7 +106,8 @@ impl MqttSession {
             subscription: Subscription::default(),
             failure: None,
         };
-        connect_packet(opening.settings).write(&mut session.outgoing.bytes)?;
+        connect_packet(opening.settings, &opening.settings.client_id, Kept::Session)
+            .write(&mut session.outgoing.unsent.bytes)?;
         session
             .outgoing
             .send(&mut session.writer, &mut session.keep_alive)
@@ -145,7 +146,7 @@ impl MqttSession {
                 .map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce)),
         );
         packet.pkid = packet_id;
-        packet.write(&mut self.outgoing.bytes)?;
+        packet.write(&mut self.outgoing.unsent.bytes)?;
         self.subscription.asked.push(Asked {
             packet_id,
             filters,
@@ -163,7 +164,7 @@ impl MqttSession {
             pkid: self.next_packet_id(),
             topics: filters,
         };
-        packet.write(&mut self.outgoing.bytes)?;
+        packet.write(&mut self.outgoing.unsent.bytes)?;
         Ok(())
     }
 
@@ -264,7 +265,7 @@ impl Session for MqttSession {
             {
                 return Ok(news);
             }
-            let waiting = self.outgoing.waiting();
+            let waiting = self.outgoing.unsent.waiting();
             let sent = self.outgoing.send(&mut self.writer, &mut self.keep_alive);
             match intake {
                 Intake::Open => select! {
@@ -285,7 +286,7 @@ impl Session for MqttSession {
 
     fn acknowledge(&mut self, receipts: &[Receipt]) -> Result<(), SessionError> {
         for receipt in receipts.iter().filter(|r| r.connection == self.connection) {
-            PubAck::new(receipt.packet_id).write(&mut self.outgoing.bytes)?;
+            PubAck::new(receipt.packet_id).write(&mut self.outgoing.unsent.bytes)?;
             self.outgoing.acknowledgements += 1;
         }
         Ok(())
@@ -310,8 +311,8 @@ impl Session for MqttSession {
 
     fn tick(&mut self, intake: Intake) -> Result<(), SessionError> {
         let reading = intake == Intake::Open;
-        if self.keep_alive.tick(reading, self.outgoing.waiting())? {
-            PingReq.write(&mut self.outgoing.bytes)?;
+        if self.keep_alive.tick(reading, self.outgoing.unsent.waiting())? {
+            PingReq.write(&mut self.outgoing.unsent.bytes)?;
         }
         for asked in &mut self.subscription.asked {
             asked.ticks += u8::from(reading);
@@ -328,7 +329,7 @@ impl Session for MqttSession {
     }
 
     async fn close(mut self) -> Result<(), SessionError> {
-        Disconnect.write(&mut self.outgoing.bytes)?;
+        Disconnect.write(&mut self.outgoing.unsent.bytes)?;
         self.outgoing.send(&mut self.writer, &mut self.keep_alive).await?;
         self.writer.shutdown().await?;
         // To close a socket with unread bytes resets it, and a reset may overtake our last acknowledgements.
@@ -343,15 +344,10 @@ impl Session for MqttSession {
 impl Outgoing {
     fn new(acknowledged: IntCounter) -> Outgoing {
         Outgoing {
-            bytes: BytesMut::new(),
-            unflushed: false,
+            unsent: Unsent::default(),
             acknowledgements: 0,
             acknowledged,
         }
-    }
-
-    fn waiting(&self) -> bool {
-        self.unflushed || !self.bytes.is_empty()
     }
 
     /// Sends what waits. Cancel-safe: what the stream took is not kept, and nothing else is dropped.
@@ -360,15 +356,7 @@ impl Outgoing {
         writer: &mut WriteHalf<Box<dyn Stream>>,
         keep_alive: &mut KeepAlive,
     ) -> Result<(), SessionError> {
-        while !self.bytes.is_empty() {
-            self.unflushed = true;
-            if writer.write_buf(&mut self.bytes).await? == 0 {
-                return Err(SessionError::Io(io::ErrorKind::WriteZero.into()));
-            }
-            keep_alive.wrote();
-        }
-        writer.flush().await?;
-        self.unflushed = false;
+        self.unsent.send(writer, keep_alive).await?;
         self.acknowledged
             .inc_by(std::mem::take(&mut self.acknowledgements));
         Ok(())
@@ -390,51 +378,8 @@ fn envelope(message: Message, connection: u32, received: Moment) -> Envelope {
     }
 }
 
-fn connect_packet(settings: &MqttSettings) -> Connect {
-    let mut packet = Connect::new(settings.client_id.clone());
-    packet.clean_session = false;
-    // The protocol counts whole seconds, and 0 would switch the broker's watch over us off.
-    packet.keep_alive = u16::try_from(settings.keep_alive.as_secs())
-        .unwrap_or(u16::MAX)
-        .max(1);
-    packet.login = settings.username.as_ref().map(|username| Login {
-        username: username.clone(),
-        password: settings
-            .password
-            .as_ref()
-            .map(|password| password.expose().to_owned())
-            .unwrap_or_default(),
-    });
-    packet
-}
-
-/// Whether the broker kept our session, if it lets us in.
-fn admitted(answer: &ConnAck) -> Result<bool, SessionError> {
-    let refused = match answer.code {
-        ConnectReturnCode::Success => return Ok(answer.session_present),
-        ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
-        ConnectReturnCode::BadClientId => "it does not accept mqtt.client_id",
-        ConnectReturnCode::ServiceUnavailable => "it says that it is unavailable",
-        ConnectReturnCode::BadUserNamePassword => "wrong mqtt.username or mqtt.password",
-        ConnectReturnCode::NotAuthorized => "not authorised; check mqtt.username and mqtt.password",
-    };
-    Err(SessionError::Refused(refused))
-}
-
 impl From<FrameError> for SessionError {
     fn from(error: FrameError) -> SessionError {
         SessionError::Protocol(error.to_string())
-    }
-}
-
-impl From<rumqttc::mqttbytes::Error> for SessionError {
-    fn from(error: rumqttc::mqttbytes::Error) -> SessionError {
-        SessionError::Protocol(format!("a packet of ours cannot be written: {error}"))
-    }
-}
-
-impl From<Dead> for SessionError {
-    fn from(dead: Dead) -> SessionError {
-        SessionError::Dead(dead.to_string())
     }
 }

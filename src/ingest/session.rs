@@ -1,11 +1,9 @@
 //! The seam between ingest and the MQTT client library: what a session with a broker does, and how it ends.
 
 use std::future::Future;
-use std::io;
 
 use crate::handoff::{Envelope, Receipt};
-
-use super::connect::ConnectError;
+use crate::mqtt::session::SessionError;
 
 /// One connection's session with a broker. The library behind it shows in no signature.
 pub(super) trait Session {
@@ -45,35 +43,4 @@ pub(super) enum News {
         /// The filters that it does not serve at QoS 1. They are asked for again each keep-alive time.
         refused: Vec<String>,
     },
-}
-
-/// How a session failed to come up, or ended. Another connection is the answer to all of them.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    /// There is no stream.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// It took too long to connect.
-    #[error("the broker did not complete the connection within {seconds} s")]
-    Deadline {
-        /// The deadline in seconds.
-        seconds: u64,
-    },
-    /// The broker does not let us in.
-    #[error("the broker refuses us: {0}")]
-    Refused(&'static str),
-    /// The broker closed the connection.
-    #[error(
-        "the broker closed the connection; if this repeats, another client may use the same mqtt.client_id"
-    )]
-    Closed,
-    /// Reading or writing failed.
-    #[error("the connection to the broker broke: {0}")]
-    Io(#[from] io::Error),
-    /// The broker is silent, or does not read.
-    #[error("{0}")]
-    Dead(String),
-    /// The broker broke the protocol.
-    #[error("{0}")]
-    Protocol(String),
 }

@@ -38,11 +38,11 @@ pub(super) enum ReplicateError {
     /// Somebody else copies under this gateway's name.
     #[error("another process copies as this gateway: is gateway.id used twice?")]
     Moved,
-    /// The store ends before what was copied from it.
+    /// The store ends before what was copied from it, or the last event copied is not the one that stands there.
     #[error(
-        "the store ends before what PostgreSQL has of it: it was restored from a backup; stop ninewatch, and make it a store of its own with `sqlite3 ninewatch.db \"UPDATE store SET epoch = epoch + 1\"`"
+        "the store is not the one that PostgreSQL has a copy of: it was restored from a backup; stop ninewatch, and make it a store of its own with `sqlite3 ninewatch.db \"UPDATE store SET epoch = epoch + 1\"`"
     )]
-    Ahead,
+    Restored,
     /// The embedded store cannot be read.
     #[error("the store cannot be read: {0}")]
     Store(#[from] StoreError),
@@ -68,7 +68,7 @@ impl ReplicateError {
             ReplicateError::TooNew { .. } => "schema",
             ReplicateError::Closed => "connection",
             ReplicateError::Moved => "moved",
-            ReplicateError::Ahead => "restored",
+            ReplicateError::Restored => "restored",
             ReplicateError::Store(_) => "store",
         }
     }

@@ -19,8 +19,9 @@ const AHEAD: usize = 2;
 /// The most rows that one statement deletes.
 const SLICE: i64 = 5_000;
 
-/// The events and then the ended alarms of this gateway that happened before `$2`, as far as they are among the oldest.
-const OLD: [&str; 2] = [
+/// The events, the ended alarms and the records of refused rows of this gateway from before `$2`, as far as they are among
+/// the oldest.
+const OLD: [&str; 3] = [
     "DELETE FROM event USING (
          SELECT e.store, e.seq, e.at FROM event e JOIN store s ON s.number = e.store
          WHERE s.gateway = $1 ORDER BY e.store, e.seq LIMIT $3) old
@@ -29,6 +30,10 @@ const OLD: [&str; 2] = [
          SELECT a.store, a.id, a.raised_at FROM alarm a JOIN store s ON s.number = a.store
          WHERE s.gateway = $1 AND NOT a.standing ORDER BY a.store, a.id LIMIT $3) old
      WHERE alarm.store = old.store AND alarm.id = old.id AND old.raised_at < $2::bigint * interval '1 ms' + 'epoch'::timestamptz",
+    "DELETE FROM replica_refused USING (
+         SELECT r.number, r.at FROM replica_refused r JOIN store s ON s.number = r.store
+         WHERE s.gateway = $1 ORDER BY r.number LIMIT $3) old
+     WHERE replica_refused.number = old.number AND old.at < $2::bigint * interval '1 ms' + 'epoch'::timestamptz",
 ];
 
 /// How the readings are divided, and which months have their partition.

@@ -32,6 +32,8 @@ const MOVE: &str = "
     UPDATE store SET event = $2, history = $3, device = $4, point = $5, copied_at = now()
     WHERE number = $1 AND event = $6 AND history = $7 AND device = $8 AND point = $9";
 
+const LAST_EVENT: &str = "SELECT hash FROM event WHERE store = $1 AND seq = $2";
+
 const REFUSE: &str =
     "INSERT INTO replica_refused (store, at, \"table\", row, reason) VALUES ($1, now(), $2, $3, $4)";
 
@@ -89,12 +91,19 @@ impl Session {
             device: row.try_get(3)?,
             point: row.try_get(4)?,
         };
-        if !end.covers(cursor.followed) {
-            return Err(ReplicateError::Ahead);
+        let store = row.try_get(0)?;
+        let hash = replicate.reader.event_hash(cursor.followed.event).await?;
+        let values: [Value<'_>; 2] = [&store, &cursor.followed.event];
+        let copied = answered(answer, connection.client.query_opt(LAST_EVENT, &values)).await?;
+        let copied: Option<Vec<u8>> = copied.map(|row| row.try_get(0)).transpose()?;
+        // A store that was restored and has grown past the cursor since has other rows under the numbers copied.
+        let other = hash.zip(copied).is_some_and(|(here, there)| here != there);
+        if other || !end.covers(cursor.followed) {
+            return Err(ReplicateError::Restored);
         }
         Ok(Session {
             partitions: Partitions::look(&connection.client, answer).await?,
-            store: row.try_get(0)?,
+            store,
             connection,
             answer,
             cursor,

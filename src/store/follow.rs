@@ -1,7 +1,7 @@
 //! What a follower reads to copy the store elsewhere: everything after a cursor, in bounded slices, each of one moment.
 //! Knows nothing of where it goes.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{StoreError, StoreReader, recover};
 use crate::domain::device::DeviceKey;
@@ -160,6 +160,16 @@ impl StoreReader {
     pub async fn epoch(&self) -> Result<i64, StoreError> {
         self.ask("read the store's epoch", |connection| {
             connection.query_row("SELECT epoch FROM store", [], |row| row.get(0))
+        })
+        .await
+    }
+
+    /// The hash of the event at `seq`; `None` when there is none, or retention has deleted it and later ones.
+    pub async fn event_hash(&self, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask("read an event's hash", move |connection| {
+            let query =
+                "SELECT hash FROM event WHERE seq = ?1 UNION ALL SELECT hash FROM chain_start WHERE seq = ?1";
+            connection.query_row(query, [seq], |row| row.get(0)).optional()
         })
         .await
     }

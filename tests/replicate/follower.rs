@@ -308,10 +308,12 @@ pub(crate) fn names(venue: &str) -> Directory {
         name: venue.to_owned(),
         kind: "restaurant".to_owned(),
         address: "示例路 1 号".to_owned(),
+        ..Default::default()
     };
     let device = RegisteredDevice {
         key: key("d0"),
         name: "厨房".to_owned(),
+        ..Default::default()
     };
     Directory {
         registry: Registry::new(vec![venue], vec![device]),

@@ -3,6 +3,7 @@
 
 use ninewatch::config::Durability;
 
+use crate::fixture::connection;
 use crate::follower::{Site, eventually, settings};
 use crate::postgres::Postgres;
 
@@ -64,6 +65,41 @@ async fn a_frozen_server_is_noticed() {
     assert_eq!(follower.metrics.replication_connected.get(), 0);
     server.thaw();
     site.same(&server).await;
+}
+
+/// A backup put back in place and grown past the cursor since: by its length alone nothing would be noticed, and its rows
+/// would be copied under the numbers of others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_last_copied_event_is_another_is_not_copied() {
+    let server = Postgres::start("");
+    let mut site = Site::start("g", Durability::Local);
+    let follower = site.follow(settings(&server));
+    site.feed(10).await;
+    site.same(&server).await;
+    drop(follower);
+    let epoch = "SELECT epoch FROM store";
+    let epoch: i64 = connection(site.folder.path())
+        .query_row(epoch, [], |row| row.get(0))
+        .expect("the store has one");
+
+    let mut restored = Site::start("g", Durability::Local);
+    connection(restored.folder.path())
+        .execute("UPDATE store SET epoch = ?1", [epoch])
+        .expect("it is taken");
+    for number in 0..20 {
+        let mut next = restored.next();
+        if number == 9 {
+            next.alarms[0].body = String::from(r#"{"another":"event"}"#);
+        }
+        restored.running.send(next).await;
+    }
+    eventually("it has grown", || restored.ends.committed.borrow().event >= 20).await;
+    let follower = restored.follow(settings(&server));
+    eventually("it is noticed", || {
+        follower.metrics.replication_errors("restored").get() >= 2
+    })
+    .await;
+    assert_eq!(server.rows("SELECT max(seq) FROM event"), ["10"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

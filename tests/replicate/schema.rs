@@ -92,7 +92,7 @@ async fn partitions_are_made_ahead_and_dropped_when_they_are_old() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_events_and_ended_alarms_are_deleted() {
+async fn old_events_ended_alarms_and_records_are_deleted() {
     let server = Postgres::start("");
     let mut site = Site::start("g", Durability::Local);
     site.feed(6).await;
@@ -104,6 +104,10 @@ async fn old_events_and_ended_alarms_are_deleted() {
     }
     server.execute("UPDATE alarm SET standing = false WHERE id = (SELECT min(id) FROM alarm)");
     server.execute("UPDATE event SET at = now() WHERE seq = 6");
+    server.execute(
+        "INSERT INTO replica_refused (store, at, \"table\", row, reason)
+         SELECT number, now() - days * interval '1 day', 'event', days::text, 'a test' FROM store, (VALUES (2), (0)) AS old (days)",
+    );
     assert!(Timestamp(BEGIN) < ninewatch::clock::wall());
     let day = Duration::from_hours(24);
     let _follower = site.follow(ninewatch::config::PostgresSettings { keep: day, ..keeping });
@@ -112,4 +116,8 @@ async fn old_events_and_ended_alarms_are_deleted() {
     })
     .await;
     eventually("the ended alarm is gone", || server.count("alarm") == Some(2)).await;
+    eventually("the old record is gone", || {
+        server.rows("SELECT row FROM replica_refused") == ["0"]
+    })
+    .await;
 }

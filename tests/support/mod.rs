@@ -15,6 +15,7 @@ pub(crate) mod reference;
 pub(crate) mod replica;
 pub(crate) mod sink;
 pub(crate) mod strace;
+pub(crate) mod subscriber;
 pub(crate) mod tmpfs;
 
 use std::net::{Ipv4Addr, TcpListener};

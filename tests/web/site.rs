@@ -143,6 +143,7 @@ pub(super) fn directory() -> watch::Receiver<Arc<Directory>> {
             device: device.to_owned(),
         },
         name: "厨房".to_owned(),
+        ..Default::default()
     });
     let mut definitions = DefinitionSource::default();
     let kind = Kind::new("gas_detector".to_owned(), Text::default(), Vec::new());

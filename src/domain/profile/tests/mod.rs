@@ -62,6 +62,7 @@ fn registry() -> Registry {
     let device = |kind: &str, device: &str| RegisteredDevice {
         key: key("v9", kind, device),
         name: String::new(),
+        ..Default::default()
     };
     Registry::new(
         Vec::new(),

@@ -8,7 +8,7 @@ const STUCK: u8 = 2;
 
 /// What was seen on the connection since the last tick.
 #[derive(Debug, Default)]
-pub(super) struct KeepAlive {
+pub(crate) struct KeepAlive {
     read: bool,
     wrote: bool,
     silent: u8,
@@ -17,7 +17,7 @@ pub(super) struct KeepAlive {
 
 /// Why a connection is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Dead {
+pub(crate) enum Dead {
     /// No byte came, not even the answer to a ping.
     #[error("the broker did not answer within the keep-alive time")]
     Silent,
@@ -28,18 +28,18 @@ pub(super) enum Dead {
 
 impl KeepAlive {
     /// Bytes came.
-    pub(super) fn read(&mut self) {
+    pub(crate) fn read(&mut self) {
         self.read = true;
     }
 
     /// Bytes went out.
-    pub(super) fn wrote(&mut self) {
+    pub(crate) fn wrote(&mut self) {
         self.wrote = true;
     }
 
     /// Half the keep-alive time has passed: whether to ping now. While we are not `reading`, silence proves nothing;
     /// while bytes of ours wait `unsent`, a ping would only wait behind them.
-    pub(super) fn tick(&mut self, reading: bool, unsent: bool) -> Result<bool, Dead> {
+    pub(crate) fn tick(&mut self, reading: bool, unsent: bool) -> Result<bool, Dead> {
         let read = std::mem::take(&mut self.read);
         let wrote = std::mem::take(&mut self.wrote);
         self.silent = if read || !reading { 0 } else { self.silent + 1 };

@@ -12,35 +12,41 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// half a minute in which no alarm is heard, and two gateways that push each other out do not do so without a pause.
 const FAILURES_OF_A_LINE: u32 = 3;
 
-/// Waits that double from 100 ms to 30 s. Each is shortened by up to half at random, so that many gateways do
+/// Waits that double from 100 ms to 30 s, or to less. Each is shortened by up to half at random, so that many gateways do
 /// not come back to one broker in step.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
+#[derive(Debug)]
+pub(crate) struct Backoff {
     failures: u32,
+    longest: Duration,
 }
 
 impl Backoff {
     /// No failure yet.
-    pub(super) fn new() -> Backoff {
-        Backoff::default()
+    pub(crate) fn new() -> Backoff {
+        Backoff::up_to(LONGEST)
+    }
+
+    /// No failure yet; no wait will be longer than this.
+    pub(crate) fn up_to(longest: Duration) -> Backoff {
+        Backoff { failures: 0, longest }
     }
 
     /// The wait after one more failure. `entropy` is any random number.
-    pub(super) fn wait(&mut self, entropy: u64) -> Duration {
+    pub(crate) fn wait(&mut self, entropy: u64) -> Duration {
         let doubled = 2_u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
-        let full = FIRST.saturating_mul(doubled).min(LONGEST);
+        let full = FIRST.saturating_mul(doubled).min(self.longest);
         let share = (entropy % 1024) as f64 / 2048.0;
         full.mul_f64(1.0 - share)
     }
 
     /// The broker is there and lets us in: however the connection ends, the next wait is short.
-    pub(super) fn let_in(&mut self) {
+    pub(crate) fn let_in(&mut self) {
         self.failures = self.failures.min(FAILURES_OF_A_LINE);
     }
 
     /// The connection stood for a while: the next wait is the first again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }
@@ -78,6 +84,13 @@ mod tests {
         }
         let waits: Vec<u128> = (0..3).map(|_| backoff.wait(0).as_millis()).collect();
         assert_eq!(waits, [1600, 3200, 6400], "nobody there any more");
+    }
+
+    #[test]
+    fn a_shorter_cap_holds() {
+        let mut backoff = Backoff::up_to(Duration::from_secs(1));
+        let waits: Vec<u128> = (0..7).map(|_| backoff.wait(0).as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1000, 1000, 1000]);
     }
 
     #[test]

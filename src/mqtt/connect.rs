@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{BrokerUrl, MqttTls};
 
 /// A connection to the broker, plain or encrypted.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -80,7 +80,7 @@ pub enum ConnectError {
 }
 
 /// Connects to `broker`. The TLS files are read afresh, so that renewed certificates serve the next connection.
-pub(super) async fn connect(broker: &BrokerUrl, tls: &MqttTls) -> Result<Box<dyn Stream>, ConnectError> {
+pub(crate) async fn connect(broker: &BrokerUrl, tls: &MqttTls) -> Result<Box<dyn Stream>, ConnectError> {
     let (host, port, encrypted) = match broker {
         BrokerUrl::Remote { host, port, tls } => (host, *port, *tls),
         BrokerUrl::Embedded => return Err(ConnectError::Embedded),
@@ -111,7 +111,7 @@ pub(super) async fn connect(broker: &BrokerUrl, tls: &MqttTls) -> Result<Box<dyn
 }
 
 /// Whether the TLS files that `broker` needs can be used, without connecting.
-pub(super) async fn check(broker: &BrokerUrl, tls: &MqttTls) -> Result<(), ConnectError> {
+pub(crate) async fn check(broker: &BrokerUrl, tls: &MqttTls) -> Result<(), ConnectError> {
     match broker {
         BrokerUrl::Remote { tls: true, .. } => client_config(tls.clone()).await.map(drop),
         BrokerUrl::Remote { tls: false, .. } => Ok(()),
