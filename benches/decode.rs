@@ -78,7 +78,7 @@ fn decoder() -> Decoder {
 
 fn topic(decoder: &mut Decoder, name: &str) -> TopicId {
     match decoder.resolve(name) {
-        Ok(Resolved::Device(topic)) => topic,
+        Ok(Resolved::Message(topic)) => topic,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -96,8 +96,9 @@ fn check() {
     let mut decoder = decoder();
     let id = topic(&mut decoder, &topics()[0]);
     let outcome = decoder.decode(id, PAYLOAD);
-    assert!(outcome.usable && outcome.reject.is_none());
-    assert_eq!(outcome.device_at.map(|at| at.0), Some(floor.ts));
+    assert!(outcome.parts == 1 && outcome.reject.is_none());
+    let part = decoder.part(0).unwrap();
+    assert_eq!(part.device_at.map(|at| at.0), Some(floor.ts));
     let values = [
         floor.lel,
         floor.temperature,
@@ -107,7 +108,7 @@ fn check() {
         floor.pressure,
     ];
     let expected: Vec<(PointIndex, f64)> = (1..).map(PointIndex).zip(values).collect();
-    assert_eq!(outcome.points, expected);
+    assert_eq!(part.points, expected);
     assert!(!floor.history && !floor.test);
 }
 
@@ -129,8 +130,9 @@ fn decode(bencher: Bencher) {
     let mut decoder = decoder();
     let id = topic(&mut decoder, &topics()[0]);
     bencher.bench_local(|| {
-        let outcome = decoder.decode(id, black_box(PAYLOAD));
-        outcome.points.iter().map(|(_, value)| value).sum::<f64>()
+        decoder.decode(id, black_box(PAYLOAD));
+        let part = decoder.part(0).unwrap();
+        part.points.iter().map(|(_, value)| value).sum::<f64>()
     });
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::definitions::Definitions;
-use crate::domain::profile::ProfileDef;
+use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::Registry;
 use crate::domain::route::Route;
 

@@ -308,7 +308,8 @@ fn write_dead_letters(
             Reject::TooLarge(size) => size,
             Reject::UnknownTopic
             | Reject::UnknownKind(_)
-            | Reject::UnknownVenue(_)
+            | Reject::BadIdentity(_)
+            | Reject::TooManyItems(_)
             | Reject::TooManyDevices
             | Reject::InvalidUtf8
             | Reject::InvalidJson(_)

@@ -90,7 +90,15 @@ pub enum NoWire {
 }
 
 /// What a command template may name beside captures.
-const FACTS: [&str; 7] = ["id", "command", "expires_at", "attempt", "venue", "kind", "device"];
+const FACTS: [&str; 7] = [
+    "id",
+    "command",
+    "expires_at",
+    "attempt",
+    "venue",
+    "kind",
+    "device",
+];
 
 /// All profiles' commands.
 #[derive(Debug, Clone, Default)]
@@ -116,7 +124,10 @@ impl CommandBook {
         let (_, commands) = commands.ok_or_else(|| NoWire::NoProfile(name.to_owned()))?;
         let fits = |def: &&CommandDef| {
             def.kind.as_ref().is_none_or(|kind| *kind == order.key.kind)
-                && def.command.as_ref().is_none_or(|command| command == order.command)
+                && def
+                    .command
+                    .as_ref()
+                    .is_none_or(|command| command == order.command)
         };
         let def = commands.iter().find(fits).ok_or_else(|| NoWire::NoCommand {
             profile: name.to_owned(),
@@ -221,11 +232,16 @@ pub(super) fn check(def: &CommandDef, captures: &[String]) -> Result<(), String>
         CommandPayload::Json(json) => gather(json, &mut texts),
     }
     if def.topic.contains(['+', '#']) {
-        return Err(format!("{:?} has wildcards: a command goes to one topic", def.topic));
+        return Err(format!(
+            "{:?} has wildcards: a command goes to one topic",
+            def.topic
+        ));
     }
     for text in texts {
         for piece in pieces(text)? {
-            let Written::Name(name, format) = piece else { continue };
+            let Written::Name(name, format) = piece else {
+                continue;
+            };
             if !FACTS.contains(&name) && !captures.iter().any(|known| known == name) {
                 return Err(format!(
                     "{{{name}}} is neither a fact ({}) nor captured by a [[message]] of the kind",

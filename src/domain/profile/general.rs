@@ -119,12 +119,8 @@ impl General {
                 continue;
             }
             self.note_captures(&view, names, texts);
-            let named = Named {
-                view,
-                names,
-                texts,
-            };
-            let outcome = self.item(speech, &named, id, devices, parts);
+            let named = Named { view, names, texts };
+            let outcome = self.item(speech, &named, id, (devices, parts));
             if let Err(reject) = outcome {
                 parts.refuse(reject);
             }
@@ -165,18 +161,16 @@ impl General {
         speech: Speech<'_>,
         named: &Named<'_>,
         id: &mut String,
-        devices: &mut Devices,
-        parts: &mut Parts,
+        (devices, parts): (&mut Devices, &mut Parts),
     ) -> Result<(), Reject> {
         for (source, template) in &self.same {
             named.check(source, template, id)?;
         }
-        let slot = match speech.slot {
-            Some(slot) => slot,
-            None => {
-                named.id(&self.device, id)?;
-                devices.child(speech.place, id, |place| named.payload(place))?
-            }
+        let slot = if let Some(slot) = speech.slot {
+            slot
+        } else {
+            named.id(&self.device, id)?;
+            devices.child(speech.place, id, |place| named.payload(place))?
         };
         let parent = match &self.parent {
             None => None,
@@ -352,7 +346,9 @@ impl<'v> Named<'v> {
                 Origin::Payload(place) => self.payload(place),
             })
             .ok_or_else(|| {
-                Reject::BadIdentity("the payload lacks a part of it, or the part contains its separator".to_owned())
+                Reject::BadIdentity(
+                    "the payload lacks a part of it, or the part contains its separator".to_owned(),
+                )
             })
     }
 

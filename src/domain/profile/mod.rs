@@ -5,6 +5,8 @@ pub mod compile;
 pub mod decoder;
 pub mod def;
 pub mod devices;
+mod flat;
+mod follow;
 mod general;
 mod json;
 pub mod native;

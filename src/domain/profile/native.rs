@@ -1,7 +1,8 @@
 //! The profile that is always loaded: ninewatch's own topics and payloads (CONTRACT, "MQTT, the native form").
 
 use super::def::{
-    AckDef, CommandDef, CommandPayload, Form, MarkDef, MessageDef, PointMap, ProfileDef, SourceDef, TimeDef, TimeUnit,
+    AckDef, CommandDef, CommandPayload, Form, MarkDef, MessageDef, PointMap, ProfileDef, SourceDef, TimeDef,
+    TimeUnit,
 };
 use crate::domain::kind::ONLINE_NAME;
 

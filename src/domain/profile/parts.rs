@@ -34,7 +34,7 @@ pub(super) struct RawAck {
 /// Everything that a message said.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    pub(super) parts: Vec<RawPart>,
+    pub(super) all: Vec<RawPart>,
     pub(super) points: Vec<(PointIndex, f64)>,
     pub(super) unset: Vec<PointIndex>,
     pub(super) acks: Vec<RawAck>,
@@ -46,12 +46,17 @@ pub(super) struct Parts {
 impl Parts {
     /// Forgets the last message.
     pub(super) fn clear(&mut self) {
-        self.parts.clear();
+        self.all.clear();
         self.points.clear();
         self.unset.clear();
         self.acks.clear();
         self.texts.clear();
         self.reject = None;
+    }
+
+    /// How much was said.
+    pub(super) fn said(&self) -> usize {
+        self.all.len() + self.acks.len() + self.points.len()
     }
 
     /// Notes why something was not used; the first counts.
@@ -64,14 +69,16 @@ impl Parts {
     pub(super) fn push(&mut self, mut part: RawPart) -> Result<(), Reject> {
         part.points.1 = self.points.len();
         part.unset.1 = self.unset.len();
-        let ordinal = self.parts.len();
-        if let Some(last) = self.parts.last_mut() {
+        let ordinal = self.all.len();
+        if let Some(last) = self.all.last_mut() {
             let alike = (last.slot, last.device_at, last.kind, last.parent)
                 == (part.slot, part.device_at, part.kind, part.parent);
             let adjoins = last.points.1 == part.points.0 && last.unset.1 == part.unset.1;
             let before = self.points.get(last.points.0..last.points.1).unwrap_or_default();
             let own = self.points.get(part.points.0..part.points.1).unwrap_or_default();
-            let shares = own.iter().any(|(point, _)| before.iter().any(|(other, _)| other == point));
+            let shares = own
+                .iter()
+                .any(|(point, _)| before.iter().any(|(other, _)| other == point));
             if alike && adjoins && !shares {
                 last.points.1 = part.points.1;
                 return Ok(());
@@ -81,8 +88,10 @@ impl Parts {
             return Err(Reject::TooManyItems(MAX_PARTS));
         }
         // Parts of one message are not repetitions of each other.
-        part.seq = part.seq.map(|seq| seq ^ (ordinal as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        self.parts.push(part);
+        part.seq = part
+            .seq
+            .map(|seq| seq ^ (ordinal as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        self.all.push(part);
         Ok(())
     }
 

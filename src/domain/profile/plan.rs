@@ -6,7 +6,7 @@ use super::Reject;
 use super::def::{Packing, RecordsDef};
 use super::place::{Step, array_place};
 use super::scan::Walk;
-use super::table::{Cell, Key, Table};
+use super::table::{Cell, Key, Row, Table};
 use super::wire::bytes;
 use super::wire::scalar::{Scalar, bad_value};
 
@@ -84,9 +84,8 @@ impl Plan {
         if plan.records.is_some_and(|records| records.size == 0) {
             return Err("records have a size of at least 1".to_owned());
         }
-        for scope in 0..plan.steps.len() {
-            plan.iterate(scope);
-        }
+        // The items are gone through even when nothing of them is read.
+        plan.spot(plan.steps.len(), &[]);
         Ok(plan)
     }
 
@@ -104,12 +103,12 @@ impl Plan {
         if let Some(slot) = spot.slots.first() {
             return Ok(*slot);
         }
-        let slot = u16::try_from(width).map_err(|_| "the message reads too many places".to_owned())?;
-        spot.slots.push(slot);
+        let cell = u16::try_from(width).map_err(|_| "the message reads too many places".to_owned())?;
+        spot.slots.push(cell);
         if let Some(width) = self.widths.get_mut(scope) {
             *width += 1;
         }
-        Ok(slot)
+        Ok(cell)
     }
 
     /// The text at `path` of the payload holds something.
@@ -117,29 +116,9 @@ impl Plan {
         self.spot(scope, path).packing = Some(packing);
     }
 
-    fn iterate(&mut self, scope: usize) {
-        let Some(step) = self.steps.get(scope).cloned() else {
-            return;
-        };
-        self.spot(scope, &step.path).each = Some(Box::new(Each {
-            entries: step.entries,
-            scope: scope + 1,
-            item: Spot::default(),
-        }));
-    }
-
     fn spot(&mut self, scope: usize, path: &[String]) -> &mut Spot {
-        let mut spot = &mut self.root;
-        for step in self.steps.iter().take(scope) {
-            spot = spot.below(&step.path);
-            if let Some(each) = &mut spot.each {
-                // The borrow of `spot` ends here on either way.
-                spot = &mut each.item;
-                continue;
-            }
-            break;
-        }
-        spot.below(path)
+        let steps = self.steps.get(..scope).unwrap_or_default();
+        self.root.descend(steps, 1, path)
     }
 
     /// Reads `payload` as JSON into `table`.
@@ -165,11 +144,16 @@ impl Plan {
     }
 
     /// Reads `payload` as one value into `table`.
-    pub(super) fn value(&self, payload: Scalar<'_>, packing: Option<Packing>, table: &mut Table) -> Result<(), Reject> {
+    pub(super) fn value(
+        &self,
+        payload: Scalar<'_>,
+        packing: Option<Packing>,
+        table: &mut Table,
+    ) -> Result<(), Reject> {
         let row = table.begin(self.width(0));
         match packing {
             None => self.scalar(&self.root, row, payload, table),
-            Some(packing) => self.unpacked(&self.root, row, payload, packing, table),
+            Some(packing) => self.unpacked((&self.root, row), payload, packing, table),
         }
         table.trouble.take().map_or(Ok(()), Err)
     }
@@ -185,20 +169,24 @@ impl Plan {
             && !each.entries
             && !matches!(scalar, Scalar::Null)
         {
-            if let Some(row) = table.item(each.scope, row, self.width(each.scope), Key::Index, 0) {
+            if let Some(row) = table.item(each.row(row, Key::Index, 0), self.width(each.scope)) {
                 self.scalar(&each.item, row, scalar, table);
             }
             return;
         }
         match (spot.packing, scalar) {
-            (Some(packing), Scalar::Text(_)) => self.unpacked(spot, row, scalar, packing, table),
+            (Some(packing), Scalar::Text(_)) => self.unpacked((spot, row), scalar, packing, table),
             (Some(_) | None, _) => table.set(row, &spot.slots, scalar),
         }
     }
 
-    fn unpacked(&self, spot: &Spot, row: usize, scalar: Scalar<'_>, packing: Packing, table: &mut Table) {
+    fn unpacked(&self, (spot, row): (&Spot, usize), scalar: Scalar<'_>, packing: Packing, table: &mut Table) {
         let bad = |wanted: &str| {
-            let name = if spot.name.is_empty() { "payload" } else { &spot.name };
+            let name = if spot.name.is_empty() {
+                "payload"
+            } else {
+                &spot.name
+            };
             bad_value(name, wanted, scalar)
         };
         let from = table.bytes.len();
@@ -223,10 +211,9 @@ impl Plan {
                     Some(Err(_)) | None => Err(bad("JSON in base64")),
                 }
             }
-            (
-                Packing::Bytes | Packing::Hex | Packing::Base64 | Packing::Json | Packing::Base64Json,
-                _,
-            ) => Err(bad("text")),
+            (Packing::Bytes | Packing::Hex | Packing::Base64 | Packing::Json | Packing::Base64Json, _) => {
+                Err(bad("text"))
+            }
         };
         if let Err(reject) = outcome {
             table.trouble.get_or_insert(reject);
@@ -258,7 +245,7 @@ impl Plan {
             if start + records.size > end {
                 return Err(short());
             }
-            let Some(row) = table.item(each.scope, row, self.width(each.scope), Key::Index, index) else {
+            let Some(row) = table.item(each.row(row, Key::Index, index), self.width(each.scope)) else {
                 return Ok(());
             };
             table.put(row, &each.item.slots, Cell::Bytes(start, start + records.size));
@@ -299,7 +286,34 @@ fn short() -> Reject {
     }
 }
 
+impl Each {
+    /// The row of an item in that of `parent`.
+    pub(super) const fn row(&self, parent: usize, key: Key, index: usize) -> Row {
+        Row {
+            scope: self.scope,
+            parent,
+            key,
+            index,
+        }
+    }
+}
+
 impl Spot {
+    /// The place at `path` below the items of `steps`; their number from `scope`.
+    fn descend(&mut self, steps: &[Step], scope: usize, path: &[String]) -> &mut Spot {
+        let Some((step, rest)) = steps.split_first() else {
+            return self.below(path);
+        };
+        let each = self.below(&step.path).each.get_or_insert_with(|| {
+            Box::new(Each {
+                entries: step.entries,
+                scope,
+                item: Spot::default(),
+            })
+        });
+        each.item.descend(rest, scope + 1, path)
+    }
+
     fn below(&mut self, path: &[String]) -> &mut Spot {
         path.iter().fold(self, |spot, name| {
             let at = spot.members.iter().position(|member| member.name == *name);
@@ -320,4 +334,3 @@ impl Spot {
         })
     }
 }
-

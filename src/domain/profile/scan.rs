@@ -31,7 +31,7 @@ impl Walk<'_> {
     fn item<E: serde::de::Error>(&mut self, each: &Each, key: Key, index: usize) -> Result<usize, E> {
         let width = self.plan.width(each.scope);
         self.table
-            .item(each.scope, self.row, width, key, index)
+            .item(each.row(self.row, key, index), width)
             .ok_or_else(|| E::custom("too many items"))
     }
 }
@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let spot = self.spot;
         self.table.set(self.row, &spot.slots, Scalar::Compound);
         for place in 0.. {

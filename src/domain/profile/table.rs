@@ -9,7 +9,8 @@ pub(super) const MAX_ITEMS: usize = 2_048;
 /// The cells of a payload.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    rows: Vec<Row>,
+    /// Rows and where their cells begin.
+    rows: Vec<(Row, usize)>,
     cells: Vec<Cell>,
     /// Texts of cells and keys.
     texts: String,
@@ -21,12 +22,15 @@ pub(super) struct Table {
 
 /// An item.
 #[derive(Debug, Clone, Copy)]
-struct Row {
-    scope: usize,
-    parent: usize,
-    base: usize,
-    key: Key,
-    index: usize,
+pub(super) struct Row {
+    /// How deep it lies.
+    pub(super) scope: usize,
+    /// The row of the item around it.
+    pub(super) parent: usize,
+    /// What it is called.
+    pub(super) key: Key,
+    /// Its place among its siblings, from 0.
+    pub(super) index: usize,
 }
 
 /// What an item is called.
@@ -60,28 +64,28 @@ impl Table {
         self.texts.clear();
         self.bytes.clear();
         self.trouble = None;
-        self.push(0, 0, width, Key::Index, 0)
+        let payload = Row {
+            scope: 0,
+            parent: 0,
+            key: Key::Index,
+            index: 0,
+        };
+        self.push(payload, width)
     }
 
-    /// Opens the row of an item. `None`: there are too many.
-    pub(super) fn item(&mut self, scope: usize, parent: usize, width: usize, key: Key, index: usize) -> Option<usize> {
+    /// Opens the row of an item with as many cells. `None`: there are too many.
+    pub(super) fn item(&mut self, row: Row, width: usize) -> Option<usize> {
         if self.rows.len() > MAX_ITEMS {
             self.trouble = Some(Reject::TooManyItems(MAX_ITEMS));
             return None;
         }
-        Some(self.push(scope, parent, width, key, index))
+        Some(self.push(row, width))
     }
 
-    fn push(&mut self, scope: usize, parent: usize, width: usize, key: Key, index: usize) -> usize {
+    fn push(&mut self, row: Row, width: usize) -> usize {
         let base = self.cells.len();
         self.cells.resize(base + width, Cell::Absent);
-        self.rows.push(Row {
-            scope,
-            parent,
-            base,
-            key,
-            index,
-        });
+        self.rows.push((row, base));
         self.rows.len() - 1
     }
 
@@ -112,7 +116,7 @@ impl Table {
 
     /// Puts `cell` into some cells of a row.
     pub(super) fn put(&mut self, row: usize, slots: &[u16], cell: Cell) {
-        let Some(base) = self.rows.get(row).map(|row| row.base) else {
+        let Some(base) = self.rows.get(row).map(|(_, base)| *base) else {
             return;
         };
         for slot in slots {
@@ -141,18 +145,18 @@ impl Table {
 
     /// The scope of a row.
     pub(super) fn scope(&self, row: usize) -> usize {
-        self.rows.get(row).map_or(0, |row| row.scope)
+        self.rows.get(row).map_or(0, |(row, _)| row.scope)
     }
 
     /// The row `up` levels out of `row`.
     pub(super) fn out(&self, row: usize, up: usize) -> usize {
-        (0..up).fold(row, |row, _| self.rows.get(row).map_or(0, |row| row.parent))
+        (0..up).fold(row, |row, _| self.rows.get(row).map_or(0, |(row, _)| row.parent))
     }
 
     /// The value in a cell; `None`: nothing stood there.
     pub(super) fn get(&self, row: usize, slot: u16) -> Option<Scalar<'_>> {
-        let row = self.rows.get(row)?;
-        Some(match *self.cells.get(row.base + usize::from(slot))? {
+        let (_, base) = self.rows.get(row)?;
+        Some(match *self.cells.get(base + usize::from(slot))? {
             Cell::Absent => return None,
             Cell::Null => Scalar::Null,
             Cell::Bool(value) => Scalar::Bool(value),
@@ -167,7 +171,7 @@ impl Table {
 
     /// What the item of a row is called.
     pub(super) fn key(&self, row: usize) -> Scalar<'_> {
-        match self.rows.get(row).map(|row| row.key) {
+        match self.rows.get(row).map(|(row, _)| row.key) {
             Some(Key::Name(from, to)) => Scalar::Text(self.text(from, to)),
             Some(Key::Index) | None => Scalar::Unsigned(self.index(row) as u64),
         }
@@ -175,6 +179,6 @@ impl Table {
 
     /// The place of a row's item among its siblings, from 0.
     pub(super) fn index(&self, row: usize) -> usize {
-        self.rows.get(row).map_or(0, |row| row.index)
+        self.rows.get(row).map_or(0, |(row, _)| row.index)
     }
 }

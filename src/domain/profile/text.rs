@@ -86,7 +86,9 @@ impl TextTemplate {
                         Some("lower") => Case::Lower,
                         Some("upper") => Case::Upper,
                         Some(other) => {
-                            return Err(format!("{{{name}:{other}}}: after the colon comes lower or upper"));
+                            return Err(format!(
+                                "{{{name}:{other}}}: after the colon comes lower or upper"
+                            ));
                         }
                     },
                 },
@@ -108,29 +110,44 @@ impl TextTemplate {
         if self.pieces.windows(2).any(|pair| pair.iter().all(is_name)) {
             return None;
         }
-        let from_topic = |piece: &Piece| matches!(piece, Piece::Name { origin: Origin::Topic(_), .. });
+        let from_topic = |piece: &Piece| {
+            matches!(
+                piece,
+                Piece::Name {
+                    origin: Origin::Topic(_),
+                    ..
+                }
+            )
+        };
         let first = self.pieces.iter().position(from_topic);
         self.free = Some(first.unwrap_or(usize::MAX));
         Some(self)
     }
 
-    /// Whether it says the same for every message.
-    pub(super) fn is_constant(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Literal(_)))
-    }
-
     /// Whether a name of it comes from the topic.
     pub(super) fn uses_topic(&self) -> bool {
-        self.pieces
-            .iter()
-            .any(|piece| matches!(piece, Piece::Name { origin: Origin::Topic(_), .. }))
+        self.pieces.iter().any(|piece| {
+            matches!(
+                piece,
+                Piece::Name {
+                    origin: Origin::Topic(_),
+                    ..
+                }
+            )
+        })
     }
 
     /// Whether a name of it comes from the payload.
     pub(super) fn uses_payload(&self) -> bool {
-        self.pieces
-            .iter()
-            .any(|piece| matches!(piece, Piece::Name { origin: Origin::Payload(_), .. }))
+        self.pieces.iter().any(|piece| {
+            matches!(
+                piece,
+                Piece::Name {
+                    origin: Origin::Payload(_),
+                    ..
+                }
+            )
+        })
     }
 
     /// Puts the text behind `into`. `value` gives the text of a name; it says `None` when there is none.

@@ -44,7 +44,13 @@ impl Template {
             let level = template.level(level)?;
             template.levels.push(level);
         }
-        if template.levels.iter().filter(|level| **level == Level::Many).count() > 1 {
+        if template
+            .levels
+            .iter()
+            .filter(|level| **level == Level::Many)
+            .count()
+            > 1
+        {
             return Err("only one capture of several levels, {name...}, can stand in a topic".to_owned());
         }
         Ok(template)
@@ -56,16 +62,9 @@ impl Template {
             [] => return Ok(Level::Literal(String::new())),
             [Written::Literal(text)] => return Ok(Level::Literal((*text).to_owned())),
             [Written::Name(name, None)] => {
-                return Ok(match name.strip_suffix("...") {
-                    Some(name) => {
-                        self.name(name)?;
-                        Level::Many
-                    }
-                    None => {
-                        self.name(name)?;
-                        Level::One
-                    }
-                });
+                let many = name.strip_suffix("...");
+                self.name(many.unwrap_or(name))?;
+                return Ok(if many.is_some() { Level::Many } else { Level::One });
             }
             _ => {}
         }

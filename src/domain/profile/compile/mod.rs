@@ -1,10 +1,12 @@
 //! Profiles as written → routes and programs, every error at once. Reads no message.
 
+mod builder;
 pub(super) mod program;
 
 use std::collections::HashMap;
 
-use self::program::{Draft, Program, device};
+use self::builder::device;
+use self::program::{Draft, Program};
 use super::command;
 use super::def::{CommandDef, MessageDef, ProfileDef};
 use super::text::TextTemplate;

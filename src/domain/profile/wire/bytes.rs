@@ -34,7 +34,11 @@ pub(in crate::domain::profile) fn base64(text: &str, into: &mut Vec<u8>) -> Opti
     const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
     const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
     let text = text.trim();
-    let engine = if text.contains(['-', '_']) { &URL } else { &STANDARD };
+    let engine = if text.contains(['-', '_']) {
+        &URL
+    } else {
+        &STANDARD
+    };
     engine.decode_vec(text, into).ok()
 }
 
@@ -102,7 +106,12 @@ mod tests {
             let mut bytes = Vec::new();
             assert_eq!(hex(text, &mut bytes).map(|()| bytes), expected, "{text}");
         }
-        for (text, expected) in [("qg==", Some(vec![0xaa])), ("qg", Some(vec![0xaa])), ("-_8", Some(vec![0xfb, 0xff])), ("q", None)] {
+        for (text, expected) in [
+            ("qg==", Some(vec![0xaa])),
+            ("qg", Some(vec![0xaa])),
+            ("-_8", Some(vec![0xfb, 0xff])),
+            ("q", None),
+        ] {
             let mut bytes = Vec::new();
             assert_eq!(base64(text, &mut bytes).map(|()| bytes), expected, "{text}");
         }
@@ -112,8 +121,14 @@ mod tests {
     fn fields_are_numbers() {
         let bytes = [0x12, 0x34, 0xff, 0xfe, 0x41, 0xc8, 0, 0];
         let table = [
-            (field(0, 2, false, Coding::Unsigned), Some(Scalar::Unsigned(0x1234))),
-            (field(0, 2, true, Coding::Unsigned), Some(Scalar::Unsigned(0x3412))),
+            (
+                field(0, 2, false, Coding::Unsigned),
+                Some(Scalar::Unsigned(0x1234)),
+            ),
+            (
+                field(0, 2, true, Coding::Unsigned),
+                Some(Scalar::Unsigned(0x3412)),
+            ),
             (field(2, 2, false, Coding::Signed), Some(Scalar::Int(-2))),
             (field(2, 1, false, Coding::Signed), Some(Scalar::Int(-1))),
             (field(4, 4, false, Coding::Float), Some(Scalar::Float(25.0))),
@@ -122,7 +137,10 @@ mod tests {
             (field(-1, 1, false, Coding::Unsigned), Some(Scalar::Unsigned(0))),
             (field(-9, 1, false, Coding::Unsigned), None),
             (field(7, 2, false, Coding::Unsigned), None),
-            (field(0, 8, false, Coding::Signed), Some(Scalar::Int(0x1234_fffe_41c8_0000))),
+            (
+                field(0, 8, false, Coding::Signed),
+                Some(Scalar::Int(0x1234_fffe_41c8_0000)),
+            ),
         ];
         for (field, expected) in table {
             assert_eq!(number(field, &bytes), expected, "{field:?}");

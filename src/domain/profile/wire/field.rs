@@ -89,9 +89,16 @@ impl Field {
         }
     }
 
-    fn set_scale(&mut self, def: &PointDef, map: &PointMap, lel: &[(String, f64)], problems: &mut Vec<String>) {
+    fn set_scale(
+        &mut self,
+        def: &PointDef,
+        map: &PointMap,
+        lel: &[(String, f64)],
+        problems: &mut Vec<String>,
+    ) {
         let scaled = (map.scale - 1.0).abs() > 0.0 || map.offset.abs() > 0.0;
-        let (Shape::Number { scale, offset, .. }, ValueType::Number { unit: own, .. }) = (&mut self.shape, &def.value)
+        let (Shape::Number { scale, offset, .. }, ValueType::Number { unit: own, .. }) =
+            (&mut self.shape, &def.value)
         else {
             if scaled || map.unit.is_some() || map.clamp.is_some() {
                 problems.push("scale, offset, unit and clamp are for numbers only".to_owned());
@@ -163,7 +170,11 @@ impl Field {
         if map.invert && !matches!(self.shape, Shape::Bool) {
             problems.push("invert is for true and false only".to_owned());
         }
-        if [map.valid, map.clamp].into_iter().flatten().any(|(low, high)| low > high) {
+        if [map.valid, map.clamp]
+            .into_iter()
+            .flatten()
+            .any(|(low, high)| low > high)
+        {
             problems.push("the lower bound is above the upper one".to_owned());
         }
         let extras = Extras {

@@ -18,12 +18,14 @@ impl TimeForm {
     /// The form `unit`, in `zone` (IANA) where a time names none. The error says what to write.
     pub(in crate::domain::profile) fn new(unit: &TimeUnit, zone: Option<&str>) -> Result<TimeForm, String> {
         let zone = zone
-            .map(|name| TimeZone::get(name).map_err(|_| format!("zone {name:?} is not known; for example \"Asia/Shanghai\"")))
+            .map(|name| {
+                TimeZone::get(name)
+                    .map_err(|_| format!("zone {name:?} is not known; for example \"Asia/Shanghai\""))
+            })
             .transpose()?;
         if let TimeUnit::Pattern(pattern) = unit {
             // A pattern that cannot even write a time will not read one.
-            let sample = jiff::Zoned::new(jiff::Timestamp::UNIX_EPOCH, TimeZone::UTC);
-            jiff::fmt::strtime::format(pattern, &sample)
+            jiff::fmt::strtime::format(pattern, jiff::Timestamp::UNIX_EPOCH)
                 .map_err(|error| format!("pattern {pattern:?}: {error}"))?;
         }
         if zone.is_none() && *unit == TimeUnit::Packed {
@@ -122,9 +124,9 @@ fn packed(scalar: Scalar<'_>) -> Option<DateTime> {
     }
     let part = |from: usize, to: usize| {
         digits.get(from..to).map(|digits| {
-            digits
-                .iter()
-                .fold(0_i16, |number, digit| number.saturating_mul(10).saturating_add(i16::from(*digit)))
+            digits.iter().fold(0_i16, |number, digit| {
+                number.saturating_mul(10).saturating_add(i16::from(*digit))
+            })
         })
     };
     let small = |from: usize, to: usize| i8::try_from(part(from, to)?).ok();
@@ -179,23 +181,78 @@ mod tests {
         let shanghai = Some("Asia/Shanghai");
         let pattern = |pattern: &str| TimeUnit::Pattern(pattern.to_owned());
         let table = [
-            (TimeUnit::Epoch, None, Scalar::Int(1_750_316_304), Some(1_750_316_304_000)),
+            (
+                TimeUnit::Epoch,
+                None,
+                Scalar::Int(1_750_316_304),
+                Some(1_750_316_304_000),
+            ),
             (TimeUnit::Epoch, None, Scalar::Int(AT), Some(AT)),
             (TimeUnit::Epoch, None, Scalar::Text("1750316304881000"), Some(AT)),
             (TimeUnit::Epoch, None, Scalar::Float(1_750_316_304.881), Some(AT)),
             (TimeUnit::Seconds, None, Scalar::Text("1750316304.881"), Some(AT)),
-            (TimeUnit::Iso, None, Scalar::Text("2025-06-19T06:58:24.881Z"), Some(AT)),
-            (TimeUnit::Iso, shanghai, Scalar::Text("2025-06-19 14:58:24.881"), Some(AT)),
-            (TimeUnit::Iso, shanghai, Scalar::Text("20250619T145824.881"), Some(AT)),
-            (TimeUnit::Iso, shanghai, Scalar::Text("20250619T065824Z"), Some(1_750_316_304_000)),
+            (
+                TimeUnit::Iso,
+                None,
+                Scalar::Text("2025-06-19T06:58:24.881Z"),
+                Some(AT),
+            ),
+            (
+                TimeUnit::Iso,
+                shanghai,
+                Scalar::Text("2025-06-19 14:58:24.881"),
+                Some(AT),
+            ),
+            (
+                TimeUnit::Iso,
+                shanghai,
+                Scalar::Text("20250619T145824.881"),
+                Some(AT),
+            ),
+            (
+                TimeUnit::Iso,
+                shanghai,
+                Scalar::Text("20250619T065824Z"),
+                Some(1_750_316_304_000),
+            ),
             (TimeUnit::Iso, None, Scalar::Text("2025-06-19T14:58:24"), None),
-            (TimeUnit::Packed, shanghai, Scalar::Text("20250619145824881"), Some(AT)),
-            (TimeUnit::Packed, shanghai, Scalar::Int(20_250_619_145_824), Some(1_750_316_304_000)),
-            (TimeUnit::Packed, shanghai, Scalar::Text("20251319145824881"), None),
-            (TimeUnit::Packed, shanghai, Scalar::Text("+0250619145824881"), None),
+            (
+                TimeUnit::Packed,
+                shanghai,
+                Scalar::Text("20250619145824881"),
+                Some(AT),
+            ),
+            (
+                TimeUnit::Packed,
+                shanghai,
+                Scalar::Int(20_250_619_145_824),
+                Some(1_750_316_304_000),
+            ),
+            (
+                TimeUnit::Packed,
+                shanghai,
+                Scalar::Text("20251319145824881"),
+                None,
+            ),
+            (
+                TimeUnit::Packed,
+                shanghai,
+                Scalar::Text("+0250619145824881"),
+                None,
+            ),
             (TimeUnit::Packed, shanghai, Scalar::Text("2025061914582488"), None),
-            (pattern("%d/%m/%Y %H:%M:%S"), shanghai, Scalar::Text("19/06/2025 14:58:24"), Some(1_750_316_304_000)),
-            (pattern("%d/%m/%Y %H:%M:%S %z"), None, Scalar::Text("19/06/2025 14:58:24 +0800"), Some(1_750_316_304_000)),
+            (
+                pattern("%d/%m/%Y %H:%M:%S"),
+                shanghai,
+                Scalar::Text("19/06/2025 14:58:24"),
+                Some(1_750_316_304_000),
+            ),
+            (
+                pattern("%d/%m/%Y %H:%M:%S %z"),
+                None,
+                Scalar::Text("19/06/2025 14:58:24 +0800"),
+                Some(1_750_316_304_000),
+            ),
             (pattern("%H:%M"), shanghai, Scalar::Text("14:58"), None),
         ];
         for (unit, zone, scalar, expected) in table {

@@ -31,7 +31,12 @@ const UNITS: [(&[&str], Quantity, f64, f64); 41] = [
     (&["dW"], Quantity::Power, 0.1, 0.0),
     (&["kWh"], Quantity::Energy, 1.0, 0.0),
     (&["Wh"], Quantity::Energy, 1e-3, 0.0),
-    (&["Wmin", "W·min", "W.min", "W-min"], Quantity::Energy, 1.0 / 60_000.0, 0.0),
+    (
+        &["Wmin", "W·min", "W.min", "W-min"],
+        Quantity::Energy,
+        1.0 / 60_000.0,
+        0.0,
+    ),
     (&["Ws", "J"], Quantity::Energy, 1.0 / 3.6e6, 0.0),
     (&["MJ"], Quantity::Energy, 1.0 / 3.6, 0.0),
     (&["℃", "°C", "C"], Quantity::Temperature, 1.0, 0.0),
@@ -73,11 +78,6 @@ const LEL_PPM: [(&str, f64); 6] = [
 /// The built-in gases, for messages.
 pub(in crate::domain::profile) fn gases() -> impl Iterator<Item = &'static str> {
     LEL_PPM.iter().map(|(gas, _)| *gas)
-}
-
-/// All unit names, for messages.
-pub(in crate::domain::profile) fn names() -> impl Iterator<Item = &'static str> {
-    UNITS.iter().flat_map(|(names, ..)| names.iter().copied())
 }
 
 /// The ppm that are 100 %LEL of `gas`: of `own`, else the built-in.

@@ -52,10 +52,9 @@ impl Pattern {
             (Pattern::Word(word, _), Scalar::Bool(value)) => {
                 word.eq_ignore_ascii_case(if value { "true" } else { "false" })
             }
-            (
-                Pattern::Word(_, number),
-                Scalar::Int(_) | Scalar::Unsigned(_) | Scalar::Float(_),
-            ) => number.is_some() && *number == scalar.number(),
+            (Pattern::Word(_, number), Scalar::Int(_) | Scalar::Unsigned(_) | Scalar::Float(_)) => {
+                number.is_some() && *number == scalar.number()
+            }
             (Pattern::Begin(begin), Scalar::Text(text)) => text
                 .trim_start()
                 .get(..begin.len())
@@ -63,10 +62,7 @@ impl Pattern {
             (Pattern::Range(low, high), _) => scalar
                 .parsed_number()
                 .is_some_and(|number| *low <= number && number <= *high),
-            (
-                Pattern::Word(_, _),
-                Scalar::Bytes(_) | Scalar::Null | Scalar::Compound,
-            )
+            (Pattern::Word(_, _), Scalar::Bytes(_) | Scalar::Null | Scalar::Compound)
             | (
                 Pattern::Begin(_),
                 Scalar::Bool(_)
