@@ -1,11 +1,12 @@
 //! Makes checkpoints beside the gateway, from what is committed: exactly what a restart would do, and then a snapshot.
 //! So each one proves that a restart works, and the task that owns the engine has no part in it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -57,9 +58,12 @@ pub enum MakeError {
     /// The state cannot be serialised.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The system has no thread left for it.
+    #[error("cannot start a thread that makes it: {0}")]
+    Thread(io::Error),
     /// A fault in ninewatch itself.
-    #[error("the thread that made it broke down: {0}")]
-    Thread(#[from] JoinError),
+    #[error("the thread that made it broke down")]
+    BrokeDown,
     /// Nobody writes any more.
     #[error("the store's writer has ended")]
     WriterEnded,
@@ -128,9 +132,10 @@ impl Checkpoints {
     /// written by the gateway. A failure is logged, counted and tried again; it stops nothing.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut not_before = Instant::from_std(clock::monotonic());
+        let mut maker = None;
         while self.due(not_before, &stop).await {
             let started = clock::monotonic();
-            let made = self.make(&stop).await;
+            let made = self.make(&mut maker, &stop).await;
             if stop.is_cancelled() {
                 return;
             }
@@ -149,6 +154,7 @@ impl Checkpoints {
                     took.saturating_mul(PAUSES).min(LONGEST_PAUSE)
                 }
                 Err(error) => {
+                    maker = None;
                     self.metrics.checkpoints_failed.inc();
                     tracing::error!(%error, "could not make a checkpoint, which is what a restart would do; it is tried again");
                     RETRY
@@ -168,15 +174,18 @@ impl Checkpoints {
         stop.run_until_cancelled(wait).await.unwrap_or(false)
     }
 
-    /// Makes one and hands it to the writer.
-    async fn make(&self, stop: &CancellationToken) -> Result<CheckpointHead, MakeError> {
-        let (gateway, data_dir, stopped) = (self.gateway.clone(), self.data_dir.clone(), stop.clone());
-        let made = spawn_blocking(move || {
-            let history = History::open(&data_dir)?;
-            Made::new(&gateway, &history, PART_BYTES, || !stopped.is_cancelled())
-        });
-        let made = stop.run_until_cancelled(made).await;
-        let made = made.ok_or(MakeError::Restore(RestoreError::Stopped))???;
+    /// Has `maker` make one, and hands it to the writer.
+    async fn make(
+        &self,
+        maker: &mut Option<Maker>,
+        stop: &CancellationToken,
+    ) -> Result<CheckpointHead, MakeError> {
+        let maker = match maker {
+            Some(maker) => maker,
+            None => maker.insert(Maker::start(&self.gateway, &self.data_dir, stop)?),
+        };
+        let made = stop.run_until_cancelled(maker.make()).await;
+        let made = made.ok_or(MakeError::Restore(RestoreError::Stopped))??;
         // One part is waited for before the next is sent, so that no commit has more than one to write.
         for (part, done) in (0..).map_while(|number| made.part(number)) {
             let written = async {
@@ -188,5 +197,39 @@ impl Checkpoints {
             written.unwrap_or(Err(MakeError::Restore(RestoreError::Stopped)))?;
         }
         Ok(made.head)
+    }
+}
+
+/// The thread that makes them, one for all: each arena of the system's allocator keeps as much memory as an engine once took
+/// there, and a thread of the runtime's pool would take now this arena and now that.
+#[derive(Debug)]
+struct Maker(mpsc::Sender<oneshot::Sender<Result<Made, MakeError>>>);
+
+impl Maker {
+    /// Starts the thread. It ends with this value; at `stop` what it is making is abandoned.
+    fn start(gateway: &str, data_dir: &Path, stop: &CancellationToken) -> Result<Maker, MakeError> {
+        let (gateway, data_dir, stop) = (gateway.to_owned(), data_dir.to_owned(), stop.clone());
+        let (sender, mut wishes) = mpsc::channel::<oneshot::Sender<_>>(1);
+        thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || {
+                while let Some(to) = wishes.blocking_recv() {
+                    let made = History::open(&data_dir)
+                        .map_err(MakeError::from)
+                        .and_then(|history| {
+                            Made::new(&gateway, &history, PART_BYTES, || !stop.is_cancelled())
+                        });
+                    // At a stop nobody waits for it any more.
+                    let _ = to.send(made);
+                }
+            })
+            .map_err(MakeError::Thread)?;
+        Ok(Maker(sender))
+    }
+
+    async fn make(&self) -> Result<Made, MakeError> {
+        let (to, made) = oneshot::channel();
+        self.0.send(to).await.map_err(|_| MakeError::BrokeDown)?;
+        made.await.map_err(|_| MakeError::BrokeDown)?
     }
 }

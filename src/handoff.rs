@@ -46,6 +46,9 @@ pub struct Receipt {
     pub packet_id: u16,
 }
 
+/// How many bytes of a dead letter's payload are kept: enough to see what it was.
+pub const KEPT_PAYLOAD: usize = 4 * 1024;
+
 /// A command in the form in which its device understands it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandMessage {
@@ -77,8 +80,10 @@ pub struct DeadLetter {
     pub at: Timestamp,
     /// Its topic.
     pub topic: String,
-    /// Its bytes, as far as they were kept.
+    /// Its first bytes, at most [`KEPT_PAYLOAD`]; empty when it was oversize.
     pub payload: Bytes,
+    /// How many bytes it had.
+    pub size: usize,
     /// Why it is here.
     pub reject: Reject,
 }
@@ -168,6 +173,8 @@ pub struct Batch {
     pub receipts: Vec<Receipt>,
     /// Whom to answer after the commit.
     pub answers: Vec<Answer>,
+    /// About how many bytes all that is: what waits for the disk is bounded by it.
+    pub bytes: usize,
 }
 
 impl Batch {

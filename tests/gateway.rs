@@ -12,6 +12,7 @@ use ninewatch::config::{self, Settings};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::engine::Engine;
 use ninewatch::domain::journal;
+use ninewatch::domain::time::Moment;
 use ninewatch::gateway::{Gateway, GatewayError, Lines, Reconfiguration};
 use ninewatch::handoff::{Batch, Envelope, Work};
 use ninewatch::lifecycle::Health;
@@ -38,6 +39,18 @@ fn settings(folder: &Path, (id, limit): (&str, u32), target: &str) -> Settings {
         hook("night"),
     );
     config::load_str("t", &text, folder).expect("a sound configuration")
+}
+
+fn envelope(device: &str, payload: Vec<u8>, received: Moment) -> Envelope {
+    Envelope {
+        topic: format!("ninewatch/v1/gas_detector/{device}/telemetry"),
+        payload: Bytes::from(payload),
+        received,
+        duplicate: false,
+        retained: false,
+        oversize: None,
+        receipt: None,
+    }
 }
 
 /// A gateway whose batches stay open until the test lets one go.
@@ -89,15 +102,8 @@ impl Running {
 
     /// Sends a device's reading, and waits until it has been taken.
     async fn hot(&mut self, device: &str, temperature: u32) {
-        let envelope = Envelope {
-            topic: format!("ninewatch/v1/gas_detector/{device}/telemetry"),
-            payload: Bytes::from(format!(r#"{{"temperature":{temperature}.0}}"#)),
-            received: self.clock.now(),
-            duplicate: false,
-            retained: false,
-            oversize: None,
-            receipt: None,
-        };
+        let payload = format!(r#"{{"temperature":{temperature}.0}}"#);
+        let envelope = envelope(device, payload.into(), self.clock.now());
         self.envelopes.send(vec![envelope]).await.expect("it runs");
         let taken = timeout(DEADLINE, self.envelopes.reserve()).await;
         drop(taken.expect("it is taken").expect("it runs"));
@@ -209,6 +215,30 @@ async fn an_end_goes_where_the_alarm_went_and_a_new_alarm_where_the_new_routes_s
         answer.give();
     }
     assert_eq!(running.answers[0].try_recv(), Ok(1), "of the rule that is gone");
+}
+
+#[test]
+fn a_flood_of_rubbish_fills_a_batch_by_its_bytes_and_only_the_head_of_each_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(folder.path(), ("hot", 60), "duty");
+    let (decoder, surroundings) = configured(&settings).expect("they fit");
+    let mut gateway = Gateway::new(Engine::new("test"), decoder, surroundings, Metrics::new());
+    let now = Clock::new().now();
+    gateway.start(now).expect("it starts");
+    let mut taken = 0;
+    while gateway.has_room() {
+        let rubbish = vec![envelope("g1", vec![b'x'; 8192], now); 64];
+        gateway.receive(rubbish).expect("rubbish is no error");
+        taken += 64;
+        assert!(taken < 1_000, "the next is not taken");
+    }
+    let batch = gateway.close(now);
+    assert_eq!(batch.dead_letters.len(), taken, "what was taken is kept");
+    for letter in &batch.dead_letters {
+        assert_eq!((letter.payload.len(), letter.size), (4096, 8192));
+    }
+    assert!(batch.bytes >= 4096 * taken, "{} bytes", batch.bytes);
+    assert!(gateway.has_room(), "the next batch is empty");
 }
 
 #[tokio::test]

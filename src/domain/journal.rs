@@ -170,6 +170,11 @@ impl Journal {
         self.inputs
     }
 
+    /// How many bytes they take.
+    pub const fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The moment of the last input.
     pub const fn last(&self) -> Moment {
         self.last

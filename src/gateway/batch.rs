@@ -11,6 +11,10 @@ use crate::handoff::{
 /// the writer never holds the acknowledgements of more than a blink.
 pub(super) const MAX_MESSAGES: usize = 4096;
 
+/// The size from which it takes nothing more: with the writer's queue and the transaction under way it bounds what waits
+/// for a slow disk (DESIGN §1). Readings alone never get there; a flood of alarms or dead letters does.
+const MAX_BYTES: usize = 1024 * 1024;
+
 /// When the open batch should go to the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
@@ -39,6 +43,8 @@ pub(super) struct OpenBatch {
     receipts: Vec<Receipt>,
     answers: Vec<Answer>,
     messages: usize,
+    /// How many bytes of text it holds beside its journal and samples.
+    text: usize,
     urgent: bool,
 }
 
@@ -59,6 +65,7 @@ impl OpenBatch {
 
     /// An alarm event: it waits for nobody.
     pub(super) fn alarm(&mut self, alarm: AlarmCommit) {
+        self.text += alarm.alarm.len() + alarm.body.len();
         self.alarms.push(alarm);
         self.urgent = true;
     }
@@ -82,12 +89,14 @@ impl OpenBatch {
 
     /// Something that happened to a device.
     pub(super) fn device(&mut self, device: DeviceCommit) {
+        self.text += device.body.len();
         self.devices.push(device);
         self.urgent = true;
     }
 
     /// A message, or a part of one, that could not be used.
     pub(super) fn dead_letter(&mut self, letter: DeadLetter) {
+        self.text += letter.topic.len() + letter.payload.len();
         self.dead_letters.push(letter);
     }
 
@@ -115,12 +124,17 @@ impl OpenBatch {
     }
 
     /// Whether it takes another run of messages.
-    pub(super) const fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES && self.journal.inputs() < MAX_INPUTS
+    pub(super) fn has_room(&self) -> bool {
+        self.messages < MAX_MESSAGES && self.journal.inputs() < MAX_INPUTS && self.bytes() < MAX_BYTES
+    }
+
+    /// About how many bytes it holds.
+    fn bytes(&self) -> usize {
+        self.journal.size() + self.samples.bytes().len() + self.text
     }
 
     /// When it should go to the writer; `None` while it is empty.
-    pub(super) const fn due(&self) -> Option<Due> {
+    pub(super) fn due(&self) -> Option<Due> {
         if self.urgent || !self.has_room() {
             Some(Due::AtOnce)
         } else if self.messages > 0 || self.journal.inputs() > 0 {
@@ -139,6 +153,7 @@ impl OpenBatch {
             self.journal.last()
         };
         Batch {
+            bytes: self.bytes(),
             first_input: self.first_input,
             inputs: self.journal.inputs(),
             last,

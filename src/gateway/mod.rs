@@ -7,6 +7,7 @@ mod task;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prometheus::IntCounter;
 
 pub use self::batch::Due;
@@ -29,8 +30,8 @@ use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Directory, Envelope, OperatorAct, OperatorRequest,
-    Probe, SeenDevice, StoreCondition,
+    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Directory, Envelope, KEPT_PAYLOAD, OperatorAct,
+    OperatorRequest, Probe, SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
 
@@ -358,10 +359,13 @@ impl Gateway {
 
     fn bury(&mut self, envelope: Envelope, reject: Reject) {
         self.metrics.dead_letter(&reject);
+        let kept = envelope.payload.get(..KEPT_PAYLOAD).unwrap_or(&envelope.payload);
         self.open.dead_letter(DeadLetter {
             at: envelope.received.wall,
             topic: envelope.topic,
-            payload: envelope.payload,
+            size: envelope.oversize.unwrap_or(envelope.payload.len()),
+            // A copy: the bytes of a read share their memory, and all of it would wait for the disk.
+            payload: Bytes::copy_from_slice(kept),
             reject,
         });
     }
@@ -372,7 +376,7 @@ impl Gateway {
     }
 
     /// Whether the open batch takes another run of messages.
-    pub const fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.open.has_room()
     }
 

@@ -12,15 +12,11 @@ use crate::domain::alarm::AlarmState;
 use crate::domain::history::{self, HistoryError, PointNumber, Samples};
 use crate::domain::id::Id;
 use crate::domain::kind::ONLINE_NAME;
-use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
 use crate::domain::time::Timestamp;
 use crate::handoff::{
     AlarmCommit, Batch, DeadLetter, DeliveryOutcome, DeliveryReport, DeviceCommit, StoredDefinitions, Work,
 };
-
-/// How many bytes of a dead letter's payload are kept: enough to see what it was.
-const DEAD_LETTER_BYTES: usize = 4 * 1024;
 
 /// How many dead letters are kept, the newest.
 const DEAD_LETTERS: i64 = 10_000;
@@ -295,28 +291,10 @@ fn write_dead_letters(
     letters: &[DeadLetter],
     shedding: Shedding,
 ) -> rusqlite::Result<()> {
-    let most = if shedding < Shedding::SamplesAndPayloads {
-        DEAD_LETTER_BYTES
-    } else {
-        0
-    };
+    let keeps_payloads = shedding < Shedding::SamplesAndPayloads;
     let mut added: i64 = 0;
     for letter in letters {
-        let kept = letter.payload.get(..most).unwrap_or(&letter.payload);
-        let size = match letter.reject {
-            // Ingest keeps no bytes of these.
-            Reject::TooLarge(size) => size,
-            Reject::UnknownTopic
-            | Reject::UnknownKind(_)
-            | Reject::BadIdentity(_)
-            | Reject::TooManyItems(_)
-            | Reject::TooManyDevices
-            | Reject::InvalidUtf8
-            | Reject::InvalidJson(_)
-            | Reject::DuplicateMember(_)
-            | Reject::BadValue { .. }
-            | Reject::OutOfRange(_) => letter.payload.len(),
-        };
+        let kept: &[u8] = if keeps_payloads { &letter.payload } else { &[] };
         transaction
             .prepare_cached(
                 "INSERT INTO dead_letter (at, topic, reason, detail, payload, size)
@@ -328,7 +306,7 @@ fn write_dead_letters(
                 letter.reject.reason(),
                 letter.reject.to_string(),
                 kept,
-                i64::try_from(size).unwrap_or(i64::MAX),
+                i64::try_from(letter.size).unwrap_or(i64::MAX),
             ])?;
         added += 1;
     }

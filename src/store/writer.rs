@@ -23,6 +23,9 @@ use crate::handoff::{Answer, Receipt, StoreCondition, StoreTrouble, Work};
 /// The most works in one transaction: bounds how long the first of them waits for its commit.
 const MAX_WORKS: usize = 64;
 
+/// A transaction that holds so many bytes takes no further work: while it is on its way to the disk the queue fills anew.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// Pauses between tries of a failed transaction.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -136,10 +139,14 @@ impl WriterThread {
         let Some(first) = self.wait()? else {
             return Ok(None);
         };
+        let mut bytes = bytes(&first);
         let mut works = vec![first];
-        while works.len() < MAX_WORKS {
+        while works.len() < MAX_WORKS && bytes < MAX_BYTES {
             match self.works.try_recv() {
-                Ok(work) => works.push(work),
+                Ok(work) => {
+                    bytes += self::bytes(&work);
+                    works.push(work);
+                }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
@@ -442,6 +449,14 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
         }
     }
     answers
+}
+
+/// About how many bytes `work` holds. Parts and slices are small, and one is waited for before the next is sent.
+fn bytes(work: &Work) -> usize {
+    match work {
+        Work::Batch(batch) => batch.bytes,
+        Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => 0,
+    }
 }
 
 /// Whether no space is left.

@@ -63,7 +63,7 @@ async fn a_backlog_of_two_hours() {
 /// What waits is more than the process may have: it takes no more than it can commit, and the broker keeps the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_times_the_load_in_little_memory() {
-    const LIMIT_MIB: u64 = 96;
+    const LIMIT_MIB: u64 = 64;
     run_installed("prlimit", "util-linux", &["--version"]);
     let messages = u64::from(scale("NINEWATCH_LOAD", 13_000));
     let mut ledger = Ledger::of("10 times the load, memory limited");

@@ -275,6 +275,7 @@ pub(crate) fn dead_letter(payload: &'static [u8]) -> DeadLetter {
         at: Timestamp(1),
         topic: "somewhere/else".to_owned(),
         payload: Bytes::from_static(payload),
+        size: payload.len(),
         reject: Reject::UnknownTopic,
     }
 }

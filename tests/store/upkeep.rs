@@ -89,24 +89,19 @@ async fn delivered_notices_go_after_a_month_and_pending_ones_never() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_bounded_and_cut() {
+async fn dead_letters_are_bounded() {
     let folder = folder();
     let mut running = Running::start(folder.path());
-    for round in 0..21 {
-        let mut batch = Batch {
+    for _ in 0..21 {
+        let batch = Batch {
             dead_letters: vec![dead_letter(b"?"); 500],
             ..Batch::default()
         };
-        if round == 20 {
-            batch.dead_letters.push(dead_letter(&[b'x'; 5000]));
-        }
         running.commit(batch).await;
     }
     let beside = connection(folder.path());
     assert_eq!(count(&beside, "dead_letter"), 10_000);
     let letters = running.reader.dead_letters(0, 1).await.expect("it reads");
-    assert_eq!(letters[0].row, 502, "the oldest went");
-    let last = running.reader.dead_letters(10_500, 1).await.expect("it reads");
-    assert_eq!((last[0].payload.len(), last[0].size), (4096, 5000));
+    assert_eq!(letters[0].row, 501, "the oldest went");
     running.stop();
 }

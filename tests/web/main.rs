@@ -133,6 +133,7 @@ async fn events_and_dead_letters_are_listed_in_order() {
         at: Timestamp(1_767_225_600_000),
         topic: "ninewatch/店/x".to_owned(),
         payload: Bytes::from_static(payload),
+        size: payload.len(),
         reject: Reject::InvalidUtf8,
     };
     let batch = Batch {

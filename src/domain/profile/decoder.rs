@@ -256,7 +256,9 @@ impl Decoder {
             self.parts.reject = earlier;
             if self.parts.said() > before {
                 said.get_or_insert(program.form);
-                own.into_iter().for_each(|reject| self.parts.refuse(reject));
+                if let Some(reject) = own {
+                    self.parts.refuse(reject);
+                }
             } else if let Some(reject) = own {
                 failed.get_or_insert((reject, program.form));
             }

@@ -120,16 +120,6 @@ impl Draft<'_> {
             points,
             ack,
         } = self.message;
-        let one = |source: &SourceDef| {
-            source.bytes.is_none() && matches!(source.at.as_slice(), [at] if at.starts_with('/'))
-        };
-        let plain = |mark: &Option<MarkDef>| {
-            mark.as_ref()
-                .is_none_or(|mark| mark.is.is_empty() && one(&mark.source))
-        };
-        let simple = |map: &PointMap| {
-            map.conditions.is_empty() && map.default.is_none() && !map.null_unsets && map.name.is_none()
-        };
         let repeated = points
             .iter()
             .enumerate()
@@ -151,8 +141,8 @@ impl Draft<'_> {
         bare && match form {
             Form::Json => {
                 time.as_ref().is_none_or(|time| one(&time.source))
-                    && plain(test)
-                    && plain(history)
+                    && plain(test.as_ref())
+                    && plain(history.as_ref())
                     && (seq.is_empty() || matches!(seq.as_slice(), [at] if at.starts_with('/')))
                     && points.iter().all(|map| one(&map.source))
             }
@@ -287,6 +277,19 @@ impl Draft<'_> {
             }
         }
     }
+}
+
+/// Whether it is one place of the payload.
+fn one(source: &SourceDef) -> bool {
+    source.bytes.is_none() && matches!(source.at.as_slice(), [at] if at.starts_with('/'))
+}
+
+fn plain(mark: Option<&MarkDef>) -> bool {
+    mark.is_none_or(|mark| mark.is.is_empty() && one(&mark.source))
+}
+
+fn simple(map: &PointMap) -> bool {
+    map.conditions.is_empty() && map.default.is_none() && !map.null_unsets && map.name.is_none()
 }
 
 /// How a time is read.

@@ -12,15 +12,14 @@ use crate::domain::profile::native::native;
 use crate::domain::reading::ReadingKind;
 use crate::domain::time::Timestamp;
 
-/// The parts of a payload: device, time, points by place in the kind.
-fn parts(
-    decoder: &mut Decoder,
-    name: &str,
-    payload: &[u8],
-) -> (Vec<(String, Option<i64>, Vec<(u8, f64)>)>, Option<Reject>) {
+/// A part: device, time, points by place in the kind.
+type Said = (String, Option<i64>, Vec<(u8, f64)>);
+
+/// The parts of a payload.
+fn parts(decoder: &mut Decoder, name: &str, payload: &[u8]) -> (Vec<Said>, Option<Reject>) {
     let id = topic(decoder, name);
-    let decoded = decoder.decode(id, payload);
-    let parts = (0..decoded.parts)
+    let answer = decoder.decode(id, payload);
+    let parts = (0..answer.parts)
         .map(|at| {
             let part = decoder.part(at).unwrap();
             (
@@ -33,7 +32,7 @@ fn parts(
             )
         })
         .collect();
-    (parts, decoded.reject)
+    (parts, answer.reject)
 }
 
 fn port_profile(each: &str, change: impl FnOnce(&mut MessageDef)) -> ProfileDef {

@@ -162,7 +162,7 @@ fn times_come_in_four_units() {
         (TimeUnit::Rfc3339, "5", None),
     ];
     for (unit, wire, expected) in table {
-        let payload = json(vec![map("lel", "/lel")], time("/t", unit.clone()));
+        let payload = json(vec![map("lel", "/lel")], Some(time("/t", unit.clone())));
         let mut decoder = decoder(&[profile(vec![message("x/{device}", payload)])]);
         let id = topic(&mut decoder, "x/g1");
         let seen = read(&mut decoder, id, format!(r#"{{"t":{wire},"lel":60}}"#).as_bytes());

@@ -110,8 +110,8 @@ struct Seen {
 }
 
 fn read(decoder: &mut Decoder, id: TopicId, payload: &[u8]) -> Seen {
-    let decoded = decoder.decode(id, payload);
-    assert!(decoded.parts < 2, "{decoded:?}");
+    let answer = decoder.decode(id, payload);
+    assert!(answer.parts < 2, "{answer:?}");
     let part = decoder.part(0);
     Seen {
         device_at: part.and_then(|part| part.device_at),
@@ -120,7 +120,7 @@ fn read(decoder: &mut Decoder, id: TopicId, payload: &[u8]) -> Seen {
         kind: part.map(|part| part.kind).unwrap_or_default(),
         points: part.map(|part| part.points.to_vec()).unwrap_or_default(),
         usable: part.is_some(),
-        reject: decoded.reject,
+        reject: answer.reject,
     }
 }
 
@@ -173,12 +173,12 @@ fn with_map(point: &str, at: &str, words: &[(&str, &str)]) -> PointMap {
     }
 }
 
-fn time(at: &str, unit: TimeUnit) -> Option<TimeDef> {
-    Some(TimeDef {
+fn time(at: &str, unit: TimeUnit) -> TimeDef {
+    TimeDef {
         source: SourceDef::at(at),
         unit,
         zone: None,
-    })
+    }
 }
 
 fn json(points: Vec<PointMap>, time: Option<TimeDef>) -> MessageDef {

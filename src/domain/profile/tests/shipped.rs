@@ -34,7 +34,7 @@ fn zigbee2mqtt_gas() -> ProfileDef {
         vec![
             message(
                 "zigbee2mqtt/gas/{device}",
-                json(points, time("/last_seen", TimeUnit::Rfc3339)),
+                json(points, Some(time("/last_seen", TimeUnit::Rfc3339))),
             ),
             message("zigbee2mqtt/gas/{device}/availability", json(online, None)),
         ],
@@ -98,7 +98,7 @@ fn shipped_profiles_read_their_makers_payloads() {
             (&None, at.map(Timestamp)),
             "{payload}"
         );
-        let points = seen.points.to_vec();
+        let points = seen.points.clone();
         let expected: Vec<_> = expected
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))

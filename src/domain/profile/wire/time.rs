@@ -175,92 +175,72 @@ fn cut(millis: f64) -> Option<i64> {
 mod tests {
     use super::*;
 
+    const AT: i64 = 1_750_316_304_881;
+    const SECOND: i64 = 1_750_316_304_000;
+
+    fn read(unit: &TimeUnit, zone: Option<&str>, scalar: Scalar<'_>) -> Option<i64> {
+        let form = TimeForm::new(unit, zone).unwrap();
+        form.read(scalar).map(|at| at.0)
+    }
+
     #[test]
-    fn every_form_is_read() {
-        const AT: i64 = 1_750_316_304_881;
-        let shanghai = Some("Asia/Shanghai");
-        let pattern = |pattern: &str| TimeUnit::Pattern(pattern.to_owned());
+    fn numbers_count_from_1970() {
         let table = [
-            (
-                TimeUnit::Epoch,
-                None,
-                Scalar::Int(1_750_316_304),
-                Some(1_750_316_304_000),
-            ),
-            (TimeUnit::Epoch, None, Scalar::Int(AT), Some(AT)),
-            (TimeUnit::Epoch, None, Scalar::Text("1750316304881000"), Some(AT)),
-            (TimeUnit::Epoch, None, Scalar::Float(1_750_316_304.881), Some(AT)),
-            (TimeUnit::Seconds, None, Scalar::Text("1750316304.881"), Some(AT)),
-            (
-                TimeUnit::Iso,
-                None,
-                Scalar::Text("2025-06-19T06:58:24.881Z"),
-                Some(AT),
-            ),
-            (
-                TimeUnit::Iso,
-                shanghai,
-                Scalar::Text("2025-06-19 14:58:24.881"),
-                Some(AT),
-            ),
-            (
-                TimeUnit::Iso,
-                shanghai,
-                Scalar::Text("20250619T145824.881"),
-                Some(AT),
-            ),
-            (
-                TimeUnit::Iso,
-                shanghai,
-                Scalar::Text("20250619T065824Z"),
-                Some(1_750_316_304_000),
-            ),
-            (TimeUnit::Iso, None, Scalar::Text("2025-06-19T14:58:24"), None),
-            (
-                TimeUnit::Packed,
-                shanghai,
-                Scalar::Text("20250619145824881"),
-                Some(AT),
-            ),
-            (
-                TimeUnit::Packed,
-                shanghai,
-                Scalar::Int(20_250_619_145_824),
-                Some(1_750_316_304_000),
-            ),
-            (
-                TimeUnit::Packed,
-                shanghai,
-                Scalar::Text("20251319145824881"),
-                None,
-            ),
-            (
-                TimeUnit::Packed,
-                shanghai,
-                Scalar::Text("+0250619145824881"),
-                None,
-            ),
-            (TimeUnit::Packed, shanghai, Scalar::Text("2025061914582488"), None),
-            (
-                pattern("%d/%m/%Y %H:%M:%S"),
-                shanghai,
-                Scalar::Text("19/06/2025 14:58:24"),
-                Some(1_750_316_304_000),
-            ),
-            (
-                pattern("%d/%m/%Y %H:%M:%S %z"),
-                None,
-                Scalar::Text("19/06/2025 14:58:24 +0800"),
-                Some(1_750_316_304_000),
-            ),
-            (pattern("%H:%M"), shanghai, Scalar::Text("14:58"), None),
+            (TimeUnit::Epoch, Scalar::Int(1_750_316_304), SECOND),
+            (TimeUnit::Epoch, Scalar::Int(AT), AT),
+            (TimeUnit::Epoch, Scalar::Text("1750316304881000"), AT),
+            (TimeUnit::Epoch, Scalar::Float(1_750_316_304.881), AT),
+            (TimeUnit::Seconds, Scalar::Text("1750316304.881"), AT),
         ];
-        for (unit, zone, scalar, expected) in table {
-            let form = TimeForm::new(&unit, zone).unwrap();
-            assert_eq!(form.read(scalar).map(|at| at.0), expected, "{unit:?} {scalar:?}");
+        for (unit, scalar, expected) in table {
+            assert_eq!(read(&unit, None, scalar), Some(expected), "{unit:?} {scalar:?}");
+        }
+    }
+
+    #[test]
+    fn texts_are_dates() {
+        let zone = Some("Asia/Shanghai");
+        let table = [
+            (None, "2025-06-19T06:58:24.881Z", Some(AT)),
+            (zone, "2025-06-19 14:58:24.881", Some(AT)),
+            (zone, "20250619T145824.881", Some(AT)),
+            (zone, "20250619T065824Z", Some(SECOND)),
+            (None, "2025-06-19T14:58:24", None),
+        ];
+        for (zone, text, expected) in table {
+            assert_eq!(read(&TimeUnit::Iso, zone, Scalar::Text(text)), expected, "{text}");
+        }
+        let table = [
+            (Scalar::Text("20250619145824881"), Some(AT)),
+            (Scalar::Int(20_250_619_145_824), Some(SECOND)),
+            (Scalar::Text("20251319145824881"), None),
+            (Scalar::Text("+0250619145824881"), None),
+            (Scalar::Text("2025061914582488"), None),
+        ];
+        for (scalar, expected) in table {
+            assert_eq!(read(&TimeUnit::Packed, zone, scalar), expected, "{scalar:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_of_the_profile() {
+        let zone = Some("Asia/Shanghai");
+        let table = [
+            ("%d/%m/%Y %H:%M:%S", zone, "19/06/2025 14:58:24", Some(SECOND)),
+            (
+                "%d/%m/%Y %H:%M:%S %z",
+                None,
+                "19/06/2025 14:58:24 +0800",
+                Some(SECOND),
+            ),
+            ("%H:%M", zone, "14:58", None),
+        ];
+        for (pattern, zone, text, expected) in table {
+            let unit = TimeUnit::Pattern(pattern.to_owned());
+            assert_eq!(read(&unit, zone, Scalar::Text(text)), expected, "{pattern}");
         }
         assert!(TimeForm::new(&TimeUnit::Packed, None).is_err());
         assert!(TimeForm::new(&TimeUnit::Iso, Some("Mars/Base")).is_err());
-        assert!(TimeForm::new(&pattern("%!"), None).is_err());
+        assert!(TimeForm::new(&TimeUnit::Pattern("%!".to_owned()), None).is_err());
     }
 }
