@@ -11,8 +11,10 @@ use super::names::{Names, own_name};
 use super::source::{Place, Report, Scope, Source};
 use super::value::Value;
 use crate::domain::profile::decoder::Decoder;
+use crate::domain::profile::def::{
+    Form, MarkDef, MessageDef, PointMap, ProfileDef, SourceDef, TimeDef, TimeUnit,
+};
 use crate::domain::profile::native::native;
-use crate::domain::profile::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef, TimeUnit};
 use crate::domain::registry::Registry;
 use crate::domain::time::{ClockBounds, Millis};
 
@@ -22,12 +24,7 @@ const MAX_AHEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hour
 const MAX_BEHIND: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_millis(ClockBounds::MOST_BEHIND.0);
 
-const UNITS: [(&str, TimeUnit); 4] = [
-    ("s", TimeUnit::Seconds),
-    ("ms", TimeUnit::Milliseconds),
-    ("us", TimeUnit::Microseconds),
-    ("rfc3339", TimeUnit::Rfc3339),
-];
+const UNITS: [&str; 4] = ["s", "ms", "us", "rfc3339"];
 
 /// A profile and where it stands.
 #[derive(Debug)]
@@ -120,6 +117,7 @@ fn read_profile(root: &mut Table<'_>, names: &mut Names, kinds: &Kinds) -> Profi
             ignore: ignore.unwrap_or_default(),
             clock,
             messages,
+            ..ProfileDef::default()
         },
         messages: places,
     }
@@ -162,12 +160,6 @@ fn filters(messages: &[MessageDef]) -> Vec<String> {
     filters
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    Text,
-}
-
 fn read_message(mut table: Table<'_>, kinds: &Kinds) -> (MessageDef, MessagePlaces) {
     let topic_value = table.required("topic");
     let topic = topic_value.as_ref().and_then(Value::filled_text);
@@ -191,26 +183,30 @@ fn read_message(mut table: Table<'_>, kinds: &Kinds) -> (MessageDef, MessagePlac
         points: points.iter().map(|map| map.point.clone()).zip(places).collect(),
     };
     let payload = match form {
-        Form::Json => read_json(&mut table, points),
+        Form::Json | Form::Packed(_) => read_json(&mut table, points),
         Form::Text => read_text(&mut table, points),
     };
     let message = MessageDef {
         topic: topic.unwrap_or_default().into_owned(),
         kind,
         venue: venue.map(String::from),
-        payload,
+        ..payload
     };
     (message, places)
 }
 
-fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
+fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> MessageDef {
     let time = table.optional("time").and_then(|value| {
         let mut time = value.table("`time`")?;
         let at = time.required("at").and_then(|at| pointer(&at));
         let unit = time
             .required("unit")
-            .and_then(|unit| unit.word("unit of time", &UNITS));
-        Some(TimeDef { at: at?, unit: unit? })
+            .and_then(|unit| unit.word("unit of time", &UNITS.map(|unit| (unit, unit))));
+        Some(TimeDef {
+            source: SourceDef::at(&at?),
+            unit: time_unit(unit?),
+            zone: None,
+        })
     });
     let test = table.optional("test").and_then(|at| pointer(&at));
     let history = table.optional("history").and_then(|at| pointer(&at));
@@ -219,17 +215,31 @@ fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
     if points.is_empty() && by_name != Some(true) {
         table.missing("[[message.point]] or `by_name = true`");
     }
-    PayloadDef::Json {
+    let mark = |at: String| MarkDef {
+        source: SourceDef::at(&at),
+        is: Vec::new(),
+    };
+    MessageDef {
         time,
-        test,
-        history,
-        seq,
+        test: test.map(mark),
+        history: history.map(mark),
+        seq: seq.into_iter().collect(),
         by_name: by_name.unwrap_or(false),
         points,
+        ..MessageDef::default()
     }
 }
 
-fn read_text(table: &mut Table<'_>, mut points: Vec<PointMap>) -> PayloadDef {
+fn time_unit(word: &str) -> TimeUnit {
+    match word {
+        "s" => TimeUnit::Seconds,
+        "us" => TimeUnit::Microseconds,
+        "rfc3339" => TimeUnit::Rfc3339,
+        _ => TimeUnit::Milliseconds,
+    }
+}
+
+fn read_text(table: &mut Table<'_>, mut points: Vec<PointMap>) -> MessageDef {
     for key in ["time", "test", "history", "seq", "by_name"] {
         if let Some(value) = table.optional(key) {
             value.key_wrong(&format!("`{key}` is for JSON payloads only"));
@@ -241,15 +251,13 @@ fn read_text(table: &mut Table<'_>, mut points: Vec<PointMap>) -> PayloadDef {
     }
     let point = points.pop().unwrap_or_else(|| {
         table.missing("[[message.point]]");
-        PointMap {
-            point: String::new(),
-            at: String::new(),
-            scale: 1.0,
-            offset: 0.0,
-            map: Vec::new(),
-        }
+        PointMap::default()
     });
-    PayloadDef::Text { point }
+    MessageDef {
+        form: Form::Text,
+        points: vec![point],
+        ..MessageDef::default()
+    }
 }
 
 fn read_point(mut table: Table<'_>, kind: Option<&str>, kinds: &Kinds, form: Form) -> (PointMap, Place) {
@@ -260,7 +268,7 @@ fn read_point(mut table: Table<'_>, kind: Option<&str>, kinds: &Kinds, form: For
         Some(id.into_owned())
     });
     let at = match form {
-        Form::Json => table.required("at").and_then(|at| pointer(&at)),
+        Form::Json | Form::Packed(_) => table.required("at").and_then(|at| pointer(&at)),
         Form::Text => {
             if let Some(at) = table.optional("at") {
                 at.key_wrong("`at` is for JSON payloads only: a text payload is one value");
@@ -279,10 +287,11 @@ fn read_point(mut table: Table<'_>, kind: Option<&str>, kinds: &Kinds, form: For
     let map = table.optional("map").and_then(|map| read_map(&map));
     let map = PointMap {
         point: point.unwrap_or_default(),
-        at: at.unwrap_or_default(),
+        source: at.map(|at| SourceDef::at(&at)).unwrap_or_default(),
         scale: scale.unwrap_or(1.0),
         offset: offset.unwrap_or(0.0),
         map: map.unwrap_or_default(),
+        ..PointMap::default()
     };
     (map, place)
 }

@@ -3,7 +3,7 @@
 
 use super::{MetricDef, SparkplugDef};
 use crate::domain::kind::Kind;
-use crate::domain::profile::value::Field;
+use crate::domain::profile::wire::field::Field;
 
 /// What stands in a metric's name for the part of it that is a device of its own.
 const CHILD: &str = "{child}";
@@ -43,7 +43,7 @@ pub(super) fn compile(def: &SparkplugDef, kinds: &[Kind]) -> Result<Vec<Mapped>,
     let mut mapped = Vec::new();
     let mut problems = Vec::new();
     for (at, metric) in def.metrics.iter().enumerate() {
-        match compile_one(metric, kinds) {
+        match compile_one(metric, kinds, &def.lel) {
             Ok(one) => mapped.push(one),
             Err(found) => problems.extend(found.into_iter().map(|problem| (at, problem))),
         }
@@ -62,7 +62,7 @@ pub(super) fn compile(def: &SparkplugDef, kinds: &[Kind]) -> Result<Vec<Mapped>,
     }
 }
 
-fn compile_one(metric: &MetricDef, kinds: &[Kind]) -> Result<Mapped, Vec<String>> {
+fn compile_one(metric: &MetricDef, kinds: &[Kind], lel: &[(String, f64)]) -> Result<Mapped, Vec<String>> {
     let name = match metric.name.split_once(CHILD) {
         _ if metric.name.is_empty() => return Err(vec!["the name is empty".to_owned()]),
         None => Name::Whole(metric.name.clone()),
@@ -82,6 +82,6 @@ fn compile_one(metric: &MetricDef, kinds: &[Kind]) -> Result<Mapped, Vec<String>
     Ok(Mapped {
         name,
         kind: at,
-        field: Field::mapped(index, def, &metric.map)?,
+        field: Field::mapped(index, def, &metric.map, lel)?,
     })
 }

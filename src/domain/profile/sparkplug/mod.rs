@@ -25,7 +25,8 @@ pub(super) use self::subjects::Subject;
 use self::subjects::Subjects;
 use self::topic::{Said, Verb};
 use self::wire::{Metric, Payload};
-use super::{PointMap, Reject};
+use super::Reject;
+use super::def::PointMap;
 use crate::domain::kind::{Kind, ONLINE};
 use crate::domain::time::{Millis, Moment, Timestamp};
 
@@ -50,6 +51,8 @@ const KEPT_METRICS: usize = 4_096;
 pub struct SparkplugDef {
     /// The metrics that are points. A metric that none names is passed over.
     pub metrics: Vec<MetricDef>,
+    /// Gases and the concentration in ppm that is 100 %LEL of each; before the built-in table.
+    pub lel: Vec<(String, f64)>,
 }
 
 /// One metric that is a point.
@@ -60,7 +63,7 @@ pub struct MetricDef {
     pub name: String,
     /// The kind of the device that has the point.
     pub kind: String,
-    /// The point and how its value is read; `at` is not used.
+    /// The point and how its value is read; of [`PointMap`] its place, conditions and default are not used.
     pub map: PointMap,
 }
 

@@ -1,7 +1,7 @@
 //! The messages of Sparkplug B as they stand on the wire, as far as they are read or written here. Field numbers are
 //! those of the specification's `sparkplug_b.proto`; what is not listed (metadata, properties) is passed over.
 
-use crate::domain::profile::value::Scalar;
+use crate::domain::profile::wire::scalar::Scalar;
 
 /// One payload.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -8,7 +8,7 @@ mod wire_form;
 
 use super::{MetricDef, Sparkplug, SparkplugDef};
 use crate::domain::kind::{Keep, Kind, PointDef, ValueType};
-use crate::domain::profile::PointMap;
+use crate::domain::profile::def::PointMap;
 use crate::domain::reading::ReadingKind;
 use crate::domain::text::Text;
 use crate::domain::time::{Moment, Ticks, Timestamp};
@@ -84,10 +84,7 @@ fn metric(name: &str, kind: &str, point: &str) -> MetricDef {
         kind: kind.to_owned(),
         map: PointMap {
             point: point.to_owned(),
-            at: String::new(),
-            scale: 1.0,
-            offset: 0.0,
-            map: Vec::new(),
+            ..PointMap::default()
         },
     }
 }
@@ -126,6 +123,7 @@ fn def() -> SparkplugDef {
             ),
             metric("Port{child}/Power", "charging_port", "power"),
         ],
+        ..SparkplugDef::default()
     }
 }
 

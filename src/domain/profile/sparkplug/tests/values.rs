@@ -161,7 +161,16 @@ fn a_name_goes_before_an_alias() {
 
 #[test]
 fn wrong_mappings_are_refused() {
-    let refused = |metrics: Vec<MetricDef>| Sparkplug::new(&SparkplugDef { metrics }, &kinds()).unwrap_err();
+    let refused = |metrics: Vec<MetricDef>| {
+        Sparkplug::new(
+            &SparkplugDef {
+                metrics,
+                ..SparkplugDef::default()
+            },
+            &kinds(),
+        )
+        .unwrap_err()
+    };
     let twice = metric("Gas/LEL", "gas_detector", "lel");
     let table = [
         (vec![metric("", "gas_detector", "lel")], "the name is empty"),
