@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Reject;
+use super::command::Outgoing;
 use super::def::ProfileDef;
 use super::devices::{Devices, SlotId, Spoken};
 use super::parts::{Parts, RawPart};
-use super::sparkplug::{Line, Request, Sparkplug};
+use super::sparkplug::{Line, Sparkplug};
 use crate::domain::kind::Kind;
 use crate::domain::time::{ClockBounds, Moment};
 
@@ -68,13 +69,13 @@ impl Codecs {
     /// Reads a payload into `parts`.
     pub(super) fn read(
         &mut self,
-        coded: Coded,
+        Coded { codec: at, line }: Coded,
         (payload, now): (&[u8], Moment),
         devices: &mut Devices,
         parts: &mut Parts,
     ) -> Result<(), Reject> {
-        let codec = self.0.get_mut(coded.codec).ok_or(Reject::UnknownTopic)?;
-        if let Some(reject) = codec.sparkplug.receive(coded.line, payload, now) {
+        let codec = self.0.get_mut(at).ok_or(Reject::UnknownTopic)?;
+        if let Some(reject) = codec.sparkplug.receive(line, payload, now) {
             parts.refuse(reject);
         }
         for part in codec.sparkplug.parts() {
@@ -82,17 +83,15 @@ impl Codecs {
             if codec.slots.len() <= at {
                 codec.slots.resize(at + 1, None);
             }
-            let known = codec.slots.get(at).copied().flatten();
-            let slot = match known {
-                Some(slot) => slot,
-                None => {
-                    let subject = codec
-                        .sparkplug
-                        .subject(part.subject)
-                        .ok_or(Reject::UnknownTopic)?;
-                    let spoken = codec.spoken.get(subject.kind).ok_or(Reject::UnknownTopic)?;
-                    devices.child(spoken, &subject.id, |_| None)?
-                }
+            let slot = if let Some(slot) = codec.slots.get(at).copied().flatten() {
+                slot
+            } else {
+                let subject = codec
+                    .sparkplug
+                    .subject(part.subject)
+                    .ok_or(Reject::UnknownTopic)?;
+                let spoken = codec.spoken.get(subject.kind).ok_or(Reject::UnknownTopic)?;
+                devices.child(spoken, &subject.id, |_| None)?
             };
             if let Some(place) = codec.slots.get_mut(at) {
                 *place = Some(slot);
@@ -130,7 +129,7 @@ impl Codecs {
     }
 
     /// What is to be published; each is given once.
-    pub(super) fn requests(&mut self) -> impl Iterator<Item = Request> + '_ {
+    pub(super) fn requests(&mut self) -> impl Iterator<Item = Outgoing> + '_ {
         self.0.iter_mut().flat_map(|codec| codec.sparkplug.requests())
     }
 }

@@ -5,7 +5,7 @@ use foldhash::HashMapExt as _;
 
 use super::Reject;
 use super::codecs::Codecs;
-use super::command::Address;
+use super::command::{Address, Outgoing};
 use super::compile::program::Body;
 use super::compile::{Compiled, ProfileError, compile, venues_by_device};
 use super::def::ProfileDef;
@@ -14,7 +14,6 @@ use super::flat::read_text;
 use super::follow::{Topic, follow, topic_of, topic_of_codec};
 use super::general::{Scratch, Speech};
 use super::parts::Parts;
-use super::sparkplug::Request;
 use super::topic::filter_covers;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::kind::{Kind, MAX_POINTS, PointIndex};
@@ -231,7 +230,7 @@ impl Decoder {
     }
 
     /// What the profiles' codecs want published, at quality of service 0 and not retained; each is given once.
-    pub fn requests(&mut self) -> impl Iterator<Item = Request> + '_ {
+    pub fn requests(&mut self) -> impl Iterator<Item = Outgoing> + '_ {
         self.codecs.requests()
     }
 

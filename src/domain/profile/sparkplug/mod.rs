@@ -20,12 +20,12 @@ use self::mapping::Mapped;
 use self::node::{Bound, Counted, Device, Node, Standing};
 use self::parts::{Entry, Parts};
 pub(super) use self::parts::{Part, SubjectId};
-pub(super) use self::rebirth::Request;
 pub(super) use self::subjects::Subject;
 use self::subjects::Subjects;
 use self::topic::{Said, Verb};
 use self::wire::{Metric, Payload};
 use super::Reject;
+use super::command::Outgoing;
 use super::def::PointMap;
 use crate::domain::kind::{Kind, ONLINE};
 use crate::domain::time::{Millis, Moment, Timestamp};
@@ -86,7 +86,7 @@ pub(super) struct Sparkplug {
     room: usize,
     payload: Payload,
     parts: Parts,
-    requests: Vec<Request>,
+    requests: Vec<Outgoing>,
 }
 
 impl Sparkplug {
@@ -211,7 +211,7 @@ impl Sparkplug {
     }
 
     /// The rebirths to ask for, at quality of service 0, not retained; each is given once.
-    pub(super) fn requests(&mut self) -> impl Iterator<Item = Request> + '_ {
+    pub(super) fn requests(&mut self) -> impl Iterator<Item = Outgoing> + '_ {
         self.requests.drain(..)
     }
 

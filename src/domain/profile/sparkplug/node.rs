@@ -8,8 +8,9 @@ use foldhash::HashMapExt as _;
 
 use super::MAX_DEVICES;
 use super::parts::SubjectId;
-use super::rebirth::{Asked, Request};
+use super::rebirth::{Asked, request};
 use super::wire::Metric;
+use crate::domain::profile::command::Outgoing;
 use crate::domain::time::{Moment, Ticks};
 
 /// How far a device's aliases can be relied on.
@@ -176,10 +177,10 @@ impl Node {
     }
 
     /// The request for a rebirth, unless one is under way.
-    pub(super) fn ask(&mut self, now: Moment) -> Option<Request> {
+    pub(super) fn ask(&mut self, now: Moment) -> Option<Outgoing> {
         self.asked
             .again(now.ticks)
-            .then(|| Request::rebirth(&self.group, &self.edge, now.wall))
+            .then(|| request(&self.group, &self.edge, now.wall))
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Entry {
 pub(super) struct Parts {
     /// With the place in the message, so that sorting keeps the order of each device's values.
     entries: Vec<(usize, Entry)>,
-    parts: Vec<Part>,
+    all: Vec<Part>,
     points: Vec<(PointIndex, f64)>,
     /// Devices that live, whether they say anything or not.
     alive: Vec<SubjectId>,
@@ -61,7 +61,7 @@ impl Parts {
             *self = Parts::default();
         }
         self.entries.clear();
-        self.parts.clear();
+        self.all.clear();
         self.points.clear();
         self.alive.clear();
     }
@@ -93,7 +93,7 @@ impl Parts {
         for subject in subjects {
             let first = self.points.len();
             self.points.push((online, 0.0));
-            self.parts.push(Part {
+            self.all.push(Part {
                 subject: *subject,
                 device_at: None,
                 kind: ReadingKind::Live,
@@ -117,7 +117,7 @@ impl Parts {
         let mut last: Option<Entry> = None;
         for (_, entry) in &self.entries {
             let goes_on = last.is_some_and(|last| continues(&last, entry));
-            match self.parts.last_mut().filter(|_| goes_on) {
+            match self.all.last_mut().filter(|_| goes_on) {
                 Some(part) if !said_before(&self.points, part, entry.point) => {
                     self.points.push((entry.point, entry.value));
                     part.points.end = self.points.len();
@@ -126,7 +126,7 @@ impl Parts {
                 Some(_) | None => {
                     let first = self.points.len();
                     self.points.push((entry.point, entry.value));
-                    self.parts.push(Part {
+                    self.all.push(Part {
                         subject: entry.subject,
                         device_at: entry.taken,
                         kind: if entry.history {
@@ -146,7 +146,7 @@ impl Parts {
                 .entries
                 .binary_search_by_key(subject, |(_, entry)| entry.subject);
             if speaks.is_err() {
-                self.parts.push(Part {
+                self.all.push(Part {
                     subject: *subject,
                     device_at: None,
                     kind: ReadingKind::Live,
@@ -159,7 +159,7 @@ impl Parts {
 
     /// The parts.
     pub(super) fn list(&self) -> &[Part] {
-        &self.parts
+        &self.all
     }
 
     /// The points of one.

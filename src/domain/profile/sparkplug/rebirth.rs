@@ -4,6 +4,7 @@ use prost::Message as _;
 
 use super::topic::NAMESPACE;
 use super::wire::{BOOLEAN, Metric, Payload, Value};
+use crate::domain::profile::command::Outgoing;
 use crate::domain::time::{Millis, Ticks, Timestamp};
 
 /// How long the first request has for its answer; each further one has twice as long, up to [`MOST_WAIT`].
@@ -12,32 +13,22 @@ const FIRST_WAIT: Millis = Millis(1_000);
 /// The longest time between two requests.
 const MOST_WAIT: Millis = Millis(64_000);
 
-/// A message to publish: quality of service 0, not retained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::domain::profile) struct Request {
-    /// Where to.
-    pub(in crate::domain::profile) topic: String,
-    /// What.
-    pub(in crate::domain::profile) payload: Vec<u8>,
-}
-
-impl Request {
-    /// Asks the edge node for a rebirth.
-    pub(super) fn rebirth(group: &str, edge: &str, now: Timestamp) -> Request {
-        let payload = Payload {
-            timestamp: u64::try_from(now.0).ok(),
-            metrics: vec![Metric {
-                name: Some("Node Control/Rebirth".to_owned()),
-                datatype: Some(BOOLEAN),
-                value: Some(Value::Bool(true)),
-                ..Metric::default()
-            }],
-            seq: None,
-        };
-        Request {
-            topic: format!("{NAMESPACE}/{group}/NCMD/{edge}"),
-            payload: payload.encode_to_vec(),
-        }
+/// The message that asks the edge node for a rebirth.
+pub(super) fn request(group: &str, edge: &str, now: Timestamp) -> Outgoing {
+    let payload = Payload {
+        timestamp: u64::try_from(now.0).ok(),
+        metrics: vec![Metric {
+            name: Some("Node Control/Rebirth".to_owned()),
+            datatype: Some(BOOLEAN),
+            value: Some(Value::Bool(true)),
+            ..Metric::default()
+        }],
+        seq: None,
+    };
+    Outgoing {
+        topic: format!("{NAMESPACE}/{group}/NCMD/{edge}"),
+        payload: payload.encode_to_vec(),
+        qos: 0,
     }
 }
 

@@ -6,6 +6,8 @@ mod properties;
 mod values;
 mod wire_form;
 
+use std::fmt::Write as _;
+
 use super::{MetricDef, Sparkplug, SparkplugDef};
 use crate::domain::kind::{Keep, Kind, PointDef, ValueType};
 use crate::domain::profile::def::PointMap;
@@ -160,7 +162,7 @@ impl Desk {
         let kind = &self.kinds[subject.kind];
         let mut text = format!("{} {}", kind.id, subject.id);
         if let Some(Timestamp(at)) = part.device_at {
-            text += &format!(" @{}s", (at - i64::try_from(T0).unwrap()) / 1_000);
+            write!(text, " @{}s", (at - i64::try_from(T0).unwrap()) / 1_000).unwrap();
         }
         if part.doubtful {
             text += " doubtful";
@@ -171,7 +173,7 @@ impl Desk {
             ReadingKind::Test => text += " test",
         }
         for (point, value) in self.codec.points(part) {
-            text += &format!(" {}={value}", kind.point_at(*point).unwrap().id);
+            write!(text, " {}={value}", kind.point_at(*point).unwrap().id).unwrap();
         }
         text
     }

@@ -20,7 +20,7 @@ fn any_metric() -> impl Strategy<Value = M> {
         any::<f64>().prop_map(|value| M::default().double(value)),
         any::<bool>().prop_map(|value| M::default().boolean(value)),
         Just(M::default().null()),
-        vec(any::<u8>(), 0..20).prop_map(|bytes| M(bytes)),
+        vec(any::<u8>(), 0..20).prop_map(M),
     ];
     (
         name,
