@@ -14,6 +14,10 @@ mod names;
 mod operator_act;
 mod own_act;
 mod postgres;
+mod profile_message;
+mod profile_point;
+mod profile_source;
+mod profile_tests;
 mod profiles;
 mod roster;
 mod rule_tests;
@@ -31,6 +35,7 @@ mod venues;
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
 pub use self::load::{load, load_str, load_with_rules, reload};
+pub use self::profile_tests::{ProfileTests, load_profile_tests};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{Happening, Incident};
 pub use self::settings::{

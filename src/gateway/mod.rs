@@ -92,6 +92,8 @@ pub struct Gateway {
     metrics: Metrics,
     /// A counter for each kind, in the decoder's order.
     readings: Vec<IntCounter>,
+    /// Counters for each profile, in the decoder's order: matched, unmatched, failed.
+    profiles: Vec<[IntCounter; 3]>,
     effects: Effects,
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
@@ -102,6 +104,7 @@ impl Gateway {
     /// A gateway that goes on from `engine`'s state.
     pub fn new(engine: Engine, decoder: Decoder, surroundings: Surroundings, metrics: Metrics) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
+        let profiles = profile_counters(&decoder, &metrics);
         let open = OpenBatch::new(engine.next_input());
         Gateway {
             engine,
@@ -109,6 +112,7 @@ impl Gateway {
             surroundings,
             metrics,
             readings,
+            profiles,
             effects: Effects::default(),
             topics: Vec::new(),
             open,
@@ -204,6 +208,15 @@ impl Gateway {
         let started = timed.then(clock::monotonic);
         let decoded = self.decoder.decode(topic, &envelope.payload, now);
         let decoded_at = timed.then(clock::monotonic);
+        if let Some([matched, unmatched, failed]) =
+            self.decoder.profile(topic).and_then(|at| self.profiles.get(at))
+        {
+            match (&decoded.reject, decoded.parts + decoded.acks) {
+                (Some(_), _) => failed.inc(),
+                (None, 0) => unmatched.inc(),
+                (None, _) => matched.inc(),
+            }
+        }
         let mut reject = decoded.reject;
         for at in 0..decoded.parts {
             if let Err(refused) = self.hear(at, envelope.retained, now)? {
@@ -418,6 +431,12 @@ impl Gateway {
             self.metrics.devices(kind, name).set(i64::from(count));
         }
     }
+}
+
+/// Counters for each profile, in the decoder's order.
+fn profile_counters(decoder: &Decoder, metrics: &Metrics) -> Vec<[IntCounter; 3]> {
+    let names = decoder.profiles();
+    names.map(|name| metrics.profile_messages(name)).collect()
 }
 
 /// A counter for each kind, in the decoder's order.

@@ -22,6 +22,7 @@ mod table;
 mod tests;
 mod text;
 mod topic;
+pub mod trial;
 mod wire;
 
 /// Why a message, or a part of it, was not used.
