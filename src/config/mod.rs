@@ -15,6 +15,7 @@ mod operator_act;
 mod own_act;
 mod postgres;
 mod profile_message;
+mod profile_metric;
 mod profile_point;
 mod profile_source;
 mod profile_tests;

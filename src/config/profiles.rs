@@ -9,6 +9,7 @@ use super::document::Table;
 use super::kinds::Kinds;
 use super::names::{Names, own_name};
 use super::profile_message::{MessagePlaces, command, message};
+use super::profile_metric::metric;
 use super::profile_point::point;
 use super::profile_source::texts;
 use super::source::{Place, Report, Scope, Source};
@@ -16,6 +17,7 @@ use super::value::Value;
 use crate::domain::profile::decoder::Decoder;
 use crate::domain::profile::def::{MessageDef, ProfileDef};
 use crate::domain::profile::native::{NATIVE, native};
+use crate::domain::profile::sparkplug::{MetricDef, SparkplugDef};
 use crate::domain::registry::Registry;
 use crate::domain::time::{ClockBounds, Millis};
 
@@ -96,6 +98,12 @@ fn read_profile(root: &mut Table<'_>, names: &mut Names, kinds: &Kinds) -> Profi
     // For the tests in the file alone.
     let _kinds = head.optional("kinds");
     let _tests = root.optional("test");
+    let codec = head
+        .optional("codec")
+        .and_then(|codec| codec.word("codec", &[("sparkplug_b", ())]));
+    if codec.is_some() {
+        return coded(root, kinds, (&head, name, ignore), (clock, lel));
+    }
     let messages = root.tables("message", "[[message]]");
     if messages.is_empty() {
         root.missing("[[message]]");
@@ -120,8 +128,39 @@ fn read_profile(root: &mut Table<'_>, names: &mut Names, kinds: &Kinds) -> Profi
             lel,
             messages,
             commands: commands.into_iter().map(|table| command(table, kinds)).collect(),
+            sparkplug: None,
         },
         messages: places,
+    }
+}
+
+/// A profile whose messages a codec reads: `[[metric]]`s in the place of messages and commands.
+fn coded(
+    root: &mut Table<'_>,
+    kinds: &Kinds,
+    (head, name, ignore): (&Table<'_>, String, Option<Vec<String>>),
+    (clock, lel): (ClockBounds, Vec<(String, f64)>),
+) -> ProfileDraft {
+    let metrics = root.tables("metric", "[[metric]]");
+    if metrics.is_empty() {
+        root.missing("[[metric]]");
+    }
+    let (metrics, places): (Vec<MetricDef>, Vec<Place>) =
+        metrics.into_iter().map(|table| metric(table, kinds)).unzip();
+    let places = places.into_iter().map(|topic| MessagePlaces {
+        topic,
+        points: Vec::new(),
+    });
+    ProfileDraft {
+        head: head.place().clone(),
+        messages: places.collect(),
+        def: ProfileDef {
+            name,
+            ignore: ignore.unwrap_or_default(),
+            clock,
+            sparkplug: Some(SparkplugDef { metrics, lel }),
+            ..ProfileDef::default()
+        },
     }
 }
 

@@ -99,7 +99,13 @@ impl General {
         devices: &mut Devices,
         parts: &mut Parts,
     ) -> Result<(), Reject> {
-        self.scan(speech.payload, &mut scratch.table)?;
+        if let Err(reject) = self.scan(speech.payload, &mut scratch.table) {
+            return if self.is_meant(speech, &scratch.table, &reject) {
+                Err(reject)
+            } else {
+                Ok(())
+            };
+        }
         let Scratch {
             table,
             names,
@@ -126,6 +132,25 @@ impl General {
             }
         }
         Ok(())
+    }
+
+    /// Whether a payload that could not be read is this message's trouble. A text that does not unpack is none to a
+    /// message whose conditions are about what stands beside it, and do not hold.
+    fn is_meant(&self, speech: Speech<'_>, table: &Table, reject: &Reject) -> bool {
+        if self.conditions.is_empty() || !matches!(reject, Reject::BadValue { .. }) {
+            return true;
+        }
+        let leaf = self.plan.leaf();
+        let mut rows = (0..table.len()).filter(|row| table.scope(*row) == leaf);
+        rows.any(|row| {
+            let view = View {
+                table,
+                row,
+                topic: speech.topic,
+                captures: speech.captures,
+            };
+            all(&self.conditions, &view)
+        })
     }
 
     fn scan(&self, payload: &[u8], table: &mut Table) -> Result<(), Reject> {

@@ -6,7 +6,7 @@ use super::wire::bytes;
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, ValueType};
 use crate::domain::reading::ReadingKind;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Moment, Timestamp};
 
 /// The command id in tests.
 pub const COMMAND_ID: &str = "01JAAAAAAAAAAAAAAAAAAAAAAA";
@@ -147,7 +147,7 @@ impl Stage<'_> {
             Ok(Resolved::Ignored) => return vec!["ignored".to_owned()],
             Err(reject) => return vec![format!("rejected: {}", reject.reason())],
         };
-        let answer = self.decoder.decode(id, payload);
+        let answer = self.decoder.decode(id, payload, Moment::default());
         let mut seen = Vec::new();
         for at in 0..answer.parts {
             seen.extend(

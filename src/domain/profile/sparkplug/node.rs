@@ -138,8 +138,9 @@ impl Node {
     /// Any other message of the node or its devices, except its death.
     pub(super) fn count(&mut self, seq: Option<u64>) -> Counted {
         let seq = number(seq);
-        // Counting begins with a birth.
+        // Counting begins with a birth: until then a missed message would not be seen.
         let Some(next) = self.next else {
+            self.doubt();
             return Counted::Missed;
         };
         if seq == Some(next) {
