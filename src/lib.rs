@@ -18,6 +18,7 @@
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
 //! | [`supervise`] | what systemd is told: ready, stopping, and that the pipeline moves |
+//! | [`simulate`] | the devices of `ninewatch simulate` and of the demo |
 //! | [`app`] | wiring: the only file that names all concrete types |
 
 pub mod actuate;
@@ -39,6 +40,7 @@ pub mod notify;
 pub mod reload;
 pub mod replicate;
 pub mod restore;
+pub mod simulate;
 pub mod store;
 pub mod supervise;
 pub mod web;

@@ -19,14 +19,14 @@ use crate::config::{self, BrokerUrl, Secret, Settings};
 use crate::demo::banner::{self, Addresses, Ending};
 use crate::demo::message::{Paint, Reader};
 use crate::demo::officer;
-use crate::demo::publish::Fleet;
 use crate::demo::screen::{LogWriter, Screen};
-use crate::demo::simulator::Simulator;
 use crate::demo::sink::{LastAlarm, Sink};
 use crate::demo::status::Sources;
-use crate::demo::town::Town;
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
+use crate::simulate::fleet::{Fleet, Login};
+use crate::simulate::simulator::{Plan, Simulator};
+use crate::simulate::town::Town;
 
 /// Signs the demo's webhook messages. Not a secret: both ends are in this process.
 const KEY: &str = "ninewatch demo, not a secret";
@@ -77,7 +77,7 @@ pub(super) struct DemoArguments {
     lasts: Option<Duration>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || format!("{text:?} is not a length of time such as 90s, 5m or 1h");
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| wanted())?;
     Duration::try_from(parsed).map_err(|_| wanted())
@@ -160,7 +160,9 @@ async fn play(
     let started = clock::monotonic();
     let metrics = running.metrics().clone();
     let tally = sink.tally();
-    let (mut tasks, town_stop) = stage.set(sink, &town, &metrics)?;
+    let simulator = Simulator::new(&town, plan());
+    let fleet = stage.connect(&simulator).await?;
+    let (mut tasks, town_stop) = stage.set(sink, (simulator, fleet), &metrics)?;
     let ended = running
         .run_until(async {
             let failed = tokio::select! {
@@ -197,8 +199,23 @@ struct Stage {
 }
 
 impl Stage {
+    async fn connect(&self, simulator: &Simulator) -> anyhow::Result<Fleet> {
+        let login = Login {
+            host: self.broker.ip().to_string(),
+            port: self.broker.port(),
+            client_id: "demo-devices".to_owned(),
+            credentials: None,
+        };
+        Ok(Fleet::connect(login, simulator.subscriptions()).await?)
+    }
+
     /// Starts everything around the gateway: the tasks, and the token that silences the town before the sink.
-    fn set(&self, sink: Sink, town: &Town, metrics: &Metrics) -> anyhow::Result<(Tasks, CancellationToken)> {
+    fn set(
+        &self,
+        sink: Sink,
+        (simulator, fleet): (Simulator, Fleet),
+        metrics: &Metrics,
+    ) -> anyhow::Result<(Tasks, CancellationToken)> {
         let mut tasks = Tasks::new();
         let town_stop = tasks.stopping().child_token();
         let last = LastAlarm::new();
@@ -227,13 +244,21 @@ impl Stage {
             status.await;
             Ok(())
         });
-        let simulator = Simulator::new(town, SEED, clock::wall());
-        let playing = Fleet::connect(self.broker).play(simulator, town_stop.clone());
+        let playing = fleet.play(simulator, None, town_stop.clone());
         tasks.spawn("devices", async move {
             playing.await;
             Ok(())
         });
         Ok((tasks, town_stop))
+    }
+}
+
+/// What the demo plays.
+fn plan() -> Plan {
+    Plan {
+        seed: SEED,
+        story: true,
+        ..Plan::default()
     }
 }
 

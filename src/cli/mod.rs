@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod rules;
 mod run;
+mod simulate;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ enum Command {
         #[command(subcommand)]
         command: RulesCommand,
     },
+    /// Simulated venues and devices against any MQTT broker, at a rate
+    Simulate(simulate::SimulateArguments),
     /// Work with the event chain
     Audit {
         #[command(subcommand)]
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Rules {
             command: RulesCommand::Backtest(arguments),
         } => backtest::backtest(&arguments),
+        Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Audit {
             command: AuditCommand::Verify { config },
         } => audit::verify(&config),

@@ -19,6 +19,7 @@ mod roster;
 mod rule_tests;
 mod rules;
 mod schedules;
+mod script;
 mod secrets;
 mod settings;
 mod source;
@@ -31,6 +32,7 @@ pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
 pub use self::load::{load, load_str, load_with_rules, reload};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
+pub use self::script::{Happening, Incident};
 pub use self::settings::{
     Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
     PostgresTls, Secret, Settings, StoreSettings, TargetSettings, counted,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::message::{Paint, padded};
 use super::sink::Tally;
-use super::town::Town;
 use crate::domain::profile::Reject;
 use crate::domain::rule::Class;
 use crate::metrics::Metrics;
+use crate::simulate::town::Town;
 
 /// Columns of a line's name.
 const NAMES: usize = 24;
@@ -59,11 +59,10 @@ pub fn welcome(town: &Town, addresses: &Addresses, paint: Paint) -> Vec<String> 
             ),
         ),
         String::new(),
-        "  Gas leaks within ten seconds, then about every half minute. Each venue's hard-wired interlock (simulated)"
+        "  Gas leaks within ten seconds, then about every half minute. A closed valve ends a leak; else people air the"
             .to_owned(),
-        "  closes its valve; ninewatch watches and tells. Below is what a duty officer gets. Ctrl-C ends the demo."
-            .to_owned(),
-        "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门由现场硬接线联动（模拟）关闭。以下是值班员收到的消息。"
+        "  room. Below is what a duty officer gets. Ctrl-C ends the demo.".to_owned(),
+        "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，否则由人员通风。以下是值班员收到的消息。"
             .to_owned(),
     ]
 }

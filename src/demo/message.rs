@@ -4,10 +4,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::town::LANGUAGES;
 use crate::domain::definitions::Definitions;
 use crate::domain::kind::{ONLINE, ValueType};
 use crate::domain::text::Text;
+use crate::simulate::town::LANGUAGES;
 
 /// Columns of the coloured field in front of each line.
 const BADGE: usize = 16;

@@ -54,6 +54,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -68,12 +69,13 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
         "src/replicate/",
         &[
-            "actuate", "ingest", "notify", "web", "gateway", "app", "cli", "demo",
+            "actuate", "ingest", "notify", "web", "gateway", "app", "cli", "demo", "simulate",
         ],
     ),
     (
@@ -87,6 +89,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -100,6 +103,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -114,6 +118,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -128,6 +133,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -143,6 +149,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -158,6 +165,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
             "config",
         ],
     ),
@@ -174,6 +182,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
             "config",
         ],
     ),
@@ -190,6 +199,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
             "config",
         ],
     ),
@@ -205,6 +215,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
     (
@@ -220,6 +231,7 @@ const BARRED: [(&str, &[&str]); 13] = [
             "app",
             "cli",
             "demo",
+            "simulate",
         ],
     ),
 ];

@@ -23,38 +23,52 @@ const PLACES: [(&str, &str); 13] = [
     ("荷塘", "Lotus Pond"),
 ];
 
-/// Trade in Chinese and English, kind of venue, and what its second gas detector watches (none: one is enough).
+/// Trade in Chinese and English, kind of venue, and its fourth device.
 const TRADES: [Trade; 12] = [
-    Trade("面馆", "Noodles", "restaurant", Some(("大堂", "dining room"))),
-    Trade("火锅店", "Hotpot", "restaurant", Some(("大堂", "dining room"))),
-    Trade("旅馆", "Guesthouse", "lodging", None),
-    Trade("便利店", "Corner Shop", "shop", None),
+    Trade(
+        "面馆",
+        "Noodles",
+        "restaurant",
+        Fourth::Gas("大堂", "dining room"),
+    ),
+    Trade(
+        "火锅店",
+        "Hotpot",
+        "restaurant",
+        Fourth::Gas("大堂", "dining room"),
+    ),
+    Trade("旅馆", "Guesthouse", "lodging", Fourth::Lift),
+    Trade("便利店", "Corner Shop", "shop", Fourth::Cabinet),
     Trade(
         "烧烤店",
         "Barbecue",
         "restaurant",
-        Some(("气瓶间", "cylinder room")),
+        Fourth::Gas("气瓶间", "cylinder room"),
     ),
-    Trade("诊所", "Clinic", "medical", None),
+    Trade("诊所", "Clinic", "medical", Fourth::Lift),
     Trade(
         "包子铺",
         "Steamed Buns",
         "restaurant",
-        Some(("蒸房", "steam room")),
+        Fourth::Gas("蒸房", "steam room"),
     ),
-    Trade("网吧", "Internet Cafe", "internet_cafe", None),
-    Trade("浴室", "Bathhouse", "bath", None),
-    Trade("家具作坊", "Furniture Workshop", "workshop", None),
-    Trade("幼儿园", "Kindergarten", "school", None),
-    Trade("歌厅", "Karaoke", "entertainment", None),
+    Trade("网吧", "Internet Cafe", "internet_cafe", Fourth::Smoke),
+    Trade("浴室", "Bathhouse", "bath", Fourth::Port),
+    Trade("家具作坊", "Furniture Workshop", "workshop", Fourth::Smoke),
+    Trade("幼儿园", "Kindergarten", "school", Fourth::Smoke),
+    Trade("歌厅", "Karaoke", "entertainment", Fourth::Port),
 ];
 
-struct Trade(
-    &'static str,
-    &'static str,
-    &'static str,
-    Option<(&'static str, &'static str)>,
-);
+struct Trade(&'static str, &'static str, &'static str, Fourth);
+
+enum Fourth {
+    /// A second gas detector, and what it watches.
+    Gas(&'static str, &'static str),
+    Port,
+    Lift,
+    Smoke,
+    Cabinet,
+}
 
 const STREETS: [(&str, &str); 7] = [
     ("青石路", "Qingshi Road"),
@@ -120,10 +134,6 @@ impl Town {
             "g1",
             ("厨房燃气探测器", "kitchen gas detector"),
         );
-        if let Some((zh, en)) = trade.3 {
-            let (zh, en) = (format!("{zh}燃气探测器"), format!("{en} gas detector"));
-            self.fit(&venue.id, "gas_detector", "g2", (&zh, &en));
-        }
         self.fit(
             &venue.id,
             "shutoff_valve",
@@ -136,14 +146,29 @@ impl Town {
             "port1",
             ("1号充电口", "charging port 1"),
         );
-        if trade.3.is_none() {
-            self.fit(
-                &venue.id,
-                "charging_port",
-                "port2",
-                ("2号充电口", "charging port 2"),
-            );
-        }
+        let (zh, en);
+        let (kind, device, names) = match trade.3 {
+            Fourth::Gas(place_zh, place_en) => {
+                (zh, en) = (
+                    format!("{place_zh}燃气探测器"),
+                    format!("{place_en} gas detector"),
+                );
+                ("gas_detector", "g2", (zh.as_str(), en.as_str()))
+            }
+            Fourth::Port => ("charging_port", "port2", ("2号充电口", "charging port 2")),
+            Fourth::Lift => ("lift_blocker", "lift", ("1号电梯", "lift 1")),
+            Fourth::Smoke => (
+                "smoke_detector",
+                "smoke",
+                ("走廊感烟探测器", "corridor smoke detector"),
+            ),
+            Fourth::Cabinet => (
+                "swap_cabinet",
+                "cabinet",
+                ("门口换电柜", "swap cabinet at the door"),
+            ),
+        };
+        self.fit(&venue.id, kind, device, names);
         self.venues.push(venue);
     }
 

@@ -29,6 +29,11 @@ impl Dice {
         low.saturating_add_unsigned(self.next() % span)
     }
 
+    /// A length of time in milliseconds from `low` up to, not including, `high`.
+    pub fn millis(&mut self, low: u32, high: u32) -> u64 {
+        self.whole(i64::from(low), i64::from(high)).unsigned_abs()
+    }
+
     /// One of `choices`, `None` when there is none.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
         let place = usize::try_from(self.next())
