@@ -9,6 +9,7 @@ mod month;
 mod schema;
 mod session;
 mod tables;
+mod transfer;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::error::ReplicateError;
-use self::session::{Copied, Session};
+use self::session::Session;
+pub use self::tables::{Prepared, Refused, Table, prepare};
+pub use self::transfer::{Copied, Run, Transfer};
 use crate::clock;
 use crate::config::{Durability, PostgresSettings};
 use crate::domain::time::Timestamp;

@@ -1,7 +1,6 @@
 //! One connection's life: finds where it left off, then copies slices, each with its cursor in the same transaction. A
 //! row that PostgreSQL refuses is set aside with the reason, and the others go on.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::SinkExt;
@@ -12,6 +11,7 @@ use super::ReplicateError;
 use super::connect::{Connection, answered, connect};
 use super::keep::Partitions;
 use super::tables::{self, Load, Prepared, Refused};
+use super::transfer::{Copied, Run, Transfer};
 use super::{Replicate, schema};
 use crate::clock;
 use crate::domain::registry::Registry;
@@ -53,15 +53,6 @@ pub(super) struct Session {
     answer: Duration,
     /// What PostgreSQL has.
     pub(super) cursor: Cursor,
-}
-
-/// What one transaction brought.
-#[derive(Debug, Default)]
-pub(super) struct Copied {
-    /// Rows by table.
-    pub(super) rows: Vec<(&'static str, u64)>,
-    /// Rows that were refused.
-    pub(super) refused: Vec<Refused>,
 }
 
 impl Session {
@@ -140,14 +131,9 @@ impl Session {
 
     async fn attempt(&mut self, prepared: &Prepared, isolate: bool) -> Result<Copied, ReplicateError> {
         let mut transaction = answered(self.answer, self.connection.client.transaction()).await?;
-        let mut copied = Copied {
-            rows: Vec::new(),
-            refused: prepared.refused.clone(),
-        };
-        for load in &prepared.loads {
-            put(&mut transaction, load, (isolate, self.answer), &mut copied).await?;
-        }
-        for refused in &copied.refused {
+        let mut transfer = Transfer::of(prepared);
+        put(&mut transaction, &mut transfer, (isolate, self.answer)).await?;
+        for refused in transfer.set_aside() {
             refuse(&transaction, self.store, refused, self.answer).await?;
         }
         let (old, new) = (self.cursor, prepared.next);
@@ -168,7 +154,7 @@ impl Session {
         }
         fail::fail_point!("replicate-before-commit", |_| std::process::abort());
         answered(self.answer, transaction.commit()).await?;
-        Ok(copied)
+        Ok(transfer.end())
     }
 
     /// Puts the venues and names of the configuration in the place of those that are there.
@@ -191,18 +177,16 @@ impl Session {
         isolate: bool,
     ) -> Result<Copied, ReplicateError> {
         let mut transaction = answered(self.answer, self.connection.client.transaction()).await?;
-        let mut copied = Copied::default();
         for forget in FORGET_REGISTRY {
             answered(self.answer, transaction.execute(forget, &[&gateway])).await?;
         }
-        for load in loads.iter().filter(|load| load.rows.len() > 0) {
-            put(&mut transaction, load, (isolate, self.answer), &mut copied).await?;
-        }
-        for refused in &copied.refused {
+        let mut transfer = Transfer::of_loads(loads);
+        put(&mut transaction, &mut transfer, (isolate, self.answer)).await?;
+        for refused in transfer.set_aside() {
             refuse(&transaction, self.store, refused, self.answer).await?;
         }
         answered(self.answer, transaction.commit()).await?;
-        Ok(copied)
+        Ok(transfer.end())
     }
 
     /// Partitions and retention.
@@ -227,70 +211,50 @@ impl Session {
     }
 }
 
-/// Sends the rows of `load`. Where they are to be isolated, a run that is refused is halved until the rows remain that
-/// are refused by themselves.
+/// Sends the rows of `transfer`. Where they are to be isolated, those that are refused by themselves are set aside.
 async fn put(
     transaction: &mut Transaction<'_>,
-    load: &Load,
+    transfer: &mut Transfer<'_>,
     (isolate, answer): (bool, Duration),
-    copied: &mut Copied,
 ) -> Result<(), ReplicateError> {
-    let all = 0..load.rows.len();
-    if !isolate {
-        let rows = send(transaction, load, all, answer).await?;
-        copied.rows.push((load.table.name, rows));
-        return Ok(());
-    }
-    let mut waiting = vec![all];
-    while let Some(run) = waiting.pop() {
+    while let Some(run) = transfer.next_run() {
+        if !isolate {
+            send(transaction, &run, answer).await?;
+            transfer.taken();
+            continue;
+        }
         let savepoint = answered(answer, transaction.transaction()).await?;
-        let error = match send(&savepoint, load, run.clone(), answer).await {
-            Ok(rows) => {
+        match send(&savepoint, &run, answer).await {
+            Ok(()) => {
                 answered(answer, savepoint.commit()).await?;
-                copied.rows.push((load.table.name, rows));
-                continue;
+                transfer.taken();
             }
-            Err(error) => error,
-        };
-        let Some(reason) = error.of_rows() else {
-            return Err(error);
-        };
-        answered(answer, savepoint.rollback()).await?;
-        if run.len() == 1 {
-            copied.refused.push(Refused {
-                table: load.table.name,
-                row: load.names.of(run.start),
-                reason,
-            });
-        } else {
-            let middle = run.start + run.len() / 2;
-            waiting.push(middle..run.end);
-            waiting.push(run.start..middle);
+            Err(error) => {
+                let Some(reason) = error.of_rows() else {
+                    return Err(error);
+                };
+                answered(answer, savepoint.rollback()).await?;
+                transfer.refused(reason);
+            }
         }
     }
     Ok(())
 }
 
-/// Sends a run of rows; how many there were.
-async fn send(
-    transaction: &Transaction<'_>,
-    load: &Load,
-    run: Range<usize>,
-    answer: Duration,
-) -> Result<u64, ReplicateError> {
-    let rows = run.len() as u64;
-    let stream = load.rows.stream(run);
+/// Sends a run of rows.
+async fn send(transaction: &Transaction<'_>, run: &Run<'_>, answer: Duration) -> Result<(), ReplicateError> {
+    let stream = run.stream();
     let copy = async {
-        let sink = transaction.copy_in(load.table.copy).await?;
+        let sink = transaction.copy_in(run.table().copy).await?;
         let mut sink = std::pin::pin!(sink);
         sink.send(stream).await?;
         sink.finish().await
     };
     answered(answer, copy).await?;
-    if let Some(merge) = load.table.merge {
+    if let Some(merge) = run.table().merge {
         answered(answer, transaction.execute(merge, &[])).await?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 async fn refuse(

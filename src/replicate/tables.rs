@@ -11,9 +11,9 @@ use crate::store::{Cursor, FollowedAlarm, FollowedDevice, FollowedEvent, Followe
 
 /// A table, and how rows get into it.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     /// Its name, also in metrics.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Takes the rows.
     pub(super) copy: &'static str,
     /// Merges them, where they were only put aside: the table may have them already.
@@ -116,18 +116,18 @@ fn name_of(sample: &Sample) -> String {
 
 /// A row that PostgreSQL does not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refused {
+pub struct Refused {
     /// Its table.
-    pub(super) table: &'static str,
+    pub table: &'static str,
     /// What it is.
-    pub(super) row: String,
+    pub row: String,
     /// Why.
-    pub(super) reason: String,
+    pub reason: String,
 }
 
 /// A slice, ready to be sent.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub struct Prepared {
     /// What goes where, in this order.
     pub(super) loads: Vec<Load>,
     /// The months of its readings.
@@ -135,11 +135,11 @@ pub(super) struct Prepared {
     /// What cannot be sent at all.
     pub(super) refused: Vec<Refused>,
     /// The cursor after it.
-    pub(super) next: Cursor,
+    pub next: Cursor,
 }
 
 /// Encodes `slice` as rows of the store with this number.
-pub(super) fn prepare(store: i32, slice: Slice) -> Prepared {
+pub fn prepare(store: i32, slice: Slice) -> Prepared {
     let mut refused: Vec<Refused> = slice
         .damaged
         .iter()

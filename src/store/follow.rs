@@ -194,7 +194,7 @@ pub(super) fn committed(connection: &Connection) -> rusqlite::Result<Followed> {
     })
 }
 
-fn slice(connection: &Connection, from: Cursor) -> rusqlite::Result<Slice> {
+pub(super) fn slice(connection: &Connection, from: Cursor) -> rusqlite::Result<Slice> {
     // One transaction: what samples and events name is there as of the same moment.
     let connection = connection.unchecked_transaction()?;
     let online = connection

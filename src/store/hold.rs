@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::watch;
 
-use super::Followed;
+use super::{Changes, Followed};
 use crate::handoff::Receipt;
 
 /// The writer's ends towards the follower that copies the store.
@@ -48,7 +48,7 @@ impl FollowerLine {
 
 /// What waits for the follower, in receive order.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub struct Hold {
     line: Option<FollowerLine>,
     committed: Followed,
     held: VecDeque<(Followed, Vec<Receipt>)>,
@@ -67,8 +67,13 @@ impl Hold {
         }
     }
 
-    /// A commit has brought the store to `event` and, when it had samples, to the row `history`.
-    pub(super) fn committed(&mut self, event: i64, history: Option<i64>) {
+    /// A commit has brought the store further.
+    pub fn committed(&mut self, changes: &Changes) {
+        self.reached(changes.head.seq, changes.history);
+    }
+
+    /// The store has come to `event` and, when there were samples, to the row `history`.
+    fn reached(&mut self, event: i64, history: Option<i64>) {
         let reached = Followed {
             event,
             history: history.unwrap_or(self.committed.history),
@@ -84,7 +89,7 @@ impl Hold {
     /// The receipts that may leave now, of `new` and of those that waited. The new ones wait for everything that is
     /// committed, not only for what their own messages added: a message that comes again after a crash adds nothing, and
     /// what it added the first time may not have been copied. The broker's window bounds how many there are.
-    pub(super) fn release(&mut self, new: Vec<Receipt>) -> Vec<Receipt> {
+    pub fn release(&mut self, new: Vec<Receipt>) -> Vec<Receipt> {
         let Some(line) = self.line.as_ref().filter(|line| line.holds_receipts) else {
             return new;
         };
@@ -136,9 +141,9 @@ mod tests {
             receipts(1, &[1]),
             "nothing to copy"
         );
-        hold.committed(1, None);
+        hold.reached(1, None);
         assert!(hold.release(receipts(1, &[2])).is_empty());
-        hold.committed(1, Some(1));
+        hold.reached(1, Some(1));
         assert!(hold.release(receipts(1, &[3])).is_empty());
         assert!(
             hold.release(receipts(1, &[4])).is_empty(),
@@ -154,7 +159,7 @@ mod tests {
     #[test]
     fn receipts_of_an_earlier_connection_are_void() {
         let (mut hold, ends) = hold(true);
-        hold.committed(1, None);
+        hold.reached(1, None);
         assert!(hold.release(receipts(1, &[1, 2])).is_empty());
         assert!(hold.release(receipts(2, &[1])).is_empty());
         ends.followed.send_replace(at(1, 0));
@@ -164,10 +169,10 @@ mod tests {
     #[test]
     fn nothing_waits_when_it_need_not() {
         let (mut local, _ends) = hold(false);
-        local.committed(5, Some(5));
+        local.reached(5, Some(5));
         assert_eq!(local.release(receipts(1, &[1])), receipts(1, &[1]));
         let mut alone = Hold::new(None, at(0, 0));
-        alone.committed(5, Some(5));
+        alone.reached(5, Some(5));
         assert_eq!(alone.release(receipts(1, &[1])), receipts(1, &[1]));
     }
 }

@@ -33,16 +33,16 @@ pub use self::follow::{
     Cursor, DamagedRun, Followed, FollowedAlarm, FollowedDevice, FollowedEvent, FollowedPoint, Slice,
 };
 pub use self::history::History;
-pub use self::hold::{FollowerEnds, FollowerLine};
+pub use self::hold::{FollowerEnds, FollowerLine, Hold};
 pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
+pub use self::retention::Retention;
 pub use self::samples::{DeviceFilter, DeviceRow, SamplePage, SampleQuery};
+pub use self::segments::{Sorted, Sorter};
 pub use self::transaction::Changes;
 pub use self::writer::{Writer, release};
 
 use self::chain::Head;
 use self::disk::{Disk, Shedding};
-use self::hold::Hold;
-use self::retention::Retention;
 use self::segments::Segments;
 use self::upkeep::Upkeep;
 use self::writer::WriterThread;
@@ -268,6 +268,21 @@ impl Store {
         reader::pending_notices(&self.connection, target, after, limit)
     }
 
+    /// What [`StoreReader::follow`] answers, at once.
+    pub fn follow(&self, from: Cursor) -> rusqlite::Result<Slice> {
+        follow::slice(&self.connection, from)
+    }
+
+    /// Nothing waits for the follower at the other end of `line`, which is told how far the store is.
+    pub fn hold(&self, line: Option<FollowerLine>) -> rusqlite::Result<Hold> {
+        Ok(Hold::new(line, follow::committed(&self.connection)?))
+    }
+
+    /// Sorts this store's history by device, in stretches of `most_samples` at the most.
+    pub fn sorter(&self, most_samples: u64) -> Result<Sorter, StoreError> {
+        Sorter::new(&self.database, most_samples)
+    }
+
     /// What [`verify`] finds, in this store.
     pub fn verify(&self) -> rusqlite::Result<Verified> {
         chain::walk_all(&self.connection)
@@ -336,9 +351,9 @@ impl Store {
             outlets.metrics.clone(),
         );
         let upkeep = Upkeep::start(&self.database, retention)?;
-        let committed = follow::committed(&self.connection)
+        let hold = self
+            .hold(outlets.follower.take())
             .map_err(schema::failed(&self.database, "find the end of the store"))?;
-        let hold = Hold::new(outlets.follower.take(), committed);
         let data_dir = self.database.parent().unwrap_or(Path::new(".")).to_owned();
         let (sender, works) = mpsc::channel(WORKS);
         let segments = Segments::start(&self.database, &sender)?;

@@ -20,7 +20,7 @@ pub(super) const SLICE: i64 = 64;
 
 /// The rules of retention, and how far a round of them has come.
 #[derive(Debug)]
-pub(super) struct Retention {
+pub struct Retention {
     settings: StoreSettings,
     /// How far the follower is, if there is one.
     followed: Option<watch::Receiver<Followed>>,
@@ -34,7 +34,8 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    pub(super) fn new(
+    /// Keeps what `settings` say, and what the follower has not copied where only that is in the way.
+    pub fn new(
         settings: StoreSettings,
         followed: Option<watch::Receiver<Followed>>,
         metrics: Metrics,
@@ -50,7 +51,7 @@ impl Retention {
     }
 
     /// Deletes one slice of what has been kept long enough. Whether there is more to do at once.
-    pub(super) fn delete_slice(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    pub fn delete_slice(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
         let before = |keep: Duration| {
             let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
             now.0.saturating_sub(keep)

@@ -1,7 +1,8 @@
 //! Rewrites closed stretches of the history, which the batches left in their order, by device, so that one device's
 //! past is found without reading everybody's. Reads on a connection of its own; what it makes goes through the writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -43,16 +44,12 @@ pub(super) struct Segments {
 impl Segments {
     /// Starts the thread. It hands its slices to `works`, which it does not keep open.
     pub(super) fn start(database: &Path, works: &Sender<Work>) -> Result<Segments, StoreError> {
-        let mut maker = Maker {
-            connection: schema::open_to_read(database)?,
-            database: database.to_owned(),
-            works: works.downgrade(),
-            stretch: Stretch::default(),
-        };
+        let sorter = Sorter::new(database, STRETCH_SAMPLES)?;
+        let works = works.downgrade();
         let (stop, stopped) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("store-segments".to_owned())
-            .spawn(move || maker.run(&stopped))
+            .spawn(move || sort(sorter, &works, &stopped))
             .map_err(StoreError::Thread)?;
         Ok(Segments { stop, thread })
     }
@@ -96,52 +93,83 @@ impl Stretch {
         Ok(())
     }
 
-    fn is_closed(&self, now: Timestamp) -> bool {
+    fn is_closed(&self, most_samples: u64, now: Timestamp) -> bool {
         let old = |begun| now.since(begun) >= STRETCH_MS;
-        self.count >= STRETCH_SAMPLES || self.begun.is_some_and(old)
+        self.count >= most_samples || self.begun.is_some_and(old)
     }
 }
 
-/// What the thread owns.
-struct Maker {
+/// Makes segments: gathers stretches of the history, and gives each, when it is closed, in slices for the writer. Waits
+/// for nobody and is told the time; its thread does the waiting, a simulation calls it instead.
+#[derive(Debug)]
+pub struct Sorter {
     connection: Connection,
     database: PathBuf,
-    works: WeakSender<Work>,
+    most_samples: u64,
     stretch: Stretch,
+    /// A closed stretch of which slices are left.
+    closed: Option<Closed>,
 }
 
-impl Maker {
-    fn run(&mut self, stopped: &Receiver<()>) {
-        self.stretch = Stretch::after(i64::MIN);
-        loop {
-            let pause = match self.step() {
-                Ok(Progress::More) => Duration::ZERO,
-                Ok(Progress::Idle) => ROUND,
-                Ok(Progress::Ended) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "could not sort the history by device; it is tried again");
-                    self.stretch = Stretch::after(i64::MIN);
-                    ROUND
-                }
-            };
-            match stopped.recv_timeout(pause) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
+/// What a step along the history came to.
+#[derive(Debug)]
+pub enum Sorted {
+    /// Something for the writer. The next step comes when the receiver is told that it is durable.
+    Slice(SegmentSlice, oneshot::Receiver<()>),
+    /// There is more at once.
+    More,
+    /// There is nothing to do for now.
+    Idle,
+}
+
+/// A closed stretch on its way.
+#[derive(Debug)]
+struct Closed {
+    segment: i64,
+    devices: Peekable<btree_map::IntoIter<DeviceIndex, Samples>>,
+    done: SegmentDone,
+}
+
+impl Sorter {
+    /// Goes on where the last finished segment of `database` ended. A stretch is closed when it has `most_samples`, or
+    /// is an hour old.
+    pub(super) fn new(database: &Path, most_samples: u64) -> Result<Sorter, StoreError> {
+        Ok(Sorter {
+            connection: schema::open_to_read(database)?,
+            database: database.to_owned(),
+            most_samples,
+            stretch: Stretch::after(i64::MIN),
+            closed: None,
+        })
     }
 
-    fn step(&mut self) -> Result<Progress, StoreError> {
+    /// Goes on. After an error it begins again where the last finished segment ended.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn step(&mut self, now: Timestamp) -> Result<Sorted, StoreError> {
+        let stepped = self.try_step(now);
+        if stepped.is_err() {
+            self.stretch = Stretch::after(i64::MIN);
+            self.closed = None;
+        }
+        stepped
+    }
+
+    fn try_step(&mut self, now: Timestamp) -> Result<Sorted, StoreError> {
+        if let Some(closed) = self.closed.take() {
+            return self.slice(closed);
+        }
         if self.stretch.last_row == i64::MIN {
             self.stretch = Stretch::after(last_sorted(&self.connection).map_err(self.failed())?);
         }
         let more = self.read_on()?;
-        if self.stretch.is_closed(clock::wall()) {
+        if self.stretch.is_closed(self.most_samples, now) {
             let stretch = std::mem::take(&mut self.stretch);
             self.stretch = Stretch::after(stretch.last_row);
-            return self.write(stretch);
+            return self.close(stretch);
         }
-        Ok(if more { Progress::More } else { Progress::Idle })
+        Ok(if more { Sorted::More } else { Sorted::Idle })
     }
 
     /// Takes the next rows into the stretch; whether there may be more.
@@ -164,37 +192,44 @@ impl Maker {
         Ok(more)
     }
 
-    /// Hands a closed stretch to the writer, slice by slice.
-    fn write(&self, stretch: Stretch) -> Result<Progress, StoreError> {
-        let segment = next_segment(&self.connection).map_err(self.failed())?;
+    /// Begins with the slices of a closed stretch.
+    fn close(&mut self, stretch: Stretch) -> Result<Sorted, StoreError> {
         let Some((from_at, to_at)) = stretch.span else {
-            return Ok(Progress::More);
+            return Ok(Sorted::More);
         };
+        let segment = next_segment(&self.connection).map_err(self.failed())?;
+        let done = SegmentDone {
+            last_row: stretch.last_row,
+            from_at,
+            to_at,
+        };
+        self.closed = Some(Closed {
+            segment,
+            devices: stretch.devices.into_iter().peekable(),
+            done,
+        });
         // What an earlier run did not finish is in the way.
-        if !self.hand(SegmentSlice::clear(segment)) {
-            return Ok(Progress::Ended);
-        }
-        let mut devices = stretch.devices.into_iter().peekable();
-        while devices.peek().is_some() {
-            let mut rows = Vec::with_capacity(SLICE);
-            for (device, samples) in devices.by_ref().take(SLICE) {
-                let latest = self.latest(device, &samples)?;
-                rows.push(SegmentRow {
-                    device,
-                    samples,
-                    latest,
-                });
-            }
-            let done = devices.peek().is_none().then_some(SegmentDone {
-                last_row: stretch.last_row,
-                from_at,
-                to_at,
+        let (slice, written) = SegmentSlice::clear(segment);
+        Ok(Sorted::Slice(slice, written))
+    }
+
+    fn slice(&mut self, mut closed: Closed) -> Result<Sorted, StoreError> {
+        let mut rows = Vec::with_capacity(SLICE);
+        for (device, samples) in closed.devices.by_ref().take(SLICE) {
+            let latest = self.latest(device, &samples)?;
+            rows.push(SegmentRow {
+                device,
+                samples,
+                latest,
             });
-            if !self.hand(SegmentSlice::of(segment, rows, done)) {
-                return Ok(Progress::Ended);
-            }
         }
-        Ok(Progress::More)
+        let segment = closed.segment;
+        let done = closed.devices.peek().is_none().then_some(closed.done);
+        if done.is_none() {
+            self.closed = Some(closed);
+        }
+        let (slice, written) = SegmentSlice::of(segment, rows, done);
+        Ok(Sorted::Slice(slice, written))
     }
 
     /// The newest sample of each point of `device`, with those of earlier segments.
@@ -209,26 +244,44 @@ impl Maker {
         Ok(packed)
     }
 
-    /// Waits until the writer has written `slice`; `false`: it has ended.
-    fn hand(&self, (slice, written): (SegmentSlice, oneshot::Receiver<()>)) -> bool {
-        let Some(works) = self.works.upgrade() else {
-            return false;
-        };
-        let sent = works.blocking_send(Work::Segment(Box::new(slice))).is_ok();
-        // Held on to, it would keep the writer from its end.
-        drop(works);
-        sent && written.blocking_recv().is_ok()
-    }
-
     fn failed(&self) -> impl Fn(rusqlite::Error) -> StoreError {
         schema::failed(&self.database, "read the history")
     }
 }
 
-enum Progress {
-    More,
-    Idle,
-    Ended,
+/// What the thread does: hands slices to `works`, which it does not keep open, and waits for each.
+fn sort(mut sorter: Sorter, works: &WeakSender<Work>, stopped: &Receiver<()>) {
+    loop {
+        let pause = match sorter.step(clock::wall()) {
+            Ok(Sorted::Slice(slice, written)) => {
+                if !hand(works, slice, written) {
+                    return;
+                }
+                Duration::ZERO
+            }
+            Ok(Sorted::More) => Duration::ZERO,
+            Ok(Sorted::Idle) => ROUND,
+            Err(error) => {
+                tracing::warn!(%error, "could not sort the history by device; it is tried again");
+                ROUND
+            }
+        };
+        match stopped.recv_timeout(pause) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Waits until the writer has written `slice`; `false`: it has ended.
+fn hand(works: &WeakSender<Work>, slice: SegmentSlice, written: oneshot::Receiver<()>) -> bool {
+    let Some(works) = works.upgrade() else {
+        return false;
+    };
+    let sent = works.blocking_send(Work::Segment(Box::new(slice))).is_ok();
+    // Held on to, it would keep the writer from its end.
+    drop(works);
+    sent && written.blocking_recv().is_ok()
 }
 
 /// Keeps `sample` when it is the newest of its point.

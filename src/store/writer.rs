@@ -366,7 +366,7 @@ impl WriterThread {
         });
         let mut receipts = Vec::new();
         let answers = release(works, &mut receipts);
-        self.hold.committed(changes.head.seq, changes.history);
+        self.hold.committed(changes);
         self.unsent.append(&mut self.hold.release(receipts));
         self.send_receipts();
         for answer in answers {

@@ -4,13 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use ninewatch::domain::engine::{Effects, Engine};
+use ninewatch::domain::history::Sample;
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{self, Entry};
 use ninewatch::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
-use ninewatch::store::{Store, Verified};
+use ninewatch::store::Store;
 use rusqlite::Connection;
 
 use super::broker::{Mark, Message};
+use super::kept::{StoredEvent, Taken};
 use super::officer::Officer;
 use super::site::{GATEWAY, Site, TARGETS};
 
@@ -27,25 +29,27 @@ pub(crate) struct Reference {
     /// The alarm events that people are told of.
     owed: HashSet<[u8; 16]>,
     standing: HashMap<[u8; 16], bool>,
+    samples: Vec<Sample>,
     seen: Seen,
 }
 
 /// What the journal holds.
 #[derive(Default)]
 struct Seen {
-    seqs: HashSet<u64>,
+    /// With how often each came.
+    seqs: HashMap<u64, usize>,
     ats: HashSet<i64>,
     plain: usize,
     operators: HashSet<String>,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn sql(error: rusqlite::Error) -> String {
+pub(crate) fn sql(error: rusqlite::Error) -> String {
     error.to_string()
 }
 
-/// Plays all journal rows from the first.
-pub(crate) fn reference(site: &Site, store: &Store) -> Result<Reference, String> {
+/// Plays all journal rows from the first, also those that retention has taken.
+pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken) -> Result<Reference, String> {
     let mut reference = Reference {
         engine: Engine::new(GATEWAY),
         alarms: Vec::new(),
@@ -53,16 +57,19 @@ pub(crate) fn reference(site: &Site, store: &Store) -> Result<Reference, String>
         bodies: HashMap::new(),
         owed: HashSet::new(),
         standing: HashMap::new(),
+        samples: Vec::new(),
         seen: Seen::default(),
     };
     let mut effects = Effects::default();
-    for (first_input, entries) in rows(store.connection()).map_err(sql)? {
-        for entry in journal::entries(first_input, &entries) {
+    let present = rows(store.connection()).map_err(sql)?;
+    for (first_input, entries) in taken.journal.iter().chain(&present) {
+        let first_input = *first_input;
+        for entry in journal::entries(first_input, entries) {
             let (_, entry) = entry.map_err(|error| error.to_string())?;
             reference.seen.note(entry);
         }
         let find = |hash: &_| site.find(hash);
-        journal::replay_into(&mut reference.engine, first_input, &entries, find, &mut effects)
+        journal::replay_into(&mut reference.engine, first_input, entries, find, &mut effects)
             .map_err(|error| error.to_string())?;
         reference.record(site, &mut effects);
     }
@@ -81,7 +88,9 @@ impl Seen {
     fn note(&mut self, entry: Entry) {
         match entry {
             Entry::Reading { seq, device_at, .. } => {
-                self.seqs.extend(seq);
+                if let Some(seq) = seq {
+                    *self.seqs.entry(seq).or_default() += 1;
+                }
                 self.ats.extend(device_at.map(|at| at.at.0));
                 self.plain += usize::from(seq.is_none() && device_at.is_none());
             }
@@ -105,6 +114,7 @@ impl Reference {
     fn record(&mut self, site: &Site, effects: &mut Effects) {
         let settings = site.settings();
         let (registry, url) = (&settings.registry, &settings.gateway.public_url);
+        self.samples.append(&mut effects.samples);
         let json = "a body is JSON";
         for event in effects.devices.drain(..) {
             let body = serde_json::to_string(&DeviceEventBody::new(&event, registry, GATEWAY)).expect(json);
@@ -131,6 +141,7 @@ impl Reference {
     pub(crate) fn check(
         &self,
         store: &Store,
+        taken: &Taken,
         acknowledged: &[Message],
         answered: &[String],
     ) -> Result<(), String> {
@@ -142,7 +153,19 @@ impl Reference {
                 ));
             }
         }
-        self.check_effects(store)
+        self.check_effects(store, taken)?;
+        taken.check_history(store.connection(), &self.samples)
+    }
+
+    /// What came at QoS 0 was taken once at the most.
+    pub(crate) fn check_fleeting(&self, seqs: &[u64]) -> Result<(), String> {
+        match seqs
+            .iter()
+            .find(|seq| self.seen.seqs.get(seq).is_some_and(|times| *times > 1))
+        {
+            None => Ok(()),
+            Some(seq) => Err(format!("message {seq} came at QoS 0 and was taken twice")),
+        }
     }
 
     fn check_messages(&self, disk: &Connection, acknowledged: &[Message]) -> Result<(), String> {
@@ -165,7 +188,7 @@ impl Reference {
         let mut plain = 0;
         for message in acknowledged {
             let stored = match message.mark {
-                Mark::Seq(seq) => self.seen.seqs.contains(&seq) || letters.contains(&*message.payload),
+                Mark::Seq(seq) => self.seen.seqs.contains_key(&seq) || letters.contains(&*message.payload),
                 Mark::At(at) => self.seen.ats.contains(&at) || letters.contains(&*message.payload),
                 Mark::Letter => letters.contains(&*message.payload),
                 Mark::Oversize(size) => oversize.contains(&i64::try_from(size).expect("small")),
@@ -181,31 +204,25 @@ impl Reference {
         Ok(())
     }
 
-    fn check_effects(&self, store: &Store) -> Result<(), String> {
+    fn check_effects(&self, store: &Store, taken: &Taken) -> Result<(), String> {
         let disk = store.connection();
-        let stored = |which| -> rusqlite::Result<Vec<Event>> {
-            disk.prepare_cached(which)?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect()
-        };
-        let alarms =
-            stored("SELECT id, body FROM event WHERE alarm IS NOT NULL ORDER BY seq").map_err(sql)?;
-        same("alarm events", &alarms, &self.alarms)?;
-        let devices = stored("SELECT id, body FROM event WHERE alarm IS NULL ORDER BY seq").map_err(sql)?;
-        same("device events", &devices, &self.devices)?;
-        let ids: HashSet<&[u8; 16]> = alarms.iter().chain(&devices).map(|(id, _)| id).collect();
-        if ids.len() != alarms.len() + devices.len() {
+        let events = taken.all_events(disk).map_err(sql)?;
+        let ids: HashSet<[u8; 16]> = events.iter().map(|event| event.id).collect();
+        if ids.len() != events.len() {
             return Err("two events have one id".to_owned());
         }
-        match store.verify().map_err(sql)? {
-            Verified::Intact { .. } => {}
-            broken @ Verified::Broken { .. } => return Err(format!("the event chain: {broken:?}")),
-        }
-        self.check_alarms(disk)?;
-        self.check_outbox(disk)
+        let (alarms, devices): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.of_alarm);
+        let stored = |events: Vec<StoredEvent>| -> Vec<Event> {
+            events.into_iter().map(|event| (event.id, event.body)).collect()
+        };
+        same("alarm events", &stored(alarms), &self.alarms)?;
+        same("device events", &stored(devices), &self.devices)?;
+        taken.check_chain(store)?;
+        self.check_alarms(disk, taken)?;
+        self.check_outbox(disk, taken)
     }
 
-    fn check_alarms(&self, disk: &Connection) -> Result<(), String> {
+    fn check_alarms(&self, disk: &Connection, taken: &Taken) -> Result<(), String> {
         let mut query = disk
             .prepare_cached("SELECT id, body, standing FROM alarm")
             .map_err(sql)?;
@@ -213,12 +230,13 @@ impl Reference {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .and_then(Iterator::collect)
             .map_err(sql)?;
-        if alarms.len() != self.bodies.len() {
-            return Err(format!(
-                "{} alarms are stored, {} were",
-                alarms.len(),
-                self.bodies.len()
-            ));
+        let stored: HashSet<&[u8; 16]> = alarms.iter().map(|(id, _, _)| id).collect();
+        let missing = self.bodies.keys().filter(|id| !stored.contains(id));
+        for id in missing {
+            // What stands is never given up.
+            if !taken.alarms.contains(id) || self.standing.get(id) == Some(&true) {
+                return Err(format!("an alarm is not stored: {:?}", self.bodies.get(id)));
+            }
         }
         for (id, body, standing) in &alarms {
             if self.bodies.get(id) != Some(body) || self.standing.get(id) != Some(standing) {
@@ -249,7 +267,7 @@ impl Reference {
     }
 
     /// Every target is owed each notice in one row.
-    fn check_outbox(&self, disk: &Connection) -> Result<(), String> {
+    fn check_outbox(&self, disk: &Connection, taken: &Taken) -> Result<(), String> {
         let mut query = disk
             .prepare_cached("SELECT id FROM outbox WHERE target = ?1 ORDER BY row")
             .map_err(sql)?;
@@ -258,8 +276,9 @@ impl Reference {
                 .query_map([target], |row| row.get(0))
                 .and_then(Iterator::collect)
                 .map_err(sql)?;
-            let ids: HashSet<[u8; 16]> = owed.iter().copied().collect();
-            if ids.len() != owed.len() || ids != self.owed {
+            let gone = taken.notices_of(target);
+            let ids: HashSet<[u8; 16]> = owed.iter().chain(&gone).copied().collect();
+            if ids.len() != owed.len() + gone.len() || ids != self.owed {
                 return Err(format!(
                     "{target} is owed {} notices in {} rows, of {}",
                     ids.len(),
@@ -272,7 +291,12 @@ impl Reference {
     }
 
     /// Every target has every notice, and the store knows it.
-    pub(crate) fn check_delivered(&self, store: &Store, officers: &[Officer]) -> Result<(), String> {
+    pub(crate) fn check_delivered(
+        &self,
+        store: &Store,
+        taken: &Taken,
+        officers: &[Officer],
+    ) -> Result<(), String> {
         let pending = "SELECT count(*) FROM outbox WHERE delivered_at IS NULL";
         let pending: i64 = store
             .connection()
@@ -283,11 +307,14 @@ impl Reference {
         }
         for (target, officer) in TARGETS.iter().zip(officers) {
             let received: HashSet<[u8; 16]> = officer.received.keys().map(|id| key(*id)).collect();
-            if let Some(missing) = self.owed.iter().find(|id| !received.contains(*id)) {
+            let owed = self.owed.iter();
+            let missing = owed
+                .filter(|id| !received.contains(*id) && !taken.expired.contains(&(target.to_string(), **id)));
+            if let Some(missing) = missing.min() {
                 let id = Id::from_bits(u128::from_be_bytes(*missing));
                 return Err(format!("{target} never got the notice {id}"));
             }
-            if received.len() != self.owed.len() {
+            if !received.is_subset(&self.owed) {
                 return Err(format!(
                     "{target} got {} notices of {}",
                     received.len(),

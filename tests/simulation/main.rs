@@ -9,8 +9,12 @@
 
 mod broker;
 mod dice;
+mod follower;
+mod kept;
 mod ledger;
+mod manner;
 mod officer;
+mod postgres;
 mod process;
 mod site;
 mod town;
@@ -45,15 +49,27 @@ enum Bug {
     CheckpointAhead,
     /// Recovery does not play the newest row.
     LastRowSkipped,
+    /// The follower's cursor is committed after its rows, apart from them.
+    CursorApart,
+    /// Retention takes one row too many.
+    OneRowTooMany,
+    /// The samples of a batch are kept a second time when a message comes again.
+    SampleTwice,
+    /// Receipts that are to wait for PostgreSQL go out after the store's commit.
+    AckBeforeReplica,
 }
 
-const BUGS: [Bug; 6] = [
+const BUGS: [Bug; 10] = [
     Bug::AckBeforeCommit,
     Bug::AnswerBeforeCommit,
     Bug::JournalRowDropped,
     Bug::MarkedBeforeSent,
     Bug::CheckpointAhead,
     Bug::LastRowSkipped,
+    Bug::CursorApart,
+    Bug::OneRowTooMany,
+    Bug::SampleTwice,
+    Bug::AckBeforeReplica,
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -12,11 +12,13 @@ use ninewatch::handoff::{
     Answer, Batch, CheckpointHead, CheckpointPart, Envelope, OperatorAct, OperatorRequest, Receipt, Work,
 };
 use ninewatch::restore::{Restored, restore};
-use ninewatch::store::{Changes, Recovered, Store, release};
+use ninewatch::store::{FollowerLine, Hold, Recovered, Retention, Sorted, Sorter, Store, release};
 use tokio::sync::oneshot;
 
 use super::Bug;
 use super::dice::Dice;
+use super::follower::Follower;
+use super::manner::Manner;
 use super::officer::Worker;
 use super::site::{GATEWAY, Site, TARGETS};
 
@@ -28,6 +30,9 @@ const WORKS: usize = 8;
 
 /// Small, so that a checkpoint has several parts.
 const PART_BYTES: usize = 1_500;
+
+/// Small, so that there are segments.
+const STRETCH_SAMPLES: u64 = 12;
 
 /// The newest snapshots, under the number of the input after them.
 pub(crate) type Snapshots = std::collections::HashMap<u64, Vec<u8>>;
@@ -51,16 +56,31 @@ pub(crate) struct Process {
     started_ticks: Ticks,
     /// A checkpoint in the making, and the number of its next part.
     making: Option<(Made, u32)>,
+    hold: Hold,
+    /// Where there is a PostgreSQL.
+    pub(crate) follower: Option<Follower>,
+    pub(crate) retention: Retention,
+    sorter: Option<Sorter>,
+    /// Told when the last slice of a segment is durable.
+    sorting: Option<oneshot::Receiver<()>>,
+    /// For [`Bug::SampleTwice`]: a message came again.
+    pub(crate) again: bool,
 }
 
 impl Process {
     /// Starts as `app` does: the store's content, the engine restored from it, the first inputs.
     pub(crate) fn start(
         (site, variant): (&Site, usize),
+        manner: Manner,
         store: &Store,
         recovered: &Recovered,
         (true_now, wall): (i64, i64),
     ) -> Result<Process, String> {
+        let (line, ends) = FollowerLine::new(manner.holds());
+        let followed = manner.follows().then(|| line.followed.clone());
+        let hold = store
+            .hold(manner.follows().then_some(line))
+            .map_err(|error| error.to_string())?;
         let (decoder, surroundings) = site.configured(variant);
         let history = store.history().map_err(|error| error.to_string())?;
         let Restored { engine, rows, .. } = restore(GATEWAY, &history, |hash| site.find(hash).ok(), || true)
@@ -78,6 +98,12 @@ impl Process {
             started: true_now,
             started_ticks: clock::resumed_ticks(recovered.last, Timestamp(wall)),
             making: None,
+            hold,
+            follower: manner.follows().then(|| Follower::new(ends)),
+            retention: Retention::new(manner.keeps, followed, site.metrics.clone()),
+            sorter: None,
+            sorting: None,
+            again: false,
         })
     }
 
@@ -95,6 +121,7 @@ impl Process {
     }
 
     pub(crate) fn read(&mut self, run: Vec<Envelope>) {
+        self.again |= run.iter().any(|envelope| envelope.duplicate);
         self.runs.push_back(run);
     }
 
@@ -201,8 +228,40 @@ impl Process {
         }
     }
 
+    /// The history is sorted on, when the writer has written what there was.
+    pub(crate) fn sort(&mut self, store: &Store, wall: i64) -> Result<(), String> {
+        let written = self
+            .sorting
+            .as_mut()
+            .is_none_or(|written| written.try_recv().is_ok());
+        if !written || self.works.len() >= WORKS {
+            return Ok(());
+        }
+        self.sorting = None;
+        let sorter = match &mut self.sorter {
+            Some(sorter) => sorter,
+            none => none.insert(store.sorter(STRETCH_SAMPLES).map_err(|error| error.to_string())?),
+        };
+        match sorter.step(Timestamp(wall)).map_err(|error| error.to_string())? {
+            Sorted::Slice(slice, written) => {
+                self.sorting = Some(written);
+                self.works.push_back(Work::Segment(Box::new(slice)));
+            }
+            Sorted::More | Sorted::Idle => {}
+        }
+        Ok(())
+    }
+
+    /// The follower has come farther.
+    pub(crate) fn wake_writer(&mut self) {
+        // When its queue is full the writer is awake.
+        if self.works.len() < WORKS {
+            self.works.push_back(Work::Followed);
+        }
+    }
+
     /// The writer tries to commit. `None`: there was nothing to do.
-    pub(crate) fn commit(&mut self, store: &mut Store, wall: i64) -> Option<rusqlite::Result<Changes>> {
+    pub(crate) fn commit(&mut self, store: &mut Store, wall: i64) -> Option<rusqlite::Result<()>> {
         if !self.committed.is_empty() {
             return None;
         }
@@ -213,10 +272,10 @@ impl Process {
             return None;
         }
         let outcome = store.commit(&self.gathered, Timestamp(wall));
-        if outcome.is_ok() {
+        Some(outcome.map(|changes| {
+            self.hold.committed(&changes);
             self.committed = std::mem::take(&mut self.gathered);
-        }
-        Some(outcome)
+        }))
     }
 
     /// The batches that are not committed.
@@ -243,8 +302,17 @@ impl Process {
     }
 
     /// The writer lets go what the last commit allows.
-    pub(crate) fn release(&mut self, receipts: &mut Vec<Receipt>) {
-        for answer in release(std::mem::take(&mut self.committed), receipts) {
+    pub(crate) fn release(&mut self, receipts: &mut Vec<Receipt>, bug: Option<Bug>) {
+        if self.committed.is_empty() {
+            return;
+        }
+        let mut new = Vec::new();
+        let answers = release(std::mem::take(&mut self.committed), &mut new);
+        if bug == Some(Bug::AckBeforeReplica) {
+            receipts.append(&mut new);
+        }
+        receipts.append(&mut self.hold.release(new));
+        for answer in answers {
             answer.give();
         }
         for worker in &mut self.workers {

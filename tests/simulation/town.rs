@@ -18,6 +18,8 @@ struct Device {
 pub(crate) struct Town {
     devices: Vec<Device>,
     messages: u64,
+    /// The sequence numbers of those at QoS 0.
+    pub(crate) fleeting: Vec<u64>,
 }
 
 impl Town {
@@ -29,6 +31,7 @@ impl Town {
         Town {
             devices: devices.into(),
             messages: 0,
+            fleeting: Vec::new(),
         }
     }
 
@@ -47,7 +50,19 @@ impl Town {
         state.level = (state.level + if state.rising { step } else { -step }).clamp(0, 100);
         let level = state.level;
         match dice.below(100) {
-            0..50 => {
+            0..14 => {
+                let points = format!("\"lel\":{level},\"seq\":{number}");
+                let fleeting = dice.chance(70);
+                if fleeting {
+                    self.fleeting.push(number);
+                }
+                vec![Message {
+                    fleeting,
+                    retain: !fleeting,
+                    ..telling(topic, &points, Mark::Seq(number))
+                }]
+            }
+            14..50 => {
                 let message = telling(
                     topic,
                     &format!("\"lel\":{level},\"seq\":{number}"),
@@ -76,10 +91,9 @@ impl Town {
                 let topic = topic.replace("telemetry", "status");
                 let status = dice.pick(&["online", "offline"]);
                 vec![Message {
-                    topic,
                     payload: Bytes::from_static(status.as_bytes()),
-                    oversize: None,
-                    mark: Mark::Plain,
+                    retain: true,
+                    ..telling(topic, "", Mark::Plain)
                 }]
             }
             86..92 => {
@@ -90,15 +104,7 @@ impl Town {
                     Mark::Seq(number),
                 )]
             }
-            92..94 => {
-                let size = 100_000 + usize::try_from(number).expect("small");
-                vec![Message {
-                    topic,
-                    payload: Bytes::new(),
-                    oversize: Some(size),
-                    mark: Mark::Oversize(size),
-                }]
-            }
+            92..94 => vec![oversize(topic, number)],
             _ => vec![malformed(dice, topic, number)],
         }
     }
@@ -126,6 +132,17 @@ fn telling(topic: String, members: &str, mark: Mark) -> Message {
         payload: Bytes::from(format!("{{{members}}}")),
         oversize: None,
         mark,
+        fleeting: false,
+        retain: false,
+    }
+}
+
+fn oversize(topic: String, number: u64) -> Message {
+    let size = 100_000 + usize::try_from(number).expect("small");
+    Message {
+        payload: Bytes::new(),
+        oversize: Some(size),
+        ..telling(topic, "", Mark::Oversize(size))
     }
 }
 
@@ -140,9 +157,7 @@ fn malformed(dice: &mut Dice, topic: String, number: u64) -> Message {
         ),
     };
     Message {
-        topic,
         payload: Bytes::from(payload),
-        oversize: None,
-        mark: Mark::Letter,
+        ..telling(topic, "", Mark::Letter)
     }
 }

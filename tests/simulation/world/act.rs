@@ -25,12 +25,16 @@ pub(super) enum Act {
     Checkpoint,
     BreakDisk,
     Trouble,
+    Follow,
+    BreakPostgres,
+    Tidy,
+    Sort,
     Crash,
     Stop,
 }
 
 /// How often each happens.
-const ACTS: [(Act, u64); 22] = [
+const ACTS: [(Act, u64); 26] = [
     (Act::Speak, 90),
     (Act::Read, 70),
     (Act::Receive, 70),
@@ -51,6 +55,10 @@ const ACTS: [(Act, u64); 22] = [
     (Act::Checkpoint, 12),
     (Act::BreakDisk, 8),
     (Act::Trouble, 8),
+    (Act::Follow, 70),
+    (Act::BreakPostgres, 8),
+    (Act::Tidy, 20),
+    (Act::Sort, 20),
     (Act::Crash, 12),
     (Act::Stop, 3),
 ];

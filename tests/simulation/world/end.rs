@@ -24,6 +24,10 @@ impl World<'_> {
         self.answered.extend(answered);
         self.broker.disconnect();
         self.heard = false;
+        if self.manner.follows() {
+            let fate = self.dice.below(3);
+            self.postgres.break_connections(fate);
+        }
         for _ in 0..self.dice.below(4) {
             self.speak();
         }
@@ -39,7 +43,13 @@ impl World<'_> {
             self.run("CREATE TABLE hidden AS SELECT * FROM journal WHERE first_input = (SELECT max(first_input) FROM journal); DELETE FROM journal WHERE first_input IN (SELECT first_input FROM hidden)");
         }
         let (now, wall) = (self.now, self.wall());
-        self.process = Process::start((self.site, self.variant), &self.store, &recovered, (now, wall))?;
+        self.process = Process::start(
+            (self.site, self.variant),
+            self.manner,
+            &self.store,
+            &recovered,
+            (now, wall),
+        )?;
         if hidden {
             self.run("INSERT INTO journal SELECT * FROM hidden; DROP TABLE hidden");
         }
@@ -52,8 +62,18 @@ impl World<'_> {
     }
 
     fn check(&self) -> Result<Reference, String> {
-        let reference = ledger::reference(self.site, &self.store)?;
-        reference.check(&self.store, &self.broker.acknowledged, &self.answered)?;
+        let reference = ledger::reference(self.site, &self.store, &self.taken)?;
+        reference.check(
+            &self.store,
+            &self.taken,
+            &self.broker.acknowledged,
+            &self.answered,
+        )?;
+        reference.check_fleeting(&self.town.fleeting)?;
+        if self.manner.follows() {
+            let copied = self.postgres.check(&self.store, &self.taken);
+            copied.map_err(|what| format!("PostgreSQL: {what}"))?;
+        }
         Ok(reference)
     }
 
@@ -97,13 +117,14 @@ impl World<'_> {
         self.release();
         self.commit()?;
         self.release();
-        while self.broker.acknowledge()? {}
+        while self.acknowledge_one()? {}
         Ok(())
     }
 
     /// Nothing breaks any more. Devices say once more how it is, and everything that is owed is done.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         self.failures = 0;
+        self.postgres.away = false;
         self.officers.iter_mut().for_each(|officer| officer.trouble = 0);
         for round in 0..ROUNDS {
             self.now += 2_000;
@@ -130,6 +151,9 @@ impl World<'_> {
                 self.close(now)?;
                 self.commit_and_release()?;
             }
+            for _ in 0..8 {
+                self.follow()?;
+            }
             let owed = self.owed()?;
             if round >= FEWEST_ROUNDS && self.broker.is_idle() && self.process.is_idle() && owed == 0 {
                 break;
@@ -138,16 +162,37 @@ impl World<'_> {
         let answered = self.process.answered();
         self.answered.extend(answered);
         let reference = self.check()?;
-        reference.check_delivered(&self.store, &self.officers)?;
+        reference.check_delivered(&self.store, &self.taken, &self.officers)?;
         if !self.broker.is_idle() {
             return Err("messages are not acknowledged".to_owned());
         }
         self.check_levels()?;
+        if self
+            .process
+            .follower
+            .as_ref()
+            .is_some_and(|follower| !follower.is_idle())
+        {
+            return Err("PostgreSQL has not got everything".to_owned());
+        }
+        self.tally.copied = self.postgres.commits;
+        self.tally.set_aside = self.postgres.set_aside();
+        self.tally.passed_over = self.postgres.passed_over();
+        self.tally.taken = self.taken.count();
+        self.tally.segments = self.segments()? as usize;
+        self.tally.retained = self.broker.resent;
+        self.tally.fleeting = self.broker.fleeting;
         self.tally.acknowledged = self.broker.acknowledged.len();
         self.tally.answered = self.answered.len();
         self.tally.alarms = reference.alarms();
         self.tally.notices = self.officers.iter().map(|officer| officer.received.len()).sum();
         Ok(())
+    }
+
+    fn segments(&self) -> Result<u32, String> {
+        let newest = "SELECT ifnull(max(number), 0) FROM segment";
+        let newest = self.store.connection().query_row(newest, [], |row| row.get(0));
+        newest.map_err(|error| error.to_string())
     }
 
     fn owed(&self) -> Result<i64, String> {

@@ -3,6 +3,7 @@
 
 mod act;
 mod end;
+mod replica;
 mod tally;
 
 use ninewatch::domain::alarm::{Operator, Verdict};
@@ -14,11 +15,15 @@ use ninewatch::handoff::OperatorAct;
 use ninewatch::store::Store;
 
 use self::act::Act;
+use self::replica::Places;
 pub(crate) use self::tally::Tally;
 use super::Bug;
 use super::broker::Broker;
 use super::dice::Dice;
+use super::kept::Taken;
+use super::manner::Manner;
 use super::officer::Officer;
+use super::postgres::Postgres;
 use super::process::{Process, Snapshots};
 use super::site::{Site, TARGETS};
 use super::town::{DEVICES, Town};
@@ -32,6 +37,7 @@ const JUMPS: [i64; 4] = [-3_600_000, -1_500, 2_000, 3_600_000];
 /// Everything of one seed.
 pub(crate) struct World<'a> {
     site: &'a Site,
+    manner: Manner,
     bug: Option<Bug>,
     trace: bool,
     dice: Dice,
@@ -47,6 +53,10 @@ pub(crate) struct World<'a> {
     /// How many commits will fail yet.
     failures: u64,
     officers: Vec<Officer>,
+    postgres: Postgres,
+    /// Where the store was when it had each message first.
+    places: Places,
+    taken: Taken,
     process: Process,
     snapshots: Snapshots,
     answered: Vec<String>,
@@ -79,13 +89,15 @@ pub(crate) fn play(
 impl<'a> World<'a> {
     fn new(site: &'a Site, seed: u64, (bug, trace): (Option<Bug>, bool)) -> Result<World<'a>, String> {
         let mut dice = Dice::new(seed);
+        let manner = Manner::new(&mut dice);
         let town = Town::new(&mut dice);
         let mut store = Store::in_memory().map_err(|error| error.to_string())?;
         let recovered = store.reopen().map_err(|error| error.to_string())?;
-        let process = Process::start((site, 0), &store, &recovered, (BEGINNING, BEGINNING))?;
+        let process = Process::start((site, 0), manner, &store, &recovered, (BEGINNING, BEGINNING))?;
         let window = 1 + dice.index(20);
         let mut world = World {
             site,
+            manner,
             bug,
             trace,
             dice,
@@ -98,6 +110,9 @@ impl<'a> World<'a> {
             store,
             failures: 0,
             officers: TARGETS.map(|_| Officer::default()).into(),
+            postgres: Postgres::new(manner.strict),
+            places: Places::default(),
+            taken: Taken::default(),
             process,
             snapshots: Snapshots::new(),
             answered: Vec::new(),
@@ -161,6 +176,10 @@ impl<'a> World<'a> {
                 let officer = self.dice.index(TARGETS.len());
                 self.officers[officer].trouble = self.dice.pick(&[0, 30, 100]);
             }
+            Act::Follow => self.follow()?,
+            Act::BreakPostgres => self.break_postgres(),
+            Act::Tidy => self.tidy()?,
+            Act::Sort => self.sort()?,
             Act::Crash => self.crash()?,
             Act::Stop => self.stop(now)?,
         }
@@ -235,8 +254,12 @@ impl<'a> World<'a> {
                     return self.crash();
                 }
             }
-            Some(Ok(_)) => {
+            Some(Ok(())) => {
                 self.say(|| "  committed".to_owned());
+                self.note_places()?;
+                if self.bug == Some(Bug::SampleTwice) && std::mem::take(&mut self.process.again) {
+                    self.run("INSERT INTO history (from_at, to_at, count, samples) SELECT from_at, to_at, count, samples FROM history ORDER BY row DESC LIMIT 1");
+                }
                 if self.bug == Some(Bug::JournalRowDropped) && self.dice.chance(5) {
                     self.run(
                         "DELETE FROM journal WHERE first_input = (SELECT max(first_input) FROM journal)",
@@ -259,6 +282,10 @@ impl<'a> World<'a> {
             "checkpoint",
             "device",
             "dead_letter",
+            "point",
+            "history",
+            "history_segment",
+            "segment",
         ]);
         if table.is_empty() {
             self.run("PRAGMA query_only = ON");
@@ -280,14 +307,14 @@ impl<'a> World<'a> {
 
     fn release(&mut self) {
         let mut receipts = Vec::new();
-        self.process.release(&mut receipts);
+        self.process.release(&mut receipts, self.bug);
         self.broker.send(&mut receipts);
     }
 
     fn acknowledge(&mut self) -> Result<(), String> {
         let most = 1 + self.dice.below(10);
         for _ in 0..most {
-            if !self.broker.acknowledge()? {
+            if !self.acknowledge_one()? {
                 break;
             }
         }

@@ -10,6 +10,20 @@ pub(crate) struct Tally {
     pub(crate) answered: usize,
     pub(crate) alarms: usize,
     pub(crate) notices: usize,
+    /// Commits in PostgreSQL.
+    pub(crate) copied: usize,
+    /// Rows that it refused.
+    pub(crate) set_aside: usize,
+    /// Stretches that retention took before they were copied.
+    pub(crate) passed_over: usize,
+    /// Rows that retention took.
+    pub(crate) taken: usize,
+    /// Segments of the history.
+    pub(crate) segments: usize,
+    /// Retained messages sent anew.
+    pub(crate) retained: usize,
+    /// Messages at QoS 0.
+    pub(crate) fleeting: usize,
 }
 
 impl Tally {
@@ -21,6 +35,13 @@ impl Tally {
         self.answered += other.answered;
         self.alarms += other.alarms;
         self.notices += other.notices;
+        self.copied += other.copied;
+        self.set_aside += other.set_aside;
+        self.passed_over += other.passed_over;
+        self.taken += other.taken;
+        self.segments += other.segments;
+        self.retained += other.retained;
+        self.fleeting += other.fleeting;
     }
 
     /// A world in which nothing happens breaks no promise.
@@ -33,6 +54,13 @@ impl Tally {
             self.answered,
             self.alarms,
             self.notices,
+            self.copied,
+            self.set_aside,
+            self.passed_over,
+            self.taken,
+            self.segments,
+            self.retained,
+            self.fleeting,
         ];
         assert!(
             all.iter().all(|count| *count > 0),
