@@ -385,7 +385,8 @@ fn emergency(settings: &Settings, health: &Health) -> Emergency {
 }
 
 /// Opens the store. While the disk is full or fails nobody watches over anybody: every target is told through `telling`,
-/// which goes on afterwards, and it is tried again until it is better.
+/// which goes on afterwards and says when the writer
+/// commits, and it is tried again until it is better.
 async fn open_store(
     data_dir: &Path,
     health: &Health,
@@ -412,12 +413,7 @@ async fn open_store(
         }
     };
     tokio::select! {
-        opened = opened => {
-            let opened = opened?;
-            // Whoever was told hears that it is over.
-            health.set_store_condition(StoreCondition::default());
-            Ok(opened)
-        }
+        opened = opened => Ok(opened?),
         told = telling => Err(told.err().map_or_else(|| anyhow!(error), Into::into)),
     }
 }
