@@ -384,9 +384,8 @@ fn emergency(settings: &Settings, health: &Health) -> Emergency {
     }
 }
 
-/// Opens the store. While the disk is full or fails nobody watches over anybody: every target is told through `telling`,
-/// which goes on afterwards and says when the writer
-/// commits, and it is tried again until it is better.
+/// Opens the store. While the disk is full or fails nobody watches over anybody: every target is told through `telling`, which
+/// goes on afterwards and says when the writer commits, and it is tried again until it is better.
 async fn open_store(
     data_dir: &Path,
     health: &Health,
