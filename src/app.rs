@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::actuate::Actuate;
 use crate::broker::EmbeddedBroker;
@@ -24,7 +24,7 @@ use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, StoreConditi
 use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::metrics::Metrics;
-use crate::notify::{Emergency, Notify};
+use crate::notify::{Emergency, Notify, NotifyError};
 use crate::reload::{Origin, Reload, ReloadRequest, configured};
 use crate::replicate::{self, Replicate};
 use crate::restore::{Restored, restore};
@@ -56,6 +56,9 @@ const RUN: usize = 512;
 /// unacknowledged.
 const RECEIPT_RUNS: usize = 65_536;
 
+/// Tells every target that the store cannot be written, from before it is opened.
+type Telling = Pin<Box<dyn Future<Output = Result<(), NotifyError>> + Send>>;
+
 /// Everything that becomes a task.
 struct Parts {
     ingest: Ingest,
@@ -64,7 +67,8 @@ struct Parts {
     clock: Clock,
     lines: Lines,
     notify: Notify,
-    emergency: Emergency,
+    emergency: Telling,
+    tasks: Tasks,
     supervise: Supervise,
     checkpoints: Checkpoints,
     replicate: Option<Replicate>,
@@ -82,16 +86,16 @@ impl Parts {
             lines,
             notify,
             emergency,
+            mut tasks,
             supervise,
             checkpoints,
             replicate,
             reload,
             web,
         } = self;
-        let mut tasks = Tasks::new();
         let stop = tasks.stopping();
         let (of_ingest, of_notify, of_reload) = (stop.clone(), stop.clone(), stop.clone());
-        let (of_emergency, of_supervise) = (stop.clone(), stop.clone());
+        let of_supervise = stop.clone();
         let (of_checkpoints, of_actuate) = (stop.clone(), stop.clone());
         tasks.spawn("ingest", async move {
             Ok(ingest.run(envelopes, receipts, of_ingest).await?)
@@ -114,7 +118,7 @@ impl Parts {
             reload.run(of_reload).await;
             Ok(())
         });
-        tasks.spawn("emergency", async move { Ok(emergency.run(of_emergency).await?) });
+        tasks.spawn("emergency", async move { Ok(emergency.await?) });
         tasks.spawn("supervise", async move {
             supervise.run(of_supervise).await;
             Ok(())
@@ -147,12 +151,13 @@ impl Running {
         let (metrics, health) = (Metrics::new(), Health::new());
         let fixed = Fixed::of(&settings);
         let broker = start_broker(&mut settings).await?;
-        let (store, recovered) = open_store(&settings).await?;
+        let tasks = Tasks::new();
+        let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
+        let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
         let (gateway, filters) = gateway(configured, &store, &settings.gateway.data_dir, &metrics)?;
-        let emergency = emergency(&settings, &health, clock);
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let requests = (operator_tx, reloading.requests, reloading.directory.clone());
@@ -195,6 +200,7 @@ impl Running {
                 health: health.clone(),
             },
             emergency,
+            tasks,
             supervise,
             notify: Notify {
                 targets: settings.targets,
@@ -368,26 +374,28 @@ fn web(
     }
 }
 
-fn emergency(settings: &Settings, health: &Health, clock: Clock) -> Emergency {
+fn emergency(settings: &Settings, health: &Health) -> Emergency {
     Emergency {
         targets: settings.targets.clone(),
         gateway: settings.gateway.id.clone(),
         public_url: settings.gateway.public_url.clone(),
         store: health.follow_store(),
-        clock,
+        clock: Clock::new(),
     }
 }
 
-/// Opens the store. While the disk is full or fails nobody watches over anybody: every target is told, and it is tried
-/// again until it is better.
-async fn open_store(settings: &Settings) -> anyhow::Result<(Store, Recovered)> {
-    let data_dir = &settings.gateway.data_dir;
+/// Opens the store. While the disk is full or fails nobody watches over anybody: every target is told through `telling`, which
+/// goes on afterwards and says when the writer commits, and it is tried again until it is better.
+async fn open_store(
+    data_dir: &Path,
+    health: &Health,
+    telling: &mut Telling,
+) -> anyhow::Result<(Store, Recovered)> {
     let error = match Store::open(data_dir) {
         Err(error) if error.is_of_disk() => error,
         opened => return Ok(opened?),
     };
     tracing::error!(%error, "the store cannot be opened: nothing is watched; it is tried again");
-    let health = Health::new();
     health.set_store_condition(StoreCondition {
         failed: Some(StoreTrouble::Disk),
         ..StoreCondition::default()
@@ -403,7 +411,6 @@ async fn open_store(settings: &Settings) -> anyhow::Result<(Store, Recovered)> {
             }
         }
     };
-    let telling = emergency(settings, &health, Clock::new()).run(CancellationToken::new());
     tokio::select! {
         opened = opened => Ok(opened?),
         told = telling => Err(told.err().map_or_else(|| anyhow!(error), Into::into)),

@@ -42,7 +42,9 @@ async fn kill_in_mid_stream(fault: &'static str, kills: u32, wrapper: &[&str]) {
     let mut ledger = Ledger::of(fault);
     let broker = Mosquitto::start(BROKER);
     let sink = Sink::start();
+    // Each message is from a new device: a slow machine gets to more of them than are usually let in.
     let mut gateway = Gateway::prepare(broker.port, &sink.url())
+        .edited("[mqtt]", "max_devices = 1000000\n\n[mqtt]")
         .under(wrapper)
         .start()
         .await;

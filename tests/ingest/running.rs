@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ninewatch::clock::{Clock, monotonic};
+use ninewatch::clock::Clock;
 use ninewatch::config::{BrokerUrl, MqttSettings, MqttTls};
 use ninewatch::handoff::{Envelope, Receipt};
 use ninewatch::ingest::{Ingest, IngestError};
@@ -13,6 +13,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+#[path = "../support/eventually.rs"]
+#[expect(dead_code, reason = "nothing here has to stay as it is")]
+mod waiting;
 
 /// How long anything may take before the test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -145,11 +149,7 @@ pub(crate) fn settings(port: u16) -> MqttSettings {
 
 /// Waits until `condition` holds.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let started = monotonic();
-    while !condition() {
-        assert!(started.elapsed() < DEADLINE, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    waiting::eventually(what, DEADLINE, async || condition().then_some(())).await;
 }
 
 /// Publishes `messages` in order and returns once the broker has acknowledged all of them.

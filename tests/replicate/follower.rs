@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ninewatch::clock;
 use ninewatch::config::{Durability, PostgresSettings, PostgresTls};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::history::{HistoryPoint, PointNumber, Sample};
@@ -22,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{Running, batch, folder, keeping_free, raised};
+use crate::fixture::{Running, batch, folder, keeping_free, raised, waiting};
 use crate::postgres::Postgres;
 
 /// How long anything may take on a loaded machine.
@@ -334,11 +333,7 @@ pub(crate) fn settings(server: &Postgres) -> PostgresSettings {
 }
 
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = clock::monotonic();
-    while !condition() {
-        assert!(started.elapsed() < DEADLINE, "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    waiting::eventually(what, DEADLINE, async || condition().then_some(())).await;
 }
 
 pub(crate) fn write(folder: &Path, name: &str, text: &str) {

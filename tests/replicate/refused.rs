@@ -65,6 +65,40 @@ async fn a_row_that_is_refused_holds_up_no_other() {
     );
 }
 
+/// PostgreSQL was away for longer than the store keeps what it has not copied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_retention_deleted_before_they_were_copied_are_named() {
+    let server = Postgres::start("");
+    let mut site = Site::start("g", Durability::Local);
+    site.feed(4).await;
+    eventually("they are committed", || site.ends.committed.borrow().event == 4).await;
+    crate::fixture::connection(site.folder.path())
+        .execute_batch(
+            "BEGIN;
+             INSERT INTO chain_start (id, seq, hash) SELECT 1, seq, hash FROM event WHERE seq = 2;
+             DELETE FROM event WHERE seq <= 2;
+             DELETE FROM history WHERE row <= 3;
+             COMMIT",
+        )
+        .expect("the oldest rows are deleted");
+    let follower = site.follow(settings(&server));
+    eventually("what is left is there", || server.count("reading") == Some(2)).await;
+    eventually("the events too", || {
+        server.rows("SELECT seq FROM event ORDER BY seq") == ["3", "4"]
+    })
+    .await;
+    let refused = server.rows("SELECT \"table\", row, reason FROM replica_refused ORDER BY \"table\"");
+    assert_eq!(
+        refused,
+        [
+            "event|event 2|the events from 1 on were deleted by retention before they were copied",
+            "reading|row 3 of the history|the history rows from 1 on were deleted by retention before they were copied",
+        ]
+    );
+    assert_eq!(follower.metrics.replication_refused("event").get(), 1);
+    assert_eq!(follower.metrics.replication_refused("reading").get(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_run_of_samples_is_passed_over() {
     let server = Postgres::start("");

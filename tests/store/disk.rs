@@ -4,11 +4,14 @@
 use std::fs;
 
 use ninewatch::domain::device::DeviceIndex;
-use ninewatch::domain::history::{PointNumber, Sample};
+use ninewatch::domain::history::{HistoryPoint, PointNumber, Sample, samples};
+use ninewatch::domain::kind::{ONLINE_NAME, ValueType};
 use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{StoreTrouble, Work};
 
-use crate::fixture::{Running, batch, connection, count, dead_letter, eventually, raised, receipt};
+use crate::fixture::{
+    DEADLINE, Running, batch, connection, count, dead_letter, eventually, raised, receipt, waiting,
+};
 use crate::tmpfs::Tmpfs;
 
 const RESERVE: u64 = 4_000_000;
@@ -22,6 +25,15 @@ fn sample(at: i64) -> Sample {
     }
 }
 
+fn point(number: u16, id: &str) -> HistoryPoint {
+    HistoryPoint {
+        number: PointNumber(number),
+        kind: "gas_detector".to_owned(),
+        point: id.to_owned(),
+        value: ValueType::Bool,
+    }
+}
+
 #[tokio::test]
 async fn a_disk_filled_by_another_program_sheds_telemetry_and_takes_alarms() {
     let disk = Tmpfs::mount(100);
@@ -31,15 +43,16 @@ async fn a_disk_filled_by_another_program_sheds_telemetry_and_takes_alarms() {
     running.commit(batch(0, 1)).await;
     disk.fill();
     let mut input = 1;
-    while !running.health.store_condition().disk_low || running.metrics.shed_payloads.get() == 0 {
-        assert!(input < 10_000, "it is noticed");
+    waiting::eventually("it is noticed", DEADLINE, async || {
         let mut batch = batch(input, 1);
         batch.samples.push(&sample(1)).expect("it is packed");
         batch.dead_letters.push(dead_letter(b"rubbish"));
         running.commit(batch).await;
         input += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+        let low = running.health.store_condition().disk_low;
+        (low && running.metrics.shed_payloads.get() > 0).then_some(())
+    })
+    .await;
     while !running.health.store_condition().disk_full {
         assert!(input < 10_000, "the kept space is needed");
         let mut batch = batch(input, 500);
@@ -90,13 +103,48 @@ async fn a_disk_filled_by_another_program_sheds_telemetry_and_takes_alarms() {
 
 /// Commits batch after batch until `condition` holds.
 async fn eventually_committing(running: &mut Running, input: &mut u64, condition: impl Fn(&Running) -> bool) {
-    let started = ninewatch::clock::monotonic();
-    while !condition(running) {
-        assert!(started.elapsed().as_secs() < 30, "it never came true");
+    waiting::eventually("it comes true", DEADLINE, async || {
         running.commit(batch(*input, 1)).await;
         *input += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+        condition(running).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whether_a_device_is_there_is_kept_while_all_other_samples_are_shed() {
+    let disk = Tmpfs::mount(100);
+    let mut running = Running::start_on(disk.path(), RESERVE);
+    let mut first = batch(0, 1);
+    first.points = vec![point(1, "lel"), point(2, ONLINE_NAME)];
+    running.commit(first).await;
+    disk.fill();
+    let mut input = 1;
+    eventually_committing(&mut running, &mut input, |running| {
+        running.health.store_condition().disk_low
+    })
+    .await;
+    let mut shed = batch(input, 1);
+    shed.samples.push(&sample(1)).expect("it is packed");
+    let gone = Sample {
+        point: PointNumber(2),
+        value: 0.0,
+        ..sample(2)
+    };
+    shed.samples.push(&gone).expect("it is packed");
+    running.commit(shed).await;
+    assert_eq!(running.metrics.shed_samples.get(), 1);
+    let beside = connection(disk.path());
+    let kept: Vec<u8> = beside
+        .query_row("SELECT samples FROM history", [], |row| row.get(0))
+        .expect("one row is kept");
+    drop(beside);
+    // Behind the seal: a byte for the form and four of the checksum.
+    let kept: Vec<Sample> = samples(&kept[5..])
+        .map(|sample| sample.expect("it is whole"))
+        .collect();
+    assert_eq!(kept, [gone], "the device that has gone is shown as gone");
+    running.stop();
 }
 
 #[tokio::test]
@@ -107,11 +155,10 @@ async fn when_nothing_can_be_committed_nothing_is_acknowledged_until_there_is_sp
     eventually("space is kept for alarms", || ballast.exists()).await;
     disk.fill();
     let (mut sent, mut answered) = (0_u16, 0);
-    while running.health.store_condition().failed.is_none() {
-        assert!(sent < 1_000, "the disk is full at last");
-        let mut batch = batch(u64::from(sent) * 2_000, 2_000);
-        batch.receipts.push(receipt(sent));
-        if running.works.capacity() > 0 {
+    waiting::eventually("the disk is full at last", DEADLINE, async || {
+        while running.works.capacity() > 0 && running.health.store_condition().failed.is_none() {
+            let mut batch = batch(u64::from(sent) * 2_000, 2_000);
+            batch.receipts.push(receipt(sent));
             running.send(batch).await;
             sent += 1;
         }
@@ -120,8 +167,9 @@ async fn when_nothing_can_be_committed_nothing_is_acknowledged_until_there_is_sp
         }
         // What another program leaves behind it takes as well.
         disk.fill();
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+        running.health.store_condition().failed.map(drop)
+    })
+    .await;
     assert_eq!(running.health.store_condition().failed, Some(StoreTrouble::Full));
     assert!(!running.health.store() && !ballast.exists());
     let tries = running.metrics.store_errors.get();

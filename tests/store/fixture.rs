@@ -27,8 +27,12 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[path = "../support/eventually.rs"]
+#[expect(dead_code, reason = "nothing here has to stay as it is")]
+pub(crate) mod waiting;
+
 /// How long anything may take, on a disk that others use too.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running store and all its ends.
 pub(crate) struct Running {
@@ -178,11 +182,7 @@ pub(crate) fn count(connection: &Connection, table: &str) -> i64 {
 
 /// Waits until `condition` holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = clock::monotonic();
-    while !condition() {
-        assert!(started.elapsed() < DEADLINE, "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    waiting::eventually(what, DEADLINE, async || condition().then_some(())).await;
 }
 
 pub(crate) fn moment(at: i64) -> Moment {

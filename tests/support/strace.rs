@@ -1,6 +1,7 @@
 //! System calls of a running process that fail or take long, by strace.
 
 use std::fs;
+use std::path::Path;
 
 use super::gateway::signal;
 use super::{PATIENCE, eventually, run_installed};
@@ -14,6 +15,15 @@ pub(crate) struct Strace(std::process::Child);
 impl Strace {
     /// Attaches and waits until every thread is held.
     pub(crate) async fn attach(pid: u32, inject: &str) -> Strace {
+        Strace::attach_with(pid, inject, &[]).await
+    }
+
+    /// The same, only for the file `path`.
+    pub(crate) async fn attach_to_file(pid: u32, inject: &str, path: &Path) -> Strace {
+        Strace::attach_with(pid, inject, &["-P", &path.display().to_string()]).await
+    }
+
+    async fn attach_with(pid: u32, inject: &str, more: &[&str]) -> Strace {
         run_installed("strace", "strace", &["--version"]);
         let child = std::process::Command::new("strace")
             .args([
@@ -26,6 +36,7 @@ impl Strace {
                 "-e",
                 inject,
             ])
+            .args(more)
             .args(["-p", &pid.to_string()])
             .spawn()
             .expect("strace starts");
