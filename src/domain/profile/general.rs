@@ -137,7 +137,8 @@ impl General {
     /// Whether a payload that could not be read is this message's trouble. A text that does not unpack is none to a
     /// message whose conditions are about what stands beside it, and do not hold.
     fn is_meant(&self, speech: Speech<'_>, table: &Table, reject: &Reject) -> bool {
-        if self.conditions.is_empty() || !matches!(reject, Reject::BadValue { .. }) {
+        if self.form != Form::Json || self.conditions.is_empty() || !matches!(reject, Reject::BadValue { .. })
+        {
             return true;
         }
         let leaf = self.plan.leaf();

@@ -206,8 +206,7 @@ impl Stage<'_> {
         points.extend(part.unset.iter().map(|point| format!("{point} unset")));
         points.sort();
         line(
-            part.kind.as_deref(),
-            &part.device,
+            (part.kind.as_deref(), &part.device),
             &points,
             part.reading,
             part.at,
@@ -234,8 +233,10 @@ impl Stage<'_> {
         let wants = |has: fn(&ExpectedPart) -> bool| like.is_none_or(has);
         let parent = part.parent.map(|parent| self.decoder.key(parent).device.as_str());
         line(
-            Some(key.kind.as_str()).filter(|_| wants(|like| like.kind.is_some())),
-            &key.device,
+            (
+                Some(key.kind.as_str()).filter(|_| wants(|like| like.kind.is_some())),
+                &key.device,
+            ),
             &points,
             part.kind,
             part.device_at.filter(|_| wants(|like| like.at.is_some())),
@@ -245,8 +246,7 @@ impl Stage<'_> {
 }
 
 fn line(
-    kind: Option<&str>,
-    device: &str,
+    (kind, device): (Option<&str>, &str),
     points: &[String],
     reading: ReadingKind,
     at: Option<Timestamp>,
