@@ -55,9 +55,9 @@ impl Tally {
             Ok(decoder) => decoder,
             Err(errors) => {
                 self.broken += 1;
-                errors
-                    .iter()
-                    .for_each(|error| say(&format!("  not run: {error}")));
+                for error in errors {
+                    say(&format!("  not run: {error}"));
+                }
                 return;
             }
         };

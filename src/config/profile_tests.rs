@@ -116,12 +116,11 @@ fn command(table: &mut Table<'_>) -> Stimulus {
         )
     });
     let topic = table.required("topic").and_then(|topic| topic.filled_text());
-    let payload = match table.either("payload", "json") {
-        Some(value) => payload(&value),
-        None => {
-            table.missing("`payload` or `json`");
-            None
-        }
+    let payload = if let Some(value) = table.either("payload", "json") {
+        payload(&value)
+    } else {
+        table.missing("`payload` or `json`");
+        None
     };
     Stimulus::Command {
         command,

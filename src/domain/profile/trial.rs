@@ -117,7 +117,7 @@ impl Stage<'_> {
                 ack,
                 ignored,
             } => {
-                let mut expected: Vec<String> = expect.iter().map(|part| self.expected(part)).collect();
+                let mut expected: Vec<String> = expect.iter().map(expected).collect();
                 expected.extend(
                     ack.as_ref()
                         .map(|(device, id, ok)| shown_ack(device, id.as_deref(), *ok)),
@@ -196,24 +196,6 @@ impl Stage<'_> {
         }
     }
 
-    fn expected(&self, part: &ExpectedPart) -> String {
-        let numbers = |value: &str| value.parse().map_or_else(|_| value.to_owned(), shown_number);
-        let mut points: Vec<String> = part
-            .points
-            .iter()
-            .map(|(point, value)| format!("{point}={}", numbers(value)))
-            .collect();
-        points.extend(part.unset.iter().map(|point| format!("{point} unset")));
-        points.sort();
-        line(
-            (part.kind.as_deref(), &part.device),
-            &points,
-            part.reading,
-            part.at,
-            part.parent.as_deref(),
-        )
-    }
-
     /// A part with as much of it as `like` compares.
     fn shown(&self, part: &Part<'_>, like: Option<&ExpectedPart>) -> String {
         let kind = self.kinds.get(self.decoder.kind(part.device));
@@ -243,6 +225,24 @@ impl Stage<'_> {
             parent.filter(|_| wants(|like| like.parent.is_some())),
         )
     }
+}
+
+fn expected(part: &ExpectedPart) -> String {
+    let numbers = |value: &str| value.parse().map_or_else(|_| value.to_owned(), shown_number);
+    let mut points: Vec<String> = part
+        .points
+        .iter()
+        .map(|(point, value)| format!("{point}={}", numbers(value)))
+        .collect();
+    points.extend(part.unset.iter().map(|point| format!("{point} unset")));
+    points.sort();
+    line(
+        (part.kind.as_deref(), &part.device),
+        &points,
+        part.reading,
+        part.at,
+        part.parent.as_deref(),
+    )
 }
 
 fn line(
