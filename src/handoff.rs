@@ -151,7 +151,8 @@ pub struct Batch {
     pub inputs: u32,
     /// The inputs, encoded ([`crate::domain::journal`]). Empty when nothing reached the engine.
     pub journal: Vec<u8>,
-    /// The moment of the last input.
+    /// When it was closed. The next run's clock goes on from there: a message keeps the moment of its receipt, which may lie
+    /// before that of a deadline already taken, so the last input's moment would let the clock go back.
     pub last: Moment,
     /// The devices seen for the first time.
     pub seen: Vec<SeenDevice>,

@@ -146,17 +146,11 @@ impl OpenBatch {
 
     /// The batch for the writer, closed at `now`.
     pub(super) fn close(self, now: Moment) -> Batch {
-        // A checkpoint without inputs still says when it was made: the next run's clock goes on from there.
-        let last = if self.journal.inputs() == 0 {
-            now
-        } else {
-            self.journal.last()
-        };
         Batch {
             bytes: self.bytes(),
             first_input: self.first_input,
             inputs: self.journal.inputs(),
-            last,
+            last: now,
             journal: self.journal.into_bytes(),
             seen: self.seen,
             points: self.points,

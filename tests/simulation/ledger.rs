@@ -8,6 +8,7 @@ use ninewatch::domain::history::Sample;
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{self, Entry};
 use ninewatch::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
+use ninewatch::domain::time::Ticks;
 use ninewatch::store::Store;
 use rusqlite::Connection;
 
@@ -31,6 +32,8 @@ pub(crate) struct Reference {
     standing: HashMap<[u8; 16], bool>,
     samples: Vec<Sample>,
     seen: Seen,
+    /// The latest moment of an input.
+    pub(crate) latest: Ticks,
 }
 
 /// What the journal holds.
@@ -59,13 +62,15 @@ pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken) -> Result<Ref
         standing: HashMap::new(),
         samples: Vec::new(),
         seen: Seen::default(),
+        latest: Ticks::default(),
     };
     let mut effects = Effects::default();
     let present = rows(store.connection()).map_err(sql)?;
     for (first_input, entries) in taken.journal.iter().chain(&present) {
         let first_input = *first_input;
         for entry in journal::entries(first_input, entries) {
-            let (_, entry) = entry.map_err(|error| error.to_string())?;
+            let (moment, entry) = entry.map_err(|error| error.to_string())?;
+            reference.latest = reference.latest.max(moment.ticks);
             reference.seen.note(entry);
         }
         let find = |hash: &_| site.find(hash);

@@ -58,6 +58,12 @@ impl World<'_> {
         let reference = self.check()?;
         self.check_restored(&reference)?;
         let now = self.moment();
+        if now.ticks < reference.latest {
+            return Err(format!(
+                "the clock goes back: {:?} after {:?}",
+                now.ticks, reference.latest
+            ));
+        }
         self.process.gateway.start(now).map_err(|error| error.to_string())
     }
 
