@@ -13,6 +13,7 @@ use ninewatch::domain::profile::decoder::{Decoder, Resolved, TopicId};
 use ninewatch::domain::profile::native::native;
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::text::Text;
+use ninewatch::domain::time::Moment;
 use serde::Deserialize;
 
 const TOPICS: usize = 1_000;
@@ -78,7 +79,7 @@ fn decoder() -> Decoder {
 
 fn topic(decoder: &mut Decoder, name: &str) -> TopicId {
     match decoder.resolve(name) {
-        Ok(Resolved::Device(topic)) => topic,
+        Ok(Resolved::Message(topic)) => topic,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -95,9 +96,10 @@ fn check() {
     assert_eq!(floor.state, "normal");
     let mut decoder = decoder();
     let id = topic(&mut decoder, &topics()[0]);
-    let outcome = decoder.decode(id, PAYLOAD);
-    assert!(outcome.usable && outcome.reject.is_none());
-    assert_eq!(outcome.device_at.map(|at| at.0), Some(floor.ts));
+    let outcome = decoder.decode(id, PAYLOAD, Moment::default());
+    assert!(outcome.parts == 1 && outcome.reject.is_none());
+    let part = decoder.part(0).unwrap();
+    assert_eq!(part.device_at.map(|at| at.0), Some(floor.ts));
     let values = [
         floor.lel,
         floor.temperature,
@@ -107,7 +109,7 @@ fn check() {
         floor.pressure,
     ];
     let expected: Vec<(PointIndex, f64)> = (1..).map(PointIndex).zip(values).collect();
-    assert_eq!(outcome.points, expected);
+    assert_eq!(part.points, expected);
     assert!(!floor.history && !floor.test);
 }
 
@@ -129,8 +131,9 @@ fn decode(bencher: Bencher) {
     let mut decoder = decoder();
     let id = topic(&mut decoder, &topics()[0]);
     bencher.bench_local(|| {
-        let outcome = decoder.decode(id, black_box(PAYLOAD));
-        outcome.points.iter().map(|(_, value)| value).sum::<f64>()
+        decoder.decode(id, black_box(PAYLOAD), Moment::default());
+        let part = decoder.part(0).unwrap();
+        part.points.iter().map(|(_, value)| value).sum::<f64>()
     });
 }
 

@@ -36,6 +36,7 @@ pub struct Metrics {
     /// Dead letters, in the order of [`Reject::REASONS`].
     dead_letters: Vec<(&'static str, IntCounter)>,
     readings: IntCounterVec,
+    profile_messages: IntCounterVec,
     /// Readings that had been taken before.
     pub readings_repeated: IntCounter,
     /// Rule conditions evaluated.
@@ -189,6 +190,12 @@ impl Metrics {
                 .iter()
                 .map(|reason| (*reason, dead.with_label_values(&[reason])))
                 .collect(),
+            profile_messages: counters(
+                r,
+                "ninewatch_profile_messages_total",
+                "Messages by the profile that has their topic: matched, unmatched (nothing in them is mapped), failed.",
+                &["profile", "result"],
+            ),
             readings: counters(
                 r,
                 "ninewatch_readings_total",
@@ -362,6 +369,12 @@ impl Metrics {
     /// Dead letters of every reason together.
     pub fn dead_letters_total(&self) -> u64 {
         self.dead_letters.iter().map(|(_, counter)| counter.get()).sum()
+    }
+
+    /// The counters of a profile's messages, matched, unmatched and failed; resolve once, keep.
+    pub fn profile_messages(&self, profile: &str) -> [IntCounter; 3] {
+        ["matched", "unmatched", "failed"]
+            .map(|result| self.profile_messages.with_label_values(&[profile, result]))
     }
 
     /// The counter of readings of `kind`; resolve once, keep.

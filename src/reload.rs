@@ -307,7 +307,7 @@ mod tests {
         let answer = timeout(DEADLINE, patient).await.unwrap().unwrap();
         let Reloaded { summary, ended } = answer.unwrap();
         assert!(
-            summary.starts_with("7 kinds, ")
+            summary.starts_with("8 kinds, ")
                 && summary.ends_with(" rules, 1 profile, 0 venues, 0 devices, 0 targets"),
             "{summary}"
         );

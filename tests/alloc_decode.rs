@@ -7,6 +7,7 @@ use ninewatch::domain::profile::decoder::{Decoder, Resolved, TopicId};
 use ninewatch::domain::profile::native::native;
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::text::Text;
+use ninewatch::domain::time::Moment;
 
 const TELEMETRY: &str = "ninewatch/v1/gas_detector/g1/telemetry";
 const STATUS: &str = "ninewatch/v1/gas_detector/g1/status";
@@ -40,7 +41,7 @@ fn decoder() -> Decoder {
 
 fn topic(decoder: &mut Decoder, name: &str) -> TopicId {
     match decoder.resolve(name) {
-        Ok(Resolved::Device(topic)) => topic,
+        Ok(Resolved::Message(topic)) => topic,
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -55,11 +56,12 @@ fn a_good_payload_of_a_known_topic_allocates_nothing() {
     let seen = allocation_counter::measure(|| {
         for _ in 0..100 {
             let telemetry = topic(&mut decoder, TELEMETRY);
-            let outcome = decoder.decode(telemetry, payload);
-            assert!(outcome.usable && outcome.reject.is_none());
-            points += outcome.points.len();
+            let outcome = decoder.decode(telemetry, payload, Moment::default());
+            assert!(outcome.parts == 1 && outcome.reject.is_none());
+            points += decoder.part(0).unwrap().points.len();
             let status = topic(&mut decoder, STATUS);
-            points += decoder.decode(status, b"online").points.len();
+            decoder.decode(status, b"online", Moment::default());
+            points += decoder.part(0).unwrap().points.len();
         }
     });
     assert_eq!(points, 400);
@@ -72,7 +74,12 @@ fn the_counter_counts() {
     let mut decoder = decoder();
     let telemetry = topic(&mut decoder, TELEMETRY);
     let seen = allocation_counter::measure(|| {
-        assert!(decoder.decode(telemetry, payload).reject.is_some());
+        assert!(
+            decoder
+                .decode(telemetry, payload, Moment::default())
+                .reject
+                .is_some()
+        );
     });
     assert!(seen.count_total > 0, "a rejection's text is allocated");
 }

@@ -100,8 +100,8 @@ fn the_shipped_configuration_loads() {
         }
     );
     assert!(matches!(settings.http.auth, Auth::None));
-    assert_eq!(settings.definitions.source().kinds.len(), 7);
-    assert_eq!(settings.definitions.source().rules.len(), 77);
+    assert_eq!(settings.definitions.source().kinds.len(), 8);
+    assert_eq!(settings.definitions.source().rules.len(), 79);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
@@ -239,7 +239,12 @@ fn what_the_file_says_arrives_in_the_settings() {
         keeps,
         [(0.0, 600_000), (0.25, 90_000), (0.0, 600_000), (0.0, 600_000)]
     );
-    assert_eq!(settings.profiles[1].subscribe, ["probe/+/up", "probe/+/lwt"]);
+    let topics: Vec<_> = settings.profiles[1]
+        .messages
+        .iter()
+        .map(|message| &message.topic)
+        .collect();
+    assert_eq!(topics, ["probe/{device}/up", "probe/{device}/lwt"]);
     assert!(settings.registry.find("probe", "d1").is_some());
 }
 
@@ -249,7 +254,7 @@ fn a_configuration_from_memory_starts_from_the_given_folder() {
     let settings = config::load_str("demo", text, Path::new("config")).unwrap();
     assert_eq!(settings.gateway.data_dir, Path::new("config/data"));
     assert_eq!(settings.gateway.public_url, "http://127.0.0.1:9464");
-    assert_eq!(settings.definitions.source().rules.len(), 7);
+    assert_eq!(settings.definitions.source().rules.len(), 8);
 
     let findings = config::load_str("demo", "[gateway]\nid = 5\n", Path::new("config")).unwrap_err();
     let first = findings.iter().find(|finding| finding.line == 2).unwrap();

@@ -4,6 +4,7 @@ mod audit;
 mod backtest;
 mod check;
 mod demo;
+mod profile;
 mod rules;
 mod run;
 mod simulate;
@@ -55,6 +56,11 @@ enum Command {
         #[command(subcommand)]
         command: RulesCommand,
     },
+    /// Work with profiles
+    Profile {
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
     /// Simulated venues and devices against any MQTT broker, at a rate
     Simulate(simulate::SimulateArguments),
     /// Work with the event chain
@@ -79,6 +85,16 @@ enum RulesCommand {
     },
     /// Say what rules would have raised on recorded history, beside what was raised
     Backtest(backtest::BacktestArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ProfileCommand {
+    /// Run the golden tests inside profile files: messages, and what they should say
+    Test {
+        /// The profile files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +123,9 @@ pub fn main() -> ExitCode {
         Command::Rules {
             command: RulesCommand::Backtest(arguments),
         } => backtest::backtest(&arguments),
+        Command::Profile {
+            command: ProfileCommand::Test { files },
+        } => Ok(profile::test(&files)),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Audit {
             command: AuditCommand::Verify { config },

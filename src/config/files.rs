@@ -78,7 +78,12 @@ pub(super) fn open(mut table: Table<'_>, scope: &Scope<'_>) -> Files {
 /// Opens the kinds files that `kinds` names, the built-in one where it names none.
 pub(super) fn open_kinds(table: &mut Table<'_>, scope: &Scope<'_>) -> Vec<Arc<Source>> {
     let kinds = table.optional("kinds");
-    kinds.map_or_else(|| vec![built_in(BUILT_IN_KINDS, scope)], |globs| matching(&globs))
+    kinds.map_or_else(|| vec![built_in_kinds(scope)], |globs| matching(&globs))
+}
+
+/// Opens the built-in kinds.
+pub(super) fn built_in_kinds(scope: &Scope<'_>) -> Arc<Source> {
+    built_in(BUILT_IN_KINDS, scope)
 }
 
 fn built_in((name, text): (&str, &str), scope: &Scope<'_>) -> Arc<Source> {

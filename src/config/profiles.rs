@@ -8,26 +8,22 @@ use std::time::Duration;
 use super::document::Table;
 use super::kinds::Kinds;
 use super::names::{Names, own_name};
+use super::profile_message::{MessagePlaces, command, message};
+use super::profile_metric::metric;
+use super::profile_point::point;
+use super::profile_source::texts;
 use super::source::{Place, Report, Scope, Source};
 use super::value::Value;
 use crate::domain::profile::decoder::Decoder;
-use crate::domain::profile::native::native;
-use crate::domain::profile::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef, TimeUnit};
+use crate::domain::profile::def::{MessageDef, ProfileDef};
+use crate::domain::profile::native::{NATIVE, native};
+use crate::domain::profile::sparkplug::{MetricDef, SparkplugDef};
 use crate::domain::registry::Registry;
 use crate::domain::time::{ClockBounds, Millis};
-
-const BUILT_IN: &str = "native";
 
 const MAX_AHEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 const MAX_BEHIND: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_millis(ClockBounds::MOST_BEHIND.0);
-
-const UNITS: [(&str, TimeUnit); 4] = [
-    ("s", TimeUnit::Seconds),
-    ("ms", TimeUnit::Milliseconds),
-    ("us", TimeUnit::Microseconds),
-    ("rfc3339", TimeUnit::Rfc3339),
-];
 
 /// A profile and where it stands.
 #[derive(Debug)]
@@ -35,13 +31,6 @@ struct ProfileDraft {
     def: ProfileDef,
     head: Place,
     messages: Vec<MessagePlaces>,
-}
-
-/// Where a message's table stands, and each of its points.
-#[derive(Debug)]
-struct MessagePlaces {
-    topic: Place,
-    points: Vec<(String, Place)>,
 }
 
 /// Reads every profile file and compiles the profiles against the kinds; the built-in `native` comes first.
@@ -96,33 +85,102 @@ fn read_profile(root: &mut Table<'_>, names: &mut Names, kinds: &Kinds) -> Profi
     let mut head = root.section("profile");
     let name_value = head.optional("name");
     let name = own_name(&mut head, "name", names);
-    if let Some(value) = name_value.filter(|_| name == BUILT_IN) {
+    if let Some(value) = name_value.filter(|_| name == NATIVE) {
         value.wrong(format!(
-            "`{BUILT_IN}` is the built-in profile, which is always there"
+            "`{NATIVE}` is the built-in profile, which is always there"
         ));
     }
     let subscribe = head.optional("subscribe").map(|list| texts(&list));
     let ignore = head.optional("ignore").map(|list| texts(&list));
     let clock = read_clock(&mut head);
+    let zone = head.optional("zone").and_then(|zone| zone.filled_text());
+    let lel = head.optional("lel").map(|lel| read_lel(&lel)).unwrap_or_default();
+    // For the tests in the file alone.
+    let _kinds = head.optional("kinds");
+    let _tests = root.optional("test");
+    let codec = head
+        .optional("codec")
+        .and_then(|codec| codec.word("codec", &[("sparkplug_b", ())]));
+    if codec.is_some() {
+        return coded(root, kinds, (&head, name, ignore), (clock, lel));
+    }
     let messages = root.tables("message", "[[message]]");
     if messages.is_empty() {
         root.missing("[[message]]");
     }
     let (messages, places): (Vec<MessageDef>, Vec<MessagePlaces>) = messages
         .into_iter()
-        .map(|message| read_message(message, kinds))
+        .map(|table| {
+            message(table, kinds, zone.as_deref(), |table, kind, form| {
+                point(table, kind, kinds, form)
+            })
+        })
         .unzip();
+    let commands = root.tables("command", "[[command]]");
     ProfileDraft {
         head: head.place().clone(),
         def: ProfileDef {
             name,
-            subscribe: subscribe.unwrap_or_else(|| filters(&messages)),
+            // Left out: the compiler makes them from the topics.
+            subscribe: subscribe.unwrap_or_default(),
             ignore: ignore.unwrap_or_default(),
             clock,
+            lel,
             messages,
+            commands: commands.into_iter().map(|table| command(table, kinds)).collect(),
+            sparkplug: None,
         },
         messages: places,
     }
+}
+
+/// A profile whose messages a codec reads: `[[metric]]`s in the place of messages and commands.
+fn coded(
+    root: &mut Table<'_>,
+    kinds: &Kinds,
+    (head, name, ignore): (&Table<'_>, String, Option<Vec<String>>),
+    (clock, lel): (ClockBounds, Vec<(String, f64)>),
+) -> ProfileDraft {
+    let metrics = root.tables("metric", "[[metric]]");
+    if metrics.is_empty() {
+        root.missing("[[metric]]");
+    }
+    let (metrics, places): (Vec<MetricDef>, Vec<Place>) =
+        metrics.into_iter().map(|table| metric(table, kinds)).unzip();
+    let places = places.into_iter().map(|topic| MessagePlaces {
+        topic,
+        points: Vec::new(),
+    });
+    ProfileDraft {
+        head: head.place().clone(),
+        messages: places.collect(),
+        def: ProfileDef {
+            name,
+            ignore: ignore.unwrap_or_default(),
+            clock,
+            sparkplug: Some(SparkplugDef { metrics, lel }),
+            ..ProfileDef::default()
+        },
+    }
+}
+
+/// Gases and the ppm of their 100 %LEL.
+fn read_lel(value: &Value<'_>) -> Vec<(String, f64)> {
+    let Some(mut table) = value.table("`lel`") else {
+        return Vec::new();
+    };
+    let entries = table.entries();
+    let ppm = |value: &Value<'_>| {
+        let ppm = value.number()?;
+        if ppm <= 0.0 {
+            value.wrong("100 %LEL are more than 0 ppm");
+        }
+        Some(ppm)
+    };
+    entries
+        .into_iter()
+        .filter_map(|(gas, value)| Some((gas, ppm(&value)?)))
+        .collect()
 }
 
 fn read_clock(head: &mut Table<'_>) -> ClockBounds {
@@ -135,216 +193,4 @@ fn read_clock(head: &mut Table<'_>) -> ClockBounds {
         max_ahead: bound("max_ahead", MAX_AHEAD).unwrap_or(usual.max_ahead),
         max_behind: bound("max_behind", MAX_BEHIND).unwrap_or(usual.max_behind),
     }
-}
-
-fn texts(value: &Value<'_>) -> Vec<String> {
-    let items = value.list().unwrap_or_default();
-    items
-        .iter()
-        .filter_map(Value::filled_text)
-        .map(String::from)
-        .collect()
-}
-
-/// The MQTT filters that cover the messages' topics: each capture becomes `+`.
-fn filters(messages: &[MessageDef]) -> Vec<String> {
-    let mut filters: Vec<String> = Vec::new();
-    for message in messages {
-        let levels = message.topic.split('/');
-        let filter = levels
-            .map(|level| if level.starts_with('{') { "+" } else { level })
-            .collect::<Vec<_>>()
-            .join("/");
-        if !filters.contains(&filter) {
-            filters.push(filter);
-        }
-    }
-    filters
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    Text,
-}
-
-fn read_message(mut table: Table<'_>, kinds: &Kinds) -> (MessageDef, MessagePlaces) {
-    let topic_value = table.required("topic");
-    let topic = topic_value.as_ref().and_then(Value::filled_text);
-    let kind = table.optional("kind").and_then(|kind| {
-        let id = kind.filled_text()?;
-        kinds.names.check(&id, &kind.place(), kind.scope.report);
-        Some(id.into_owned())
-    });
-    let venue = table.optional("venue").and_then(|venue| venue.filled_text());
-    let form = table
-        .optional("payload")
-        .and_then(|form| form.word("form of payload", &[("json", Form::Json), ("text", Form::Text)]))
-        .unwrap_or(Form::Json);
-    let (points, places): (Vec<PointMap>, Vec<Place>) = table
-        .tables("point", "[[message.point]]")
-        .into_iter()
-        .map(|point| read_point(point, kind.as_deref(), kinds, form))
-        .unzip();
-    let places = MessagePlaces {
-        topic: topic_value.map_or_else(|| table.place().clone(), |topic| topic.place()),
-        points: points.iter().map(|map| map.point.clone()).zip(places).collect(),
-    };
-    let payload = match form {
-        Form::Json => read_json(&mut table, points),
-        Form::Text => read_text(&mut table, points),
-    };
-    let message = MessageDef {
-        topic: topic.unwrap_or_default().into_owned(),
-        kind,
-        venue: venue.map(String::from),
-        payload,
-    };
-    (message, places)
-}
-
-fn read_json(table: &mut Table<'_>, points: Vec<PointMap>) -> PayloadDef {
-    let time = table.optional("time").and_then(|value| {
-        let mut time = value.table("`time`")?;
-        let at = time.required("at").and_then(|at| pointer(&at));
-        let unit = time
-            .required("unit")
-            .and_then(|unit| unit.word("unit of time", &UNITS));
-        Some(TimeDef { at: at?, unit: unit? })
-    });
-    let test = table.optional("test").and_then(|at| pointer(&at));
-    let history = table.optional("history").and_then(|at| pointer(&at));
-    let seq = table.optional("seq").and_then(|at| pointer(&at));
-    let by_name = table.optional("by_name").and_then(|by_name| by_name.boolean());
-    if points.is_empty() && by_name != Some(true) {
-        table.missing("[[message.point]] or `by_name = true`");
-    }
-    PayloadDef::Json {
-        time,
-        test,
-        history,
-        seq,
-        by_name: by_name.unwrap_or(false),
-        points,
-    }
-}
-
-fn read_text(table: &mut Table<'_>, mut points: Vec<PointMap>) -> PayloadDef {
-    for key in ["time", "test", "history", "seq", "by_name"] {
-        if let Some(value) = table.optional(key) {
-            value.key_wrong(&format!("`{key}` is for JSON payloads only"));
-        }
-    }
-    if points.len() > 1 {
-        let message = "a text payload is one value: it has one [[message.point]]";
-        table.report().add(table.place().problem(message));
-    }
-    let point = points.pop().unwrap_or_else(|| {
-        table.missing("[[message.point]]");
-        PointMap {
-            point: String::new(),
-            at: String::new(),
-            scale: 1.0,
-            offset: 0.0,
-            map: Vec::new(),
-        }
-    });
-    PayloadDef::Text { point }
-}
-
-fn read_point(mut table: Table<'_>, kind: Option<&str>, kinds: &Kinds, form: Form) -> (PointMap, Place) {
-    let place = table.place().clone();
-    let point = table.required("point").and_then(|point| {
-        let id = point.filled_text()?;
-        check_point(&id, &point, kind, kinds);
-        Some(id.into_owned())
-    });
-    let at = match form {
-        Form::Json => table.required("at").and_then(|at| pointer(&at)),
-        Form::Text => {
-            if let Some(at) = table.optional("at") {
-                at.key_wrong("`at` is for JSON payloads only: a text payload is one value");
-            }
-            None
-        }
-    };
-    let scale = table.optional("scale").and_then(|scale| {
-        let factor = scale.number()?;
-        if factor == 0.0 {
-            scale.wrong("a scale of 0 makes every value 0");
-        }
-        Some(factor)
-    });
-    let offset = table.optional("offset").and_then(|offset| offset.number());
-    let map = table.optional("map").and_then(|map| read_map(&map));
-    let map = PointMap {
-        point: point.unwrap_or_default(),
-        at: at.unwrap_or_default(),
-        scale: scale.unwrap_or(1.0),
-        offset: offset.unwrap_or(0.0),
-        map: map.unwrap_or_default(),
-    };
-    (map, place)
-}
-
-/// A point must be one of the message's kind, or of any kind when the topic names it.
-fn check_point(id: &str, value: &Value<'_>, kind: Option<&str>, kinds: &Kinds) {
-    let report = value.scope.report;
-    let candidates: Vec<_> = match kind {
-        Some(kind) => kinds.whole(kind).into_iter().collect(),
-        None => kinds.all_whole().collect(),
-    };
-    let all_known = kind.is_some() || candidates.len() == kinds.drafts.len();
-    if candidates.is_empty() || !all_known || candidates.iter().any(|kind| kind.point(id).is_some()) {
-        return;
-    }
-    let mut known: Vec<&str> = candidates
-        .iter()
-        .flat_map(|kind| &kind.points)
-        .map(|point| point.id.as_str())
-        .collect();
-    known.sort_unstable();
-    known.dedup();
-    let owner = kind.map_or_else(|| "no kind".to_owned(), |kind| format!("kind `{kind}` does not"));
-    let message = match kind {
-        Some(_) => format!("{owner} have a point `{id}`"),
-        None => format!("{owner} has a point `{id}`"),
-    };
-    report.add(
-        value
-            .place()
-            .problem(message)
-            .help(super::finding::did_you_mean(id, known)),
-    );
-}
-
-/// A JSON Pointer (RFC 6901): empty, or `/` before each step, `~` only as `~0` or `~1`.
-fn pointer(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
-    let escapes_fit = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    if (text.is_empty() || text.starts_with('/')) && escapes_fit {
-        return Some(text.into_owned());
-    }
-    let help = if escapes_fit {
-        format!("did you mean \"/{text}\"?")
-    } else {
-        "`~` is written `~0`, and a `/` within a name `~1`".to_owned()
-    };
-    value.wrong_with(format!("{text:?} is not a JSON Pointer"), help);
-    None
-}
-
-/// Words on the wire → words of the point, in the order of the file.
-fn read_map(value: &Value<'_>) -> Option<Vec<(String, String)>> {
-    let mut table = value.table("`map`")?;
-    let entries = table.entries();
-    if entries.is_empty() {
-        value.wrong("`map` is empty");
-    }
-    Some(
-        entries
-            .into_iter()
-            .filter_map(|(from, to)| Some((from, to.any_scalar_text()?)))
-            .collect(),
-    )
 }

@@ -18,7 +18,7 @@ use super::source::{Form, Place, Report, Scope, Source};
 use super::value::Value;
 use crate::domain::almanac::{Expiry, VenueFacts};
 use crate::domain::device::DeviceKey;
-use crate::domain::profile::ProfileDef;
+use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::{RegisteredDevice, Registry, UNREGISTERED, Venue};
 use crate::domain::schedule::Hours;
 use crate::domain::time::Millis;

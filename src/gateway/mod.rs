@@ -23,7 +23,8 @@ use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
-use crate::domain::profile::decoder::{Decoder, Resolved, TopicId};
+use crate::domain::profile::decoder::{Decoder, Resolved};
+use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
 use crate::domain::route::{self, Route};
@@ -91,6 +92,8 @@ pub struct Gateway {
     metrics: Metrics,
     /// A counter for each kind, in the decoder's order.
     readings: Vec<IntCounter>,
+    /// Counters for each profile, in the decoder's order: matched, unmatched, failed.
+    profiles: Vec<[IntCounter; 3]>,
     effects: Effects,
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
@@ -101,6 +104,7 @@ impl Gateway {
     /// A gateway that goes on from `engine`'s state.
     pub fn new(engine: Engine, decoder: Decoder, surroundings: Surroundings, metrics: Metrics) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
+        let profiles = profile_counters(&decoder, &metrics);
         let open = OpenBatch::new(engine.next_input());
         Gateway {
             engine,
@@ -108,6 +112,7 @@ impl Gateway {
             surroundings,
             metrics,
             readings,
+            profiles,
             effects: Effects::default(),
             topics: Vec::new(),
             open,
@@ -167,7 +172,7 @@ impl Gateway {
         let mut topics = std::mem::take(&mut self.topics);
         topics.extend(run.iter().map(|envelope| self.decoder.resolve(&envelope.topic)));
         let known = topics.iter().filter_map(|topic| match topic {
-            Ok(Resolved::Device(topic)) => self.decoder.device(*topic),
+            Ok(Resolved::Message(topic)) => self.decoder.expected(*topic),
             Ok(Resolved::Ignored) | Err(_) => None,
         });
         self.engine.approach(known);
@@ -193,39 +198,29 @@ impl Gateway {
             return Ok(());
         }
         let topic = match topic {
-            Ok(Resolved::Device(topic)) => topic,
+            Ok(Resolved::Message(topic)) => topic,
             Ok(Resolved::Ignored) => return Ok(()),
             Err(reject) => {
                 self.bury(envelope, reject);
                 return Ok(());
             }
         };
-        let device = match self.device(topic, now)? {
-            Ok(device) => device,
-            Err(reject) => {
-                self.bury(envelope, reject);
-                return Ok(());
-            }
-        };
         let started = timed.then(clock::monotonic);
-        let kind = self.decoder.kind(topic);
-        let decoded = self.decoder.decode(topic, &envelope.payload);
+        let decoded = self.decoder.decode(topic, &envelope.payload, now);
         let decoded_at = timed.then(clock::monotonic);
-        let reject = decoded.reject;
-        if decoded.usable {
-            let input = Input::Reading(Reading {
-                device,
-                device_at: decoded.device_at.map(|at| decoded.clock.judge(at, now.wall)),
-                seq: decoded.seq,
-                kind: decoded.kind,
-                retained: envelope.retained,
-                points: decoded.points,
-            });
-            self.open.journal.push(now, &input)?;
-            // Only an operator's input can be refused.
-            let _never_refused = self.engine.handle(&input, now, &mut self.effects);
-            if let Some(counter) = self.readings.get(kind) {
-                counter.inc();
+        if let Some([matched, unmatched, failed]) =
+            self.decoder.profile(topic).and_then(|at| self.profiles.get(at))
+        {
+            match (&decoded.reject, decoded.parts + decoded.acks) {
+                (Some(_), _) => failed.inc(),
+                (None, 0) => unmatched.inc(),
+                (None, _) => matched.inc(),
+            }
+        }
+        let mut reject = decoded.reject;
+        for at in 0..decoded.parts {
+            if let Err(refused) = self.hear(at, envelope.retained, now)? {
+                reject.get_or_insert(refused);
             }
         }
         if let (Some(started), Some(decoded_at)) = (started, decoded_at) {
@@ -242,19 +237,49 @@ impl Gateway {
         Ok(())
     }
 
-    /// The engine's index of the topic's device; takes it in at first sight.
-    fn device(&mut self, topic: TopicId, now: Moment) -> Result<Result<DeviceIndex, Reject>, GatewayError> {
-        if let Some(device) = self.decoder.device(topic) {
+    /// Takes one part of the message just decoded through the engine.
+    fn hear(&mut self, at: usize, retained: bool, now: Moment) -> Result<Result<(), Reject>, GatewayError> {
+        let Some(slot) = self.decoder.part(at).map(|part| part.device) else {
+            return Ok(Ok(()));
+        };
+        let device = match self.device(slot, now)? {
+            Ok(device) => device,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let Some(part) = self.decoder.part(at) else {
+            return Ok(Ok(()));
+        };
+        let input = Input::Reading(Reading {
+            device,
+            device_at: part.device_at.map(|at| part.clock.judge(at, now.wall)),
+            seq: part.seq,
+            kind: part.kind,
+            // Both may raise an alarm and end none.
+            retained: retained || part.doubtful,
+            points: part.points,
+        });
+        self.open.journal.push(now, &input)?;
+        // Only an operator's input can be refused.
+        let _never_refused = self.engine.handle(&input, now, &mut self.effects);
+        if let Some(counter) = self.readings.get(self.decoder.kind(slot)) {
+            counter.inc();
+        }
+        Ok(Ok(()))
+    }
+
+    /// The engine's index of a device that speaks; takes it in at first sight.
+    fn device(&mut self, slot: SlotId, now: Moment) -> Result<Result<DeviceIndex, Reject>, GatewayError> {
+        if let Some(device) = self.decoder.device(slot) {
             return Ok(Ok(device));
         }
-        let key = self.decoder.key(topic).clone();
+        let key = self.decoder.key(slot).clone();
         let most = self.surroundings.max_devices;
         if self.engine.find(&key).is_none() && self.engine.device_count() >= most {
             return Ok(Err(Reject::TooManyDevices));
         }
         Ok(match self.admit(&key, now)? {
             Some(device) => {
-                self.decoder.bind(topic, device);
+                self.decoder.bind(slot, device);
                 Ok(device)
             }
             None => Err(Reject::TooManyDevices),
@@ -406,6 +431,12 @@ impl Gateway {
             self.metrics.devices(kind, name).set(i64::from(count));
         }
     }
+}
+
+/// Counters for each profile, in the decoder's order.
+fn profile_counters(decoder: &Decoder, metrics: &Metrics) -> Vec<[IntCounter; 3]> {
+    let names = decoder.profiles();
+    names.map(|name| metrics.profile_messages(name)).collect()
 }
 
 /// A counter for each kind, in the decoder's order.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Gateway, GatewayError, Surroundings, reading_counters};
+use super::{Gateway, GatewayError, Surroundings, profile_counters, reading_counters};
 use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
 use crate::domain::engine::Presence;
@@ -41,6 +41,7 @@ impl Gateway {
         self.collect()?;
         self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);
         self.surroundings = wanted.surroundings;
+        self.profiles = profile_counters(&wanted.decoder, &self.metrics);
         self.decoder = wanted.decoder;
         self.effects.alarms = later;
         self.collect()?;

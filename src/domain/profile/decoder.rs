@@ -1,20 +1,25 @@
-//! The decoder: topic → device, payload → points, with its caches and scratch space. Total: any topic and any
+//! The decoder: topic → devices, payload → points, with its caches and scratch space. Total: any topic and any
 //! bytes give an answer. Binds devices but never makes them; knows no time and no alarm.
-
-use std::collections::HashMap;
 
 use foldhash::HashMapExt as _;
 
-use super::compile::{Compiled, ProfileError, Program, Route, VenueSource, compile, venues_by_device};
-use super::json::Sink;
+use super::Reject;
+use super::codecs::Codecs;
+use super::command::{Address, Outgoing};
+use super::compile::program::Body;
+use super::compile::{Compiled, ProfileError, compile, venues_by_device};
+use super::def::ProfileDef;
+use super::devices::{Devices, SlotId};
+use super::flat::read_text;
+use super::follow::{Topic, follow, topic_of, topic_of_codec};
+use super::general::{Scratch, Speech};
+use super::parts::Parts;
 use super::topic::filter_covers;
-use super::value::Scalar;
-use super::{ProfileDef, Reject};
 use crate::domain::device::{DeviceIndex, DeviceKey};
-use crate::domain::kind::{Kind, MAX_POINTS, ONLINE, PointIndex};
+use crate::domain::kind::{Kind, MAX_POINTS, PointIndex};
 use crate::domain::reading::ReadingKind;
 use crate::domain::registry::Registry;
-use crate::domain::time::{ClockBounds, Timestamp};
+use crate::domain::time::{ClockBounds, Moment, Timestamp};
 
 /// Other topics remembered, ignored and refused ones. Apart from the known, so that a flood of foreign topics
 /// does not push them out.
@@ -31,15 +36,31 @@ pub struct TopicId(u32);
 /// What a topic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolved {
-    /// A device's message.
-    Device(TopicId),
+    /// A message of devices.
+    Message(TopicId),
     /// Known, and not for us.
     Ignored,
 }
 
-/// A decoded payload.
+/// A decoded payload. Its parts stand in scratch space that the next one reuses.
 #[derive(Debug, PartialEq)]
-pub struct Decoded<'a> {
+pub struct Decoded {
+    /// How many parts it has: [`Decoder::part`].
+    pub parts: usize,
+    /// How many answers to commands it has: [`Decoder::ack`].
+    pub acks: usize,
+    /// Why the payload, or the first bad value in it, was not used. Without parts and answers the message is a dead
+    /// letter and nothing else; with neither of the three it means nothing to anybody.
+    pub reject: Option<Reject>,
+}
+
+/// What a message says of one device at one instant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part<'a> {
+    /// The device.
+    pub device: SlotId,
+    /// The device that it is part of, when the profile says so.
+    pub parent: Option<SlotId>,
     /// The device's own time, if it sent one that could be read.
     pub device_at: Option<Timestamp>,
     /// How far that may be off and still be believed.
@@ -48,40 +69,44 @@ pub struct Decoded<'a> {
     pub seq: Option<u64>,
     /// Live, test or history; a payload marked as both is a test.
     pub kind: ReadingKind,
-    /// The points it carried, each at most once, in the order of the payload.
+    /// What it stands for is not certain: it may raise an alarm and must not end one, like a message that the broker
+    /// kept.
+    pub doubtful: bool,
+    /// The points it carried, each at most once, in the order of the payload. None: the device is alive.
     pub points: &'a [(PointIndex, f64)],
-    /// Whether the message counts at all. `false`: it is a dead letter and nothing else. `true` without points:
-    /// the device is alive.
-    pub usable: bool,
-    /// Why the payload, or the first bad value in it, was not used.
-    pub reject: Option<Reject>,
+    /// Points that are unknown from now on: the device said null where that means so.
+    pub unset: &'a [PointIndex],
+}
+
+/// A device's answer to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// The device.
+    pub device: SlotId,
+    /// The command's id; `None`: whatever is under way.
+    pub id: Option<&'a str>,
+    /// Whether the device obeys.
+    pub ok: bool,
 }
 
 /// Turns messages into points by the profiles.
 #[derive(Debug)]
 pub struct Decoder {
     compiled: Compiled,
-    kind_ids: Vec<String>,
-    venues: Vec<HashMap<String, String>>,
+    devices: Devices,
     known: foldhash::HashMap<Box<str>, TopicId>,
-    slots: Vec<Slot>,
-    /// The id of the first slot: ids are never given twice, so a stale one is never another topic's.
+    topics: Vec<Topic>,
+    /// The id of the first topic: ids are never given twice, so a stale one is never another topic's.
     first: u32,
     others: foldhash::HashMap<Box<str>, Result<(), Reject>>,
-    points: Vec<(PointIndex, f64)>,
+    codecs: Codecs,
+    scratch: Scratch,
+    parts: Parts,
     nobody: DeviceKey,
 }
 
-#[derive(Debug)]
-struct Slot {
-    key: DeviceKey,
-    device: Option<DeviceIndex>,
-    kind: usize,
-    program: usize,
-}
-
 impl Decoder {
-    /// Topics of devices remembered: four each for 100 000 devices. Full, all are forgotten and learnt anew.
+    /// Topics remembered: four each for 100 000 devices. Full, all are forgotten and learnt anew.
     pub const MAX_KNOWN_TOPICS: usize = 400_000;
 
     /// Compiles `profiles`, tried in this order, against `kinds`. The registry gives the venue where a topic
@@ -93,15 +118,19 @@ impl Decoder {
     ) -> Result<Decoder, Vec<ProfileError>> {
         let compiled = compile(profiles, kinds)?;
         let venues = venues_by_device(&compiled, kinds, registry);
+        let mut parts = Parts::default();
+        parts.points.reserve(MAX_POINTS);
+        parts.all.reserve(1);
         Ok(Decoder {
             compiled,
-            kind_ids: kinds.iter().map(|kind| kind.id.clone()).collect(),
-            venues,
+            devices: Devices::new(kinds.iter().map(|kind| kind.id.clone()).collect(), venues),
             known: foldhash::HashMap::new(),
-            slots: Vec::new(),
+            topics: Vec::new(),
             first: 0,
             others: foldhash::HashMap::new(),
-            points: Vec::with_capacity(MAX_POINTS),
+            codecs: Codecs::new(profiles, kinds),
+            scratch: Scratch::default(),
+            parts,
             nobody: DeviceKey {
                 venue: String::new(),
                 kind: String::new(),
@@ -115,16 +144,24 @@ impl Decoder {
         self.compiled.subscriptions.clone()
     }
 
+    /// The profiles' names, in the order of their places.
+    pub fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.compiled.profiles.iter().map(|profile| profile.name.as_str())
+    }
+
     /// Whose topic this is. One hash look-up for a topic seen before.
     pub fn resolve(&mut self, topic: &str) -> Result<Resolved, Reject> {
         if let Some(id) = self.known.get(topic) {
-            return Ok(Resolved::Device(*id));
+            return Ok(Resolved::Message(*id));
         }
         if let Some(outcome) = self.others.get(topic) {
             return outcome.clone().map(|()| Resolved::Ignored);
         }
+        if self.topics.len() >= Decoder::MAX_KNOWN_TOPICS || self.devices.is_full() {
+            self.forget();
+        }
         match self.search(topic) {
-            Ok(Some(slot)) => Ok(Resolved::Device(self.learn(topic, slot))),
+            Ok(Some(learnt)) => Ok(Resolved::Message(self.learn(topic, learnt))),
             Ok(None) => {
                 self.learn_other(topic, Ok(()));
                 Ok(Resolved::Ignored)
@@ -136,14 +173,25 @@ impl Decoder {
         }
     }
 
-    /// The device a topic belongs to.
-    pub fn key(&self, topic: TopicId) -> &DeviceKey {
-        self.slot(topic).map_or(&self.nobody, |slot| &slot.key)
+    /// The first device of a topic, when the topic alone says it and the engine has it.
+    pub fn expected(&self, topic: TopicId) -> Option<DeviceIndex> {
+        self.devices.device(self.slot(topic)?)
     }
 
-    /// The engine's device, once [`Decoder::bind`] has told it.
-    pub fn device(&self, topic: TopicId) -> Option<DeviceIndex> {
-        self.slot(topic)?.device
+    /// The first device of a topic, when the topic alone says it.
+    pub fn slot(&self, topic: TopicId) -> Option<SlotId> {
+        self.topic(topic)?.speakers.first()?.slot
+    }
+
+    /// The place of the topic's profile.
+    pub fn profile(&self, topic: TopicId) -> Option<usize> {
+        Some(self.topic(topic)?.profile)
+    }
+
+    /// Forgets a topic, so that it is learnt anew: its devices were not taken in, and a flood of ids shall not push
+    /// out the known ones.
+    pub fn forget_topic(&mut self, topic: &str) {
+        self.known.remove(topic);
     }
 
     /// How many topics of devices are remembered; at most [`Decoder::MAX_KNOWN_TOPICS`].
@@ -151,83 +199,157 @@ impl Decoder {
         self.known.len()
     }
 
-    /// Remembers the engine's device for a topic.
-    pub fn bind(&mut self, topic: TopicId, device: DeviceIndex) {
-        let at = self.place(topic);
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.device = Some(device);
-        }
+    /// Who a device is.
+    pub fn key(&self, device: SlotId) -> &DeviceKey {
+        self.devices.key(device).unwrap_or(&self.nobody)
     }
 
     /// The device's kind: its place in the `kinds` given to [`Decoder::new`].
-    pub fn kind(&self, topic: TopicId) -> usize {
-        self.slot(topic).map_or(0, |slot| slot.kind)
+    pub fn kind(&self, device: SlotId) -> usize {
+        self.devices.kind(device)
     }
 
-    /// Reads a payload. The points stand in scratch space that the next call reuses.
-    pub fn decode(&mut self, topic: TopicId, payload: &[u8]) -> Decoded<'_> {
-        let at = self.place(topic);
-        let program = self
-            .slots
-            .get(at)
-            .and_then(|slot| self.compiled.programs.get(slot.program));
-        let Some(program) = program else {
-            return unusable(Reject::UnknownTopic);
+    /// How a device is spoken to; `None`: its profile has no commands for its kind.
+    pub fn address(&self, device: SlotId) -> Option<&Address> {
+        self.devices.address(device)
+    }
+
+    /// The engine's device, once [`Decoder::bind`] has told it.
+    pub fn device(&self, device: SlotId) -> Option<DeviceIndex> {
+        self.devices.device(device)
+    }
+
+    /// Remembers the engine's device.
+    pub fn bind(&mut self, device: SlotId, index: DeviceIndex) {
+        self.devices.bind(device, index);
+    }
+
+    /// Messages may have been missed: what depends on those before is not certain.
+    pub fn interrupted(&mut self, now: Moment) {
+        self.codecs.interrupted(now);
+    }
+
+    /// What the profiles' codecs want published, at quality of service 0 and not retained; each is given once.
+    pub fn requests(&mut self) -> impl Iterator<Item = Outgoing> + '_ {
+        self.codecs.requests()
+    }
+
+    /// Reads a payload that came at `now`. Its parts stand in scratch space that the next call reuses.
+    pub fn decode(&mut self, topic: TopicId, payload: &[u8], now: Moment) -> Decoded {
+        self.parts.clear();
+        let at = topic.0.wrapping_sub(self.first) as usize;
+        let Some(topic) = self.topics.get(at) else {
+            return self.decoded(Some(Reject::UnknownTopic));
         };
-        let Ok(text) = std::str::from_utf8(payload) else {
-            return unusable(Reject::InvalidUtf8);
-        };
-        let (only_online, clock) = match program {
-            Program::Json {
-                only_online, clock, ..
-            } => (*only_online, *clock),
-            Program::Text(field) => (field.point == ONLINE, ClockBounds::default()),
-        };
-        let mut sink = Sink::new(&mut self.points, only_online);
-        let outcome = match program {
-            Program::Json { root, .. } => root.read(text, &mut sink),
-            Program::Text(field) => {
-                sink.point(field, Scalar::Text(text.trim()));
-                Ok(())
+        if let Some(coded) = topic.coded {
+            let outcome = self
+                .codecs
+                .read(coded, (payload, now), &mut self.devices, &mut self.parts);
+            return self.decoded(outcome.err());
+        }
+        // The form of a message that said something, and what went wrong with one that did not.
+        let (mut said, mut failed) = (None, None);
+        for speaker in &topic.speakers {
+            let Some(program) = self.compiled.programs.get(speaker.program) else {
+                continue;
+            };
+            let before = self.parts.said();
+            let earlier = self.parts.reject.take();
+            let speech = speaker.place.as_ref().map(|place| Speech {
+                topic: &topic.text,
+                captures: &topic.captures,
+                slot: speaker.slot,
+                place,
+                payload,
+            });
+            let outcome = match (&program.body, speech) {
+                (Body::Flat { root, sender }, _) => {
+                    sender.read((speaker.slot, payload), &mut self.parts, |text, sink| {
+                        root.read(text, sink)
+                    })
+                }
+                (Body::Text(field), _) => read_text((speaker.slot, payload), field, &mut self.parts),
+                (Body::General(general), Some(speech)) => {
+                    general.read(speech, &mut self.scratch, &mut self.devices, &mut self.parts)
+                }
+                (Body::General(_), None) => Err(Reject::UnknownTopic),
+            };
+            let own = outcome.err().or(self.parts.reject.take());
+            self.parts.reject = earlier;
+            if self.parts.said() > before {
+                said.get_or_insert(program.form);
+                if let Some(reject) = own {
+                    self.parts.refuse(reject);
+                }
+            } else if let Some(reject) = own {
+                failed.get_or_insert((reject, program.form));
             }
-        };
-        if let Err(reject) = outcome {
-            return unusable(reject);
         }
-        let usable = sink.close();
+        // A payload that is of one form cannot be of another too.
+        let failed = failed.filter(|(_, form)| said.is_none_or(|said| said == *form));
+        self.decoded(failed.map(|(reject, _)| reject))
+    }
+
+    fn decoded(&mut self, failed: Option<Reject>) -> Decoded {
         Decoded {
-            device_at: sink.device_at,
-            clock,
-            seq: sink.seq,
-            kind: match (sink.test, sink.history) {
-                (true, _) => ReadingKind::Test,
-                (false, true) => ReadingKind::History,
-                (false, false) => ReadingKind::Live,
-            },
-            usable,
-            reject: sink.reject,
-            points: sink.points,
+            parts: self.parts.all.len(),
+            acks: self.parts.acks.len(),
+            reject: self.parts.reject.take().or(failed),
         }
     }
 
-    fn place(&self, topic: TopicId) -> usize {
-        topic.0.wrapping_sub(self.first) as usize
+    /// A part of the payload decoded last.
+    pub fn part(&self, at: usize) -> Option<Part<'_>> {
+        let part = self.parts.all.get(at)?;
+        Some(Part {
+            device: part.slot,
+            parent: part.parent,
+            device_at: part.device_at,
+            clock: part.clock,
+            seq: part.seq,
+            kind: part.kind,
+            doubtful: part.doubtful,
+            points: self
+                .parts
+                .points
+                .get(part.points.0..part.points.1)
+                .unwrap_or_default(),
+            unset: self
+                .parts
+                .unset
+                .get(part.unset.0..part.unset.1)
+                .unwrap_or_default(),
+        })
     }
 
-    fn slot(&self, topic: TopicId) -> Option<&Slot> {
-        self.slots.get(self.place(topic))
+    /// An answer to a command in the payload decoded last.
+    pub fn ack(&self, at: usize) -> Option<Ack<'_>> {
+        let ack = self.parts.acks.get(at)?;
+        Some(Ack {
+            device: ack.slot,
+            id: ack.id.and_then(|(from, to)| self.parts.texts.get(from..to)),
+            ok: ack.ok,
+        })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_KNOWN_TOPICS slots")]
-    fn learn(&mut self, topic: &str, slot: Slot) -> TopicId {
-        if self.slots.len() >= Decoder::MAX_KNOWN_TOPICS {
-            self.first = self.first.wrapping_add(self.slots.len() as u32);
-            self.known.clear();
-            self.slots.clear();
-        }
-        let id = TopicId(self.first.wrapping_add(self.slots.len() as u32));
-        self.slots.push(slot);
-        self.known.insert(topic.into(), id);
+    fn topic(&self, topic: TopicId) -> Option<&Topic> {
+        self.topics.get(topic.0.wrapping_sub(self.first) as usize)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_KNOWN_TOPICS topics")]
+    fn forget(&mut self) {
+        self.first = self.first.wrapping_add(self.topics.len() as u32);
+        self.known.clear();
+        self.topics.clear();
+        self.devices.forget();
+        self.codecs.forget();
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_KNOWN_TOPICS topics")]
+    fn learn(&mut self, name: &str, topic: Topic) -> TopicId {
+        let id = TopicId(self.first.wrapping_add(self.topics.len() as u32));
+        self.topics.push(topic);
+        self.known.insert(name.into(), id);
         id
     }
 
@@ -243,18 +365,28 @@ impl Decoder {
 
     /// Goes through the profiles. A profile's `ignore` hides only its own messages, so that none can silence
     /// another's devices; `None`: ignored by one and known to none.
-    fn search(&self, topic: &str) -> Result<Option<Slot>, Reject> {
+    fn search(&mut self, topic: &str) -> Result<Option<Topic>, Reject> {
         let mut ignored = false;
         let mut refused = None;
-        for profile in &self.compiled.profiles {
+        for (at, profile) in self.compiled.profiles.iter().enumerate() {
             if profile.ignore.iter().any(|filter| filter_covers(filter, topic)) {
                 ignored = true;
                 continue;
             }
+            match self.codecs.resolve(at, topic) {
+                None => {}
+                Some(Ok(None)) => ignored = true,
+                Some(Ok(Some(coded))) => return Ok(Some(topic_of_codec(at, coded))),
+                Some(Err(reject)) => {
+                    refused.get_or_insert(reject);
+                }
+            }
             for route in &profile.routes {
-                match self.follow(route, topic) {
+                let followed = follow(route, topic, &self.compiled.programs, &mut self.devices);
+                match followed {
                     None => {}
-                    Some(Ok(slot)) => return Ok(Some(slot)),
+                    Some(Ok(speakers)) if speakers.is_empty() => ignored = true,
+                    Some(Ok(speakers)) => return Ok(Some(topic_of(at, topic, route, speakers))),
                     Some(Err(reject)) => {
                         refused.get_or_insert(reject);
                     }
@@ -266,57 +398,5 @@ impl Decoder {
             None if ignored => Ok(None),
             None => Err(Reject::UnknownTopic),
         }
-    }
-
-    fn follow(&self, route: &Route, topic: &str) -> Option<Result<Slot, Reject>> {
-        let captures = match route.template.captures(topic)? {
-            Ok(captures) => captures,
-            Err(reject) => return Some(Err(reject)),
-        };
-        let kind = match (route.kind, captures.kind) {
-            (Some(kind), _) => Some(kind),
-            (None, Some(id)) => self.kind_ids.iter().position(|kind| kind == id),
-            (None, None) => None,
-        };
-        let Some((kind, kind_id)) = kind.and_then(|kind| Some((kind, self.kind_ids.get(kind)?))) else {
-            return Some(Err(Reject::UnknownKind(
-                captures.kind.unwrap_or_default().to_owned(),
-            )));
-        };
-        let program = route.programs.get(kind).copied().flatten()?;
-        let venue = match &route.venue {
-            VenueSource::Topic => captures.venue,
-            VenueSource::Fixed(venue) => Some(venue.as_str()),
-            VenueSource::Registry => self
-                .venues
-                .get(kind)
-                .and_then(|venues| venues.get(captures.device))
-                .map(String::as_str),
-        };
-        let Some(venue) = venue else {
-            return Some(Err(Reject::UnknownVenue(captures.device.to_owned())));
-        };
-        Some(Ok(Slot {
-            key: DeviceKey {
-                venue: venue.to_owned(),
-                kind: kind_id.clone(),
-                device: captures.device.to_owned(),
-            },
-            device: None,
-            kind,
-            program,
-        }))
-    }
-}
-
-fn unusable(reject: Reject) -> Decoded<'static> {
-    Decoded {
-        device_at: None,
-        clock: ClockBounds::default(),
-        seq: None,
-        kind: ReadingKind::Live,
-        points: &[],
-        usable: false,
-        reject: Some(reject),
     }
 }

@@ -5,13 +5,13 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::value::{Field, Scalar, bad_value, read_bool, read_seq, read_time};
-use super::{Reject, TimeUnit};
+use super::Reject;
+use super::place::{array_place, path};
+use super::wire::field::Field;
+use super::wire::scalar::{Scalar, bad_value, read_bool, read_seq};
+use super::wire::time::TimeForm;
 use crate::domain::kind::{ONLINE, ONLINE_NAME, PointIndex};
 use crate::domain::time::Timestamp;
-
-/// The deepest pointer accepted; `serde_json` itself stops at 128.
-const MAX_DEPTH: usize = 32;
 
 /// What a mapped member means.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) enum Target {
     /// A point's value.
     Point(Field),
     /// The device's time.
-    Time(TimeUnit),
+    Time(TimeForm),
     /// The self-test mark.
     Test,
     /// The backlog mark.
@@ -47,16 +47,7 @@ struct Member {
 impl Node {
     /// Puts `target` at `pointer` (RFC 6901) below this node. The error says what is wrong with the pointer.
     pub(super) fn insert(&mut self, pointer: &str, target: Target) -> Result<(), String> {
-        let Some(path) = pointer.strip_prefix('/') else {
-            return Err(format!("{pointer:?} is no JSON Pointer: it starts with /"));
-        };
-        let names = path.split('/').map(unescape).collect::<Option<Vec<_>>>();
-        let Some(names) = names else {
-            return Err(format!("{pointer:?}: after ~ comes 0 (for ~) or 1 (for /)"));
-        };
-        if names.len() > MAX_DEPTH {
-            return Err(format!("the pointer is deeper than {MAX_DEPTH} levels"));
-        }
+        let names = path(pointer)?;
         let node = names.into_iter().fold(self, Node::member);
         node.targets.push(target);
         Ok(())
@@ -108,28 +99,6 @@ impl Node {
     }
 }
 
-fn unescape(token: &str) -> Option<String> {
-    let mut name = String::with_capacity(token.len());
-    let mut chars = token.chars();
-    while let Some(char) = chars.next() {
-        name.push(match char {
-            '~' => match chars.next()? {
-                '0' => '~',
-                '1' => '/',
-                _ => return None,
-            },
-            char => char,
-        });
-    }
-    Some(name)
-}
-
-/// RFC 6901 §4: digits without leading zeros.
-fn array_place(name: &str) -> Option<usize> {
-    let canonical = name == "0" || !name.starts_with(['0', '+']);
-    name.parse().ok().filter(|_| canonical)
-}
-
 /// What has been read of a payload so far.
 #[derive(Debug)]
 pub(super) struct Sink<'s> {
@@ -148,13 +117,15 @@ pub(super) struct Sink<'s> {
     /// Whether `online` was due and has not been read: without another point the message then proves no life.
     online_lost: bool,
     duplicate: Option<String>,
+    /// Where the message's points begin.
+    from: usize,
 }
 
 impl<'s> Sink<'s> {
-    /// An empty sink that fills `points`, for a message that says `only_online` or more.
+    /// An empty sink that goes on with `points`, for a message that says `only_online` or more.
     pub(super) fn new(points: &'s mut Vec<(PointIndex, f64)>, only_online: bool) -> Sink<'s> {
-        points.clear();
         Sink {
+            from: points.len(),
             points,
             device_at: None,
             test: false,
@@ -180,7 +151,7 @@ impl<'s> Sink<'s> {
 
     /// Whether the message counts, now that all of it is read.
     pub(super) fn close(&mut self) -> bool {
-        if !self.online_lost || !self.points.is_empty() {
+        if !self.online_lost || self.points.len() > self.from {
             return true;
         }
         self.refuse(Reject::BadValue {
@@ -198,7 +169,7 @@ impl<'s> Sink<'s> {
         for target in &node.targets {
             match target {
                 Target::Point(field) => self.point(field, scalar),
-                Target::Time(unit) => self.time(*unit, scalar),
+                Target::Time(form) => self.time(form, scalar),
                 Target::Test => self.test = self.mark("test", scalar),
                 Target::History => self.history = self.mark("history", scalar),
                 Target::Seq => self.seq(scalar),
@@ -222,17 +193,13 @@ impl<'s> Sink<'s> {
         }
     }
 
-    fn time(&mut self, unit: TimeUnit, scalar: Scalar<'_>) {
+    fn time(&mut self, form: &TimeForm, scalar: Scalar<'_>) {
         if matches!(scalar, Scalar::Null) {
             return;
         }
-        self.device_at = read_time(scalar, unit);
+        self.device_at = form.read(scalar);
         if self.device_at.is_none() {
-            let wanted = match unit {
-                TimeUnit::Rfc3339 => "an RFC 3339 time with its zone",
-                TimeUnit::Seconds | TimeUnit::Milliseconds | TimeUnit::Microseconds => "a number of 64 bits",
-            };
-            self.refuse(bad_value("ts", wanted, scalar));
+            self.refuse(bad_value("ts", form.wanted(), scalar));
         }
     }
 
@@ -242,7 +209,7 @@ impl<'s> Sink<'s> {
         }
         self.seq = read_seq(scalar);
         if self.seq.is_none() {
-            self.refuse(bad_value("seq", "a whole number of 64 bits", scalar));
+            self.refuse(bad_value("seq", "a whole number of 64 bits or a text", scalar));
         }
     }
 
@@ -392,7 +359,7 @@ impl<'n> Visitor<'_> for Key<'n> {
 
 /// Passes over a value that nobody asked for. Unlike `IgnoredAny` it holds numbers and nesting to the same
 /// limits as mapped values, so that whether a payload is well-formed does not depend on the profile.
-struct Skip;
+pub(super) struct Skip;
 
 impl<'de> DeserializeSeed<'de> for Skip {
     type Value = ();

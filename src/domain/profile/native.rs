@@ -1,39 +1,43 @@
 //! The profile that is always loaded: ninewatch's own topics and payloads (CONTRACT, "MQTT, the native form").
 
-use super::{MessageDef, PayloadDef, PointMap, ProfileDef, TimeDef, TimeUnit};
+use super::def::{
+    AckDef, CommandDef, CommandPayload, Form, MarkDef, MessageDef, PointMap, ProfileDef, SourceDef, TimeDef,
+    TimeUnit,
+};
 use crate::domain::kind::ONLINE_NAME;
-use crate::domain::time::ClockBounds;
 
-/// The native profile. Telemetry members are the kind's points by name; `status` says `online` or `offline`.
+/// The native profile's name.
+pub const NATIVE: &str = "native";
+
+/// The native profile. Telemetry members are the kind's points by name; `status` says `online` or `offline`; `ack`
+/// answers a command.
 pub fn native() -> ProfileDef {
     ProfileDef {
-        name: "native".to_owned(),
+        name: NATIVE.to_owned(),
         subscribe: vec!["ninewatch/#".to_owned()],
-        ignore: vec![
-            "ninewatch/+/+/+/command".to_owned(),
-            "ninewatch/+/+/+/ack".to_owned(),
-        ],
-        clock: ClockBounds::default(),
-        messages: vec![telemetry(), status()],
+        messages: vec![telemetry(), status(), ack()],
+        commands: vec![command()],
+        ..ProfileDef::default()
     }
 }
 
 fn telemetry() -> MessageDef {
+    let mark = |at: &str| MarkDef {
+        source: SourceDef::at(at),
+        is: Vec::new(),
+    };
     MessageDef {
         topic: "ninewatch/{venue}/{kind}/{device}/telemetry".to_owned(),
-        kind: None,
-        venue: None,
-        payload: PayloadDef::Json {
-            time: Some(TimeDef {
-                at: "/ts".to_owned(),
-                unit: TimeUnit::Milliseconds,
-            }),
-            test: Some("/test".to_owned()),
-            history: Some("/history".to_owned()),
-            seq: Some("/seq".to_owned()),
-            by_name: true,
-            points: Vec::new(),
-        },
+        time: Some(TimeDef {
+            source: SourceDef::at("/ts"),
+            unit: TimeUnit::Milliseconds,
+            zone: None,
+        }),
+        test: Some(mark("/test")),
+        history: Some(mark("/history")),
+        seq: vec!["/seq".to_owned()],
+        by_name: true,
+        ..MessageDef::default()
     }
 }
 
@@ -41,16 +45,41 @@ fn status() -> MessageDef {
     let word = |wire: &str, value: &str| (wire.to_owned(), value.to_owned());
     MessageDef {
         topic: "ninewatch/{venue}/{kind}/{device}/status".to_owned(),
+        form: Form::Text,
+        points: vec![PointMap {
+            point: ONLINE_NAME.to_owned(),
+            map: vec![word("online", "true"), word("offline", "false")],
+            ..PointMap::default()
+        }],
+        ..MessageDef::default()
+    }
+}
+
+fn ack() -> MessageDef {
+    MessageDef {
+        topic: "ninewatch/{venue}/{kind}/{device}/ack".to_owned(),
+        ack: Some(AckDef {
+            id: Some(SourceDef::at("/id")),
+            ok: Some(MarkDef {
+                source: SourceDef::at("/ok"),
+                is: Vec::new(),
+            }),
+        }),
+        ..MessageDef::default()
+    }
+}
+
+fn command() -> CommandDef {
+    let payload = serde_json::json!({
+        "id": "{id}",
+        "command": "{command}",
+        "expires_at": "{expires_at}",
+    });
+    CommandDef {
         kind: None,
-        venue: None,
-        payload: PayloadDef::Text {
-            point: PointMap {
-                point: ONLINE_NAME.to_owned(),
-                at: String::new(),
-                scale: 1.0,
-                offset: 0.0,
-                map: vec![word("online", "true"), word("offline", "false")],
-            },
-        },
+        command: None,
+        topic: "ninewatch/{venue}/{kind}/{device}/command".to_owned(),
+        payload: CommandPayload::Json(payload),
+        qos: 1,
     }
 }

@@ -1,9 +1,13 @@
 //! Mapped points, times and texts, and what is said of a wrong profile.
 
-use super::{TELEMETRY, decoder, json, kinds, map, mapped, message, profile, registry, topic, with_map};
+use super::{
+    TELEMETRY, decoder, json, kinds, map, mapped, message, profile, read, registry, text, time, topic,
+    with_map,
+};
 use crate::domain::kind::PointIndex;
+use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::Decoder;
-use crate::domain::profile::{MessageDef, PayloadDef, PointMap, ProfileDef, Reject, TimeDef, TimeUnit};
+use crate::domain::profile::def::{MessageDef, PointMap, ProfileDef, TimeUnit};
 use crate::domain::time::{ClockBounds, Millis};
 
 #[test]
@@ -95,7 +99,7 @@ fn a_message_that_should_say_online_and_does_not_proves_no_life() {
     for (points, payload, usable) in table {
         let mut decoder = decoder(&[profile(vec![message("x/{device}", json(points, None))])]);
         let id = topic(&mut decoder, "x/g1");
-        let seen = decoder.decode(id, payload.as_bytes());
+        let seen = read(&mut decoder, id, payload.as_bytes());
         assert_eq!(seen.usable, usable, "{payload}");
         assert!(usable || seen.reject.is_some(), "{payload}");
     }
@@ -121,17 +125,14 @@ fn the_example_of_the_manual_gives_what_it_says() {
 
 #[test]
 fn a_mapped_point_goes_before_by_name() {
-    let payload = PayloadDef::Json {
-        time: None,
-        test: None,
-        history: None,
-        seq: None,
+    let payload = MessageDef {
         by_name: true,
         points: vec![map("lel", "/gas")],
+        ..MessageDef::default()
     };
     let mut decoder = decoder(&[profile(vec![message("x/{device}", payload)])]);
     let id = topic(&mut decoder, "x/g1");
-    let seen = decoder.decode(id, br#"{"lel":1,"gas":2,"battery":3}"#);
+    let seen = read(&mut decoder, id, br#"{"lel":1,"gas":2,"battery":3}"#);
     assert_eq!(seen.points, [(PointIndex(1), 2.0), (PointIndex(3), 3.0)]);
 }
 
@@ -161,11 +162,10 @@ fn times_come_in_four_units() {
         (TimeUnit::Rfc3339, "5", None),
     ];
     for (unit, wire, expected) in table {
-        let at = "/t".to_owned();
-        let payload = json(vec![map("lel", "/lel")], Some(TimeDef { at, unit }));
+        let payload = json(vec![map("lel", "/lel")], Some(time("/t", unit.clone())));
         let mut decoder = decoder(&[profile(vec![message("x/{device}", payload)])]);
         let id = topic(&mut decoder, "x/g1");
-        let seen = decoder.decode(id, format!(r#"{{"t":{wire},"lel":60}}"#).as_bytes());
+        let seen = read(&mut decoder, id, format!(r#"{{"t":{wire},"lel":60}}"#).as_bytes());
         let at = seen.device_at.map(|at| at.0);
         assert_eq!((at, seen.points.len()), (expected, 1), "{unit:?} {wire}");
         assert_eq!(seen.reject.is_none(), expected.is_some(), "{unit:?} {wire}");
@@ -185,7 +185,7 @@ fn each_profile_has_bounds_of_its_own_for_the_clocks_of_its_devices() {
     let mut decoder = decoder(&[own]);
     for (name, expected) in [("x/g1", clock), (TELEMETRY, ClockBounds::default())] {
         let id = topic(&mut decoder, name);
-        assert_eq!(decoder.decode(id, br#"{"lel":60}"#).clock, expected, "{name}");
+        assert_eq!(read(&mut decoder, id, br#"{"lel":60}"#).clock, expected, "{name}");
     }
 }
 
@@ -223,9 +223,8 @@ fn every_error_of_every_profile_is_told_at_once() {
     let expected = [
         "filter \"g#\"",
         "message 1: kind \"gas_detecter\" is not configured; did you mean \"gas_detector\"?",
-        "message 2: level \"{x}\"",
+        "message 2: no device",
         "message 3, point \"lell\": no such point in kind gas_detector; did you mean \"lel\"?",
-        "message 3, point \"state\": it is mapped twice",
         "message 3, point \"battery\": \"x\" is no JSON Pointer",
         "message 4, point \"state\": the map's \"a\" gives \"norml\"",
         "message 4, point \"lel\": scale must be",
@@ -241,7 +240,7 @@ fn every_error_of_every_profile_is_told_at_once() {
 
 #[test]
 fn a_text_payload_is_one_point() {
-    let text = |point| message("x/{device}/v", PayloadDef::Text { point });
+    let one = |point| message("x/{device}/v", text(point));
     let table = [
         (map("lel", ""), "12.5", Some(12.5), true),
         (map("lel", ""), "nan", None, true),
@@ -262,9 +261,9 @@ fn a_text_payload_is_one_point() {
         ),
     ];
     for (point, payload, expected, usable) in table {
-        let mut decoder = decoder(&[profile(vec![text(point)])]);
+        let mut decoder = decoder(&[profile(vec![one(point)])]);
         let id = topic(&mut decoder, "x/g1/v");
-        let seen = decoder.decode(id, payload.as_bytes());
+        let seen = read(&mut decoder, id, payload.as_bytes());
         let value = seen.points.first().map(|(_, value)| *value);
         assert_eq!((value, seen.usable), (expected, usable), "{payload}");
     }

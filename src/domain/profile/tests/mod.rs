@@ -1,19 +1,22 @@
 //! Tests of the whole decoder: kinds, a registry and short ways to write profiles; the tests stand beside.
 
+mod general;
 mod mapping;
 mod native_form;
 mod properties;
 mod shipped;
 mod topics;
 
+use super::Reject;
 use super::decoder::{Decoder, Resolved, TopicId};
+use super::def::{Form, MessageDef, PointMap, ProfileDef, SourceDef, TimeDef, TimeUnit};
 use super::native::native;
-use super::{MessageDef, PayloadDef, PointMap, ProfileDef, Reject, TimeDef};
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
+use crate::domain::reading::ReadingKind;
 use crate::domain::registry::{RegisteredDevice, Registry};
 use crate::domain::text::Text;
-use crate::domain::time::ClockBounds;
+use crate::domain::time::{ClockBounds, Moment, Timestamp};
 
 const TELEMETRY: &str = "ninewatch/v1/gas_detector/g1/telemetry";
 const STATUS: &str = "ninewatch/v1/gas_detector/g1/status";
@@ -88,37 +91,75 @@ fn decoder(more: &[ProfileDef]) -> Decoder {
 
 fn topic(decoder: &mut Decoder, topic: &str) -> TopicId {
     match decoder.resolve(topic) {
-        Ok(Resolved::Device(id)) => id,
+        Ok(Resolved::Message(id)) => id,
         other => panic!("{topic}: {other:?}"),
+    }
+}
+
+/// A payload of one part, as owned.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    device_at: Option<Timestamp>,
+    clock: ClockBounds,
+    seq: Option<u64>,
+    kind: ReadingKind,
+    points: Vec<(PointIndex, f64)>,
+    /// Whether there is a part at all.
+    usable: bool,
+    reject: Option<Reject>,
+}
+
+fn read(decoder: &mut Decoder, id: TopicId, payload: &[u8]) -> Seen {
+    let answer = decoder.decode(id, payload, Moment::default());
+    assert!(answer.parts < 2, "{answer:?}");
+    let part = decoder.part(0);
+    Seen {
+        device_at: part.and_then(|part| part.device_at),
+        clock: part.map(|part| part.clock).unwrap_or_default(),
+        seq: part.and_then(|part| part.seq),
+        kind: part.map(|part| part.kind).unwrap_or_default(),
+        points: part.map(|part| part.points.to_vec()).unwrap_or_default(),
+        usable: part.is_some(),
+        reject: answer.reject,
     }
 }
 
 fn named(decoder: &Decoder, id: TopicId, points: &[(PointIndex, f64)]) -> Vec<(String, f64)> {
     let kinds = kinds();
-    let kind = &kinds[decoder.kind(id)];
+    let kind = &kinds[decoder.kind(decoder.slot(id).unwrap())];
     points
         .iter()
         .map(|(index, value)| (kind.point_at(*index).unwrap().id.clone(), *value))
         .collect()
 }
 
+fn key_of(decoder: &Decoder, id: TopicId) -> DeviceKey {
+    decoder
+        .slot(id)
+        .map_or(key("", "", ""), |slot| decoder.key(slot).clone())
+}
+
 /// The points of `payload` by name, and its reject's reason.
 fn points_of(payload: &str) -> (Vec<(String, f64)>, Option<&'static str>) {
     let mut decoder = decoder(&[]);
     let id = topic(&mut decoder, TELEMETRY);
-    let seen = decoder.decode(id, payload.as_bytes());
+    let seen = read(&mut decoder, id, payload.as_bytes());
     assert!(seen.usable, "{payload}: {seen:?}");
-    let (points, reject) = (seen.points.to_vec(), seen.reject);
-    (named(&decoder, id, &points), reject.as_ref().map(Reject::reason))
+    (
+        named(&decoder, id, &seen.points),
+        seen.reject.as_ref().map(Reject::reason),
+    )
 }
 
 fn map(point: &str, at: &str) -> PointMap {
     PointMap {
         point: point.to_owned(),
-        at: at.to_owned(),
-        scale: 1.0,
-        offset: 0.0,
-        map: Vec::new(),
+        source: if at.is_empty() {
+            SourceDef::default()
+        } else {
+            SourceDef::at(at)
+        },
+        ..PointMap::default()
     }
 }
 
@@ -132,33 +173,44 @@ fn with_map(point: &str, at: &str, words: &[(&str, &str)]) -> PointMap {
     }
 }
 
-fn json(points: Vec<PointMap>, time: Option<TimeDef>) -> PayloadDef {
-    PayloadDef::Json {
-        time,
-        test: None,
-        history: None,
-        seq: None,
-        by_name: false,
-        points,
+fn time(at: &str, unit: TimeUnit) -> TimeDef {
+    TimeDef {
+        source: SourceDef::at(at),
+        unit,
+        zone: None,
     }
 }
 
-fn message(topic: &str, payload: PayloadDef) -> MessageDef {
+fn json(points: Vec<PointMap>, time: Option<TimeDef>) -> MessageDef {
+    MessageDef {
+        time,
+        points,
+        ..MessageDef::default()
+    }
+}
+
+fn text(point: PointMap) -> MessageDef {
+    MessageDef {
+        form: Form::Text,
+        points: vec![point],
+        ..MessageDef::default()
+    }
+}
+
+fn message(topic: &str, payload: MessageDef) -> MessageDef {
     MessageDef {
         topic: topic.to_owned(),
         kind: Some("gas_detector".to_owned()),
         venue: Some("v1".to_owned()),
-        payload,
+        ..payload
     }
 }
 
 fn profile(messages: Vec<MessageDef>) -> ProfileDef {
     ProfileDef {
         name: "p".to_owned(),
-        subscribe: Vec::new(),
-        ignore: Vec::new(),
-        clock: ClockBounds::default(),
         messages,
+        ..ProfileDef::default()
     }
 }
 
@@ -166,7 +218,6 @@ fn profile(messages: Vec<MessageDef>) -> ProfileDef {
 fn mapped(points: Vec<PointMap>, payload: &str) -> (Vec<(String, f64)>, Option<Reject>) {
     let mut decoder = decoder(&[profile(vec![message("x/{device}", json(points, None))])]);
     let id = topic(&mut decoder, "x/g1");
-    let seen = decoder.decode(id, payload.as_bytes());
-    let (points, reject) = (seen.points.to_vec(), seen.reject);
-    (named(&decoder, id, &points), reject)
+    let seen = read(&mut decoder, id, payload.as_bytes());
+    (named(&decoder, id, &seen.points), seen.reject)
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{TELEMETRY, decoder, topic};
+use super::{TELEMETRY, decoder, read, topic};
 use crate::domain::kind::{ONLINE, PointIndex};
 use crate::domain::time::Timestamp;
 
@@ -15,7 +15,7 @@ proptest! {
         let mut decoder = decoder(&[]);
         let _ = decoder.resolve(&name);
         let id = topic(&mut decoder, TELEMETRY);
-        let seen = decoder.decode(id, &bytes);
+        let seen = read(&mut decoder, id, &bytes);
         prop_assert!(seen.usable || seen.reject.is_some());
     }
 
@@ -25,8 +25,8 @@ proptest! {
     ) {
         let mut decoder = decoder(&[]);
         let id = topic(&mut decoder, TELEMETRY);
-        for (index, value) in decoder.decode(id, payload.as_bytes()).points {
-            prop_assert!(value.is_finite() && *index != ONLINE);
+        for (index, value) in read(&mut decoder, id, payload.as_bytes()).points {
+            prop_assert!(value.is_finite() && index != ONLINE);
         }
     }
 
@@ -51,10 +51,10 @@ proptest! {
         let payload = format!("{{{}}}", members.join(" , "));
         let mut decoder = decoder(&[]);
         let id = topic(&mut decoder, TELEMETRY);
-        let seen = decoder.decode(id, payload.as_bytes());
+        let seen = read(&mut decoder, id, payload.as_bytes());
         prop_assert_eq!(seen.device_at, Some(Timestamp(ts)));
         prop_assert_eq!(&seen.reject, &None);
-        let mut points = seen.points.to_vec();
+        let mut points = seen.points;
         points.sort_by_key(|(index, _)| *index);
         let expected = [(1, lel), (2, temperature), (4, state as f64), (5, f64::from(u8::from(fault)))];
 prop_assert_eq!(points.len(), expected.len());

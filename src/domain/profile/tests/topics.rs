@@ -1,16 +1,15 @@
 //! Topics: whose they are, what is remembered of them, what is subscribed to.
 
-use super::{STATUS, TELEMETRY, decoder, json, key, map, message, profile, topic};
+use super::{STATUS, TELEMETRY, decoder, json, key, key_of, map, message, profile, read, topic};
 use crate::domain::device::DeviceIndex;
-use crate::domain::profile::Reject;
 use crate::domain::profile::decoder::{Decoder, Resolved};
+use crate::domain::registry::UNREGISTERED;
 
 #[test]
 fn topics_are_devices_ignored_or_refused() {
     let mut decoder = decoder(&[]);
     let table = [
         ("ninewatch/v1/gas_detector/g1/command", Ok(())),
-        ("ninewatch/v1/gas_detector/g1/ack", Ok(())),
         ("ninewatch/v1/toaster/g1/telemetry", Err("unknown_kind")),
         ("ninewatch/v1/gateway/karuo-01/telemetry", Err("unknown_kind")),
         ("ninewatch/v1/gateway/karuo-01/status", Err("unknown_kind")),
@@ -35,30 +34,36 @@ fn a_bound_device_is_kept_by_topic() {
     let mut decoder = decoder(&[]);
     let first = topic(&mut decoder, TELEMETRY);
     let second = topic(&mut decoder, STATUS);
-    assert_eq!(decoder.device(first), None);
-    decoder.bind(first, DeviceIndex(3));
+    let slots = [first, second].map(|id| decoder.slot(id).unwrap());
+    assert_eq!(decoder.expected(first), None);
+    decoder.bind(slots[0], DeviceIndex(3));
     assert_eq!(topic(&mut decoder, TELEMETRY), first);
-    assert_eq!(decoder.device(first), Some(DeviceIndex(3)));
-    assert_eq!(decoder.device(second), None);
-    assert_eq!((decoder.kind(first), decoder.kind(second)), (0, 0));
+    assert_eq!(decoder.expected(first), Some(DeviceIndex(3)));
+    assert_eq!(decoder.device(slots[0]), Some(DeviceIndex(3)));
+    assert_eq!(decoder.expected(second), None);
+    assert_eq!(slots.map(|slot| decoder.kind(slot)), [0, 0]);
 }
 
 #[test]
 fn a_flood_of_topics_does_not_grow_memory_and_stale_ids_are_nobodys() {
     let mut decoder = decoder(&[]);
     let first = topic(&mut decoder, TELEMETRY);
-    decoder.bind(first, DeviceIndex(3));
+    let slot = decoder.slot(first).unwrap();
+    decoder.bind(slot, DeviceIndex(3));
     for at in 0..Decoder::MAX_KNOWN_TOPICS {
         topic(&mut decoder, &format!("ninewatch/v/gas_detector/{at}/status"));
         let _ = decoder.resolve(&format!("noise/{at}"));
     }
     assert!(decoder.remembered() <= Decoder::MAX_KNOWN_TOPICS);
-    assert_eq!(decoder.device(first), None);
-    assert_eq!(decoder.key(first), &key("", "", ""));
-    assert!(!decoder.decode(first, b"{}").usable);
+    assert_eq!(decoder.expected(first), None);
+    assert_eq!(
+        (decoder.device(slot), decoder.key(slot)),
+        (None, &key("", "", ""))
+    );
+    assert!(!read(&mut decoder, first, b"{}").usable);
     let again = topic(&mut decoder, TELEMETRY);
     assert_ne!(again, first);
-    assert_eq!(decoder.device(again), None);
+    assert_eq!(decoder.expected(again), None);
 }
 
 #[test]
@@ -67,11 +72,11 @@ fn the_registry_gives_the_venue_where_the_topic_does_not() {
     message.venue = None;
     let mut decoder = decoder(&[profile(vec![message])]);
     let id = topic(&mut decoder, "x/kitchen");
-    assert_eq!(decoder.key(id), &key("v9", "gas_detector", "kitchen"));
-    // Registered, but of another kind.
+    assert_eq!(key_of(&decoder, id), key("v9", "gas_detector", "kitchen"));
+    // Registered, but of another kind; not at all.
     for name in ["plug-1", "cellar"] {
-        let refused = decoder.resolve(&format!("x/{name}"));
-        assert_eq!(refused, Err(Reject::UnknownVenue(name.to_owned())));
+        let id = topic(&mut decoder, &format!("x/{name}"));
+        assert_eq!(key_of(&decoder, id), key(UNREGISTERED, "gas_detector", name));
     }
 }
 

@@ -1,14 +1,19 @@
 //! Profiles as written → routes and programs, every error at once. Reads no message.
 
+mod builder;
+pub(super) mod program;
+
 use std::collections::HashMap;
 
-use super::json::{Node, Target};
+use self::builder::device;
+use self::program::{Draft, Program};
+use super::command;
+use super::def::{CommandDef, MessageDef, ProfileDef};
+use super::sparkplug::Sparkplug;
+use super::text::TextTemplate;
 use super::topic::{Template, check_filter, filter_covers};
-use super::value::Field;
-use super::{MessageDef, PayloadDef, PointMap, ProfileDef};
-use crate::domain::kind::{Kind, ONLINE};
+use crate::domain::kind::Kind;
 use crate::domain::registry::Registry;
-use crate::domain::time::ClockBounds;
 
 /// The least likeness (Jaro-Winkler) of a name that is suggested.
 const LIKENESS: f64 = 0.8;
@@ -45,22 +50,6 @@ impl std::fmt::Display for ProfileError {
     }
 }
 
-/// How a payload is read, for one message and one kind.
-#[derive(Debug)]
-pub(super) enum Program {
-    /// A JSON object.
-    Json {
-        /// What is where.
-        root: Node,
-        /// Whether it maps nothing but `online`.
-        only_online: bool,
-        /// How far the device's clock may be off.
-        clock: ClockBounds,
-    },
-    /// One text value.
-    Text(Field),
-}
-
 /// Where a route's venue comes from.
 #[derive(Debug)]
 pub(super) enum VenueSource {
@@ -72,15 +61,26 @@ pub(super) enum VenueSource {
     Registry,
 }
 
-/// One message of a profile, ready to match topics.
+/// The messages of one topic template, ready to match topics.
 #[derive(Debug)]
 pub(super) struct Route {
     /// The topics.
     pub(super) template: Template,
+    /// What they mean: each of these.
+    pub(super) messages: Vec<Meaning>,
+}
+
+/// One message of a profile.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    /// Filters of topics that are not meant.
+    pub(super) except: Vec<String>,
     /// Where the venue comes from.
     pub(super) venue: VenueSource,
     /// The kind, when the topic does not name it.
     pub(super) kind: Option<usize>,
+    /// The device's id.
+    pub(super) device: TextTemplate,
     /// By kind: the place of its program.
     pub(super) programs: Vec<Option<usize>>,
 }
@@ -88,10 +88,14 @@ pub(super) struct Route {
 /// One profile, ready to match topics.
 #[derive(Debug)]
 pub(super) struct CompiledProfile {
+    /// Its name.
+    pub(super) name: String,
     /// Filters of topics that are not for us.
     pub(super) ignore: Vec<String>,
-    /// Its messages, tried in order.
+    /// Its topics, tried in order.
     pub(super) routes: Vec<Route>,
+    /// Whether a codec reads its messages.
+    pub(super) has_codec: bool,
 }
 
 /// Everything that is compiled from the profiles.
@@ -110,7 +114,6 @@ pub(super) fn compile(profiles: &[ProfileDef], kinds: &[Kind]) -> Result<Compile
     let mut compiler = Compiler {
         kinds,
         profile: String::new(),
-        clock: ClockBounds::default(),
         message: None,
         out: Compiled::default(),
         errors: Vec::new(),
@@ -133,15 +136,14 @@ pub(super) fn venues_by_device(
 ) -> Vec<HashMap<String, String>> {
     let mut venues: Vec<HashMap<String, String>> = kinds.iter().map(|_| HashMap::new()).collect();
     let routes = || compiled.profiles.iter().flat_map(|profile| &profile.routes);
-    let asks = |at: usize| {
-        routes().any(|route| {
-            matches!(route.venue, VenueSource::Registry) && route.kind.is_none_or(|kind| kind == at)
-        })
-    };
-    for (at, (kind, venues)) in kinds.iter().zip(&mut venues).enumerate() {
-        if !asks(at) {
-            continue;
-        }
+    let messages = || routes().flat_map(|route| &route.messages);
+    // A parent's kind may be any, so one message without a venue asks for all of them.
+    let asks = messages().any(|message| matches!(message.venue, VenueSource::Registry))
+        || compiled.profiles.iter().any(|profile| profile.has_codec);
+    if !asks {
+        return venues;
+    }
+    for (kind, venues) in kinds.iter().zip(&mut venues) {
         let devices = registry.devices().filter(|device| device.key.kind == kind.id);
         for device in devices {
             // Of two devices with one id the registry says which counts.
@@ -156,7 +158,6 @@ pub(super) fn venues_by_device(
 struct Compiler<'k> {
     kinds: &'k [Kind],
     profile: String,
-    clock: ClockBounds,
     message: Option<usize>,
     out: Compiled,
     errors: Vec<ProfileError>,
@@ -179,34 +180,99 @@ impl Compiler<'_> {
 
     fn profile(&mut self, def: &ProfileDef) {
         self.profile.clone_from(&def.name);
-        self.clock = def.clock;
         self.message = None;
         for filter in def.subscribe.iter().chain(&def.ignore) {
             if let Err(problem) = check_filter(filter) {
                 self.error(None, problem, None);
             }
         }
-        if def.messages.is_empty() {
+        let codec_filters = self.codec(def);
+        if def.messages.is_empty() && def.sparkplug.is_none() {
             self.error(None, "it has no [[message]]".to_owned(), None);
         }
-        let mut routes = Vec::new();
+        let mut routes: Vec<Route> = Vec::new();
         for (at, message) in def.messages.iter().enumerate() {
             self.message = Some(at);
-            routes.extend(self.route(message));
+            let Some((template, meaning)) = self.message(def, message) else {
+                continue;
+            };
+            match routes.iter_mut().find(|route| route.template == template) {
+                Some(route) => route.messages.push(meaning),
+                None => routes.push(Route {
+                    template,
+                    messages: vec![meaning],
+                }),
+            }
+        }
+        self.message = None;
+        for command in &def.commands {
+            self.command(def, command);
         }
         let mut filters = def.subscribe.clone();
         if filters.is_empty() {
             filters = routes.iter().map(|route| route.template.filter()).collect();
+            filters.extend(codec_filters);
         }
         for (at, message) in def.messages.iter().enumerate() {
             self.message = Some(at);
             self.check_reach(&filters, def, &message.topic);
         }
         self.subscribe(filters);
+        let mut ignore = def.ignore.clone();
+        // What we say ourselves comes back to us where the subscription is wide.
+        for command in &def.commands {
+            let own = command_filter(&command.topic);
+            let heard = routes
+                .iter()
+                .any(|route| filter_covers(&own, &route.template.filter()));
+            if !heard && check_filter(&own).is_ok() {
+                ignore.push(own);
+            }
+        }
         self.out.profiles.push(CompiledProfile {
-            ignore: def.ignore.clone(),
+            name: def.name.clone(),
+            ignore,
             routes,
+            has_codec: def.sparkplug.is_some(),
         });
+    }
+
+    /// Checks the profile's codec, if it has one; the filters that bring its messages.
+    fn codec(&mut self, def: &ProfileDef) -> Vec<String> {
+        let Some(sparkplug) = &def.sparkplug else {
+            return Vec::new();
+        };
+        if let Err(problems) = Sparkplug::new(sparkplug, self.kinds) {
+            for (at, problem) in problems {
+                self.message = Some(at);
+                self.error(None, problem, None);
+            }
+            self.message = None;
+        }
+        Sparkplug::filters()
+    }
+
+    fn command(&mut self, def: &ProfileDef, command: &CommandDef) {
+        if let Some(kind) = &command.kind {
+            self.kind(kind);
+        }
+        let fits = |kind: &Option<String>| command.kind.is_none() || kind.is_none() || *kind == command.kind;
+        // A name that one message of the kind does not give would be missing when that one came first.
+        let mut names: Option<Vec<String>> = None;
+        for message in def.messages.iter().filter(|message| fits(&message.kind)) {
+            let Ok(template) = Template::parse(&message.topic) else {
+                continue;
+            };
+            let captures = message.capture.iter().map(|(name, _)| name);
+            let own: Vec<String> = template.names().iter().chain(captures).cloned().collect();
+            match &mut names {
+                None => names = Some(own),
+                Some(names) => names.retain(|name| own.contains(name)),
+            }
+        }
+        if let Err(problem) = command::check(command, &names.unwrap_or_default()) {
+            self.error(None, format!("[[command]]: {problem}"), None);
+        }
     }
 
     /// A message that no filter brings, or that is ignored, would be silence taken for safety.
@@ -237,11 +303,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn route(&mut self, message: &MessageDef) -> Option<Route> {
+    fn message(&mut self, def: &ProfileDef, message: &MessageDef) -> Option<(Template, Meaning)> {
         let template = Template::parse(&message.topic)
             .map_err(|problem| self.error(None, problem, None))
             .ok()?;
-        let venue = match (&message.venue, template.captures_venue()) {
+        let venue = match (&message.venue, template.place("venue").is_some()) {
             (Some(_), true) => {
                 self.error(
                     None,
@@ -254,7 +320,7 @@ impl Compiler<'_> {
             (None, true) => VenueSource::Topic,
             (None, false) => VenueSource::Registry,
         };
-        let kind = match (&message.kind, template.captures_kind()) {
+        let kind = match (&message.kind, template.place("kind").is_some()) {
             (Some(_), true) => {
                 self.error(
                     None,
@@ -270,13 +336,23 @@ impl Compiler<'_> {
             (Some(id), false) => Some(self.kind(id)?),
             (None, true) => None,
         };
-        let programs = self.programs(message, kind);
-        Some(Route {
-            template,
+        for filter in &message.except {
+            if let Err(problem) = check_filter(filter) {
+                self.error(None, problem, None);
+            }
+        }
+        let device = device(message, &template)
+            .map_err(|problem| self.error(None, problem, None))
+            .ok()?;
+        let programs = self.programs(def, message, &template, kind);
+        let meaning = Meaning {
+            except: message.except.clone(),
             venue,
             kind,
+            device,
             programs,
-        })
+        };
+        Some((template, meaning))
     }
 
     fn kind(&mut self, id: &str) -> Option<usize> {
@@ -289,7 +365,13 @@ impl Compiler<'_> {
     }
 
     /// One program a kind that the message can carry; those of other kinds stay empty.
-    fn programs(&mut self, message: &MessageDef, fixed: Option<usize>) -> Vec<Option<usize>> {
+    fn programs(
+        &mut self,
+        profile: &ProfileDef,
+        message: &MessageDef,
+        template: &Template,
+        fixed: Option<usize>,
+    ) -> Vec<Option<usize>> {
         let kinds = self.kinds;
         let chosen = |at: usize| fixed.is_none_or(|fixed| fixed == at);
         let candidates: Vec<&Kind> = (0..)
@@ -297,31 +379,38 @@ impl Compiler<'_> {
             .filter(|(at, _)| chosen(*at))
             .map(|(_, kind)| kind)
             .collect();
-        self.check_points(&message.payload, &candidates);
+        self.check_points(message, &candidates);
         let mut places = Vec::new();
         for (at, kind) in kinds.iter().enumerate() {
-            let program = if chosen(at) {
-                self.program(&message.payload, kind)
-            } else {
-                None
+            if !chosen(at) {
+                places.push(None);
+                continue;
+            }
+            let draft = Draft {
+                profile,
+                message,
+                template,
+                kinds,
+                kind,
             };
-            places.push(program.map(|program| {
-                self.out.programs.push(program);
-                self.out.programs.len() - 1
-            }));
+            places.push(match draft.compile() {
+                Ok(program) => {
+                    self.out.programs.push(program);
+                    Some(self.out.programs.len() - 1)
+                }
+                Err(problems) => {
+                    for (point, problem, near) in problems {
+                        self.error(point.as_deref(), problem, near);
+                    }
+                    None
+                }
+            });
         }
         places
     }
 
-    fn check_points(&mut self, payload: &PayloadDef, candidates: &[&Kind]) {
-        let maps: Vec<&PointMap> = match payload {
-            PayloadDef::Json { points, .. } => points.iter().collect(),
-            PayloadDef::Text { point } => vec![point],
-        };
-        for (at, map) in maps.iter().enumerate() {
-            if maps.iter().take(at).any(|other| other.point == map.point) {
-                self.error(Some(&map.point), "it is mapped twice".to_owned(), None);
-            }
+    fn check_points(&mut self, message: &MessageDef, candidates: &[&Kind]) {
+        for map in &message.points {
             if !candidates.iter().any(|kind| kind.point(&map.point).is_some()) {
                 let names = candidates.iter().flat_map(|kind| &kind.points);
                 let near = nearest(&map.point, names.map(|point| point.id.as_str()));
@@ -331,69 +420,15 @@ impl Compiler<'_> {
             }
         }
     }
+}
 
-    fn program(&mut self, payload: &PayloadDef, kind: &Kind) -> Option<Program> {
-        match payload {
-            PayloadDef::Text { point } => Some(Program::Text(self.field(point, kind)?)),
-            PayloadDef::Json {
-                time,
-                test,
-                history,
-                seq,
-                by_name,
-                points,
-            } => {
-                let mut root = Node::default();
-                let time = time.as_ref().map(|time| (&time.at, Target::Time(time.unit)));
-                let marks = [
-                    time,
-                    test.as_ref().map(|at| (at, Target::Test)),
-                    history.as_ref().map(|at| (at, Target::History)),
-                    seq.as_ref().map(|at| (at, Target::Seq)),
-                ];
-                for (at, target) in marks.into_iter().flatten() {
-                    self.insert(&mut root, None, at, target);
-                }
-                for map in points {
-                    if let Some(field) = self.field(map, kind) {
-                        self.insert(&mut root, Some(&map.point), &map.at, Target::Point(field));
-                    }
-                }
-                // `online` is ours: it comes from a mapped message, never from a member of that name.
-                let free = kind
-                    .points()
-                    .filter(|(index, def)| *index != ONLINE && !points.iter().any(|map| map.point == def.id));
-                for (index, def) in free.filter(|_| *by_name) {
-                    root.insert_member(&def.id, Target::Point(Field::plain(index, def)));
-                }
-                Some(Program::Json {
-                    only_online: root.only_online(),
-                    clock: self.clock,
-                    root,
-                })
-            }
-        }
-    }
-
-    fn insert(&mut self, root: &mut Node, point: Option<&str>, pointer: &str, target: Target) {
-        if let Err(problem) = root.insert(pointer, target) {
-            self.error(point, problem, None);
-        }
-    }
-
-    /// `None`: the kind has no such point (said elsewhere when no kind has it), or the mapping is wrong.
-    fn field(&mut self, map: &PointMap, kind: &Kind) -> Option<Field> {
-        let (index, def) = kind.point(&map.point)?;
-        match Field::mapped(index, def, map) {
-            Ok(field) => Some(field),
-            Err(problems) => {
-                for problem in problems {
-                    self.error(Some(&map.point), problem, None);
-                }
-                None
-            }
-        }
-    }
+/// The filter of all topics that a command is published on.
+fn command_filter(topic: &str) -> String {
+    let levels = topic.split('/');
+    let levels: Vec<&str> = levels
+        .map(|level| if level.contains('{') { "+" } else { level })
+        .collect();
+    levels.join("/")
 }
 
 fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<String> {

@@ -1,0 +1,186 @@
+//! The devices that messages speak for: found by one look-up of an id made in scratch space. Binds devices of the
+//! engine but never makes them.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use foldhash::HashMapExt as _;
+
+use super::Reject;
+use super::command::Address;
+use crate::domain::device::{DeviceIndex, DeviceKey};
+use crate::domain::registry::UNREGISTERED;
+
+/// A device that a message speaks for. Good for the message at hand only: a later one may make the decoder forget it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotId(u32);
+
+/// Where the devices of a message stand, beside their ids.
+#[derive(Debug, Clone)]
+pub(super) struct Spoken {
+    /// The number of the program: devices of different ones are learnt apart, for their addresses' sake.
+    pub(super) program: usize,
+    /// The devices' kind.
+    pub(super) kind: usize,
+    /// `None`: where the registry has the device.
+    pub(super) venue: Option<Box<str>>,
+    /// How they are spoken to, as far as the topic says; `None`: the profile has no commands.
+    pub(super) address: Option<Address>,
+    /// The names of the payload's captures.
+    pub(super) names: Arc<[String]>,
+}
+
+/// All devices heard.
+#[derive(Debug)]
+pub(super) struct Devices {
+    kind_ids: Vec<String>,
+    /// By kind, the venue of each registered device.
+    venues: Vec<HashMap<String, String>>,
+    slots: Vec<Slot>,
+    /// The id of the first slot: ids are never given twice, so a stale one is never another device's.
+    first: u32,
+    known: foldhash::HashMap<Box<str>, SlotId>,
+    scratch: String,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: DeviceKey,
+    kind: usize,
+    device: Option<DeviceIndex>,
+    address: Option<Box<Address>>,
+}
+
+impl Devices {
+    /// Devices remembered: all are forgotten and learnt anew beyond that.
+    pub(super) const MAX: usize = 400_000;
+
+    /// Nothing heard yet.
+    pub(super) fn new(kind_ids: Vec<String>, venues: Vec<HashMap<String, String>>) -> Devices {
+        Devices {
+            kind_ids,
+            venues,
+            slots: Vec::new(),
+            first: 0,
+            known: foldhash::HashMap::new(),
+            scratch: String::new(),
+        }
+    }
+
+    /// Whether it is time to forget them.
+    pub(super) const fn is_full(&self) -> bool {
+        self.slots.len() >= Devices::MAX
+    }
+
+    /// Forgets all of them.
+    #[expect(clippy::cast_possible_truncation, reason = "at most twice MAX slots")]
+    pub(super) fn forget(&mut self) {
+        self.first = self.first.wrapping_add(self.slots.len() as u32);
+        self.known.clear();
+        self.slots.clear();
+    }
+
+    /// The kinds' ids.
+    pub(super) fn kind_ids(&self) -> &[String] {
+        &self.kind_ids
+    }
+
+    /// The device `id` of a message. `capture` gives the text of a capture of the payload.
+    pub(super) fn child<'t>(
+        &mut self,
+        spoken: &Spoken,
+        id: &str,
+        capture: impl Fn(usize) -> Option<&'t str>,
+    ) -> Result<SlotId, Reject> {
+        self.find((spoken, spoken.kind), id, || {
+            let mut address = spoken.address.clone()?;
+            let texts = spoken.names.iter().enumerate();
+            let texts = texts.filter_map(|(at, name)| Some((name.clone(), capture(at)?.to_owned())));
+            address.captures.extend(texts);
+            Some(Box::new(address))
+        })
+    }
+
+    /// The device `id` of another kind in the same venue.
+    pub(super) fn relative(&mut self, spoken: &Spoken, kind: usize, id: &str) -> Result<SlotId, Reject> {
+        self.find((spoken, kind), id, || None)
+    }
+
+    fn find(
+        &mut self,
+        (spoken, kind): (&Spoken, usize),
+        id: &str,
+        address: impl FnOnce() -> Option<Box<Address>>,
+    ) -> Result<SlotId, Reject> {
+        self.scratch.clear();
+        let venue = spoken.venue.as_deref();
+        // Control characters are in no id, so that no two devices share a name.
+        let _infallible = write!(
+            self.scratch,
+            "{kind}\0{}\0{}\0{id}",
+            spoken.program,
+            venue.unwrap_or("\0")
+        );
+        if let Some(slot) = self.known.get(self.scratch.as_str()) {
+            return Ok(*slot);
+        }
+        if self.slots.len() >= 2 * Devices::MAX {
+            return Err(Reject::TooManyDevices);
+        }
+        let registered = || self.venues.get(kind).and_then(|venues| venues.get(id));
+        let venue = venue.or_else(|| registered().map(String::as_str));
+        let key = DeviceKey {
+            venue: venue.unwrap_or(UNREGISTERED).to_owned(),
+            kind: self.kind_ids.get(kind).cloned().unwrap_or_default(),
+            device: id.to_owned(),
+        };
+        let slot = self.add(key, kind, address());
+        self.known.insert(self.scratch.as_str().into(), slot);
+        Ok(slot)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most twice MAX slots")]
+    fn add(&mut self, key: DeviceKey, kind: usize, address: Option<Box<Address>>) -> SlotId {
+        let id = SlotId(self.first.wrapping_add(self.slots.len() as u32));
+        self.slots.push(Slot {
+            key,
+            kind,
+            device: None,
+            address,
+        });
+        id
+    }
+
+    fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.slots.get(id.0.wrapping_sub(self.first) as usize)
+    }
+
+    /// Who it is; `None`: forgotten.
+    pub(super) fn key(&self, id: SlotId) -> Option<&DeviceKey> {
+        self.slot(id).map(|slot| &slot.key)
+    }
+
+    /// The place of its kind.
+    pub(super) fn kind(&self, id: SlotId) -> usize {
+        self.slot(id).map_or(0, |slot| slot.kind)
+    }
+
+    /// How it is spoken to, when its profile has commands.
+    pub(super) fn address(&self, id: SlotId) -> Option<&Address> {
+        self.slot(id)?.address.as_deref()
+    }
+
+    /// The engine's device, once it is bound.
+    pub(super) fn device(&self, id: SlotId) -> Option<DeviceIndex> {
+        self.slot(id)?.device
+    }
+
+    /// Remembers the engine's device.
+    pub(super) fn bind(&mut self, id: SlotId, device: DeviceIndex) {
+        let at = id.0.wrapping_sub(self.first) as usize;
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.device = Some(device);
+        }
+    }
+}

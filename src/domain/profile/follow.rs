@@ -1,0 +1,157 @@
+//! A new topic → who speaks on it, by the compiled routes. Done once a topic.
+
+use smallvec::SmallVec;
+
+use super::Reject;
+use super::codecs::Coded;
+use super::compile::program::{Body, Program};
+use super::compile::{Meaning, Route, VenueSource};
+use super::devices::{Devices, SlotId, Spoken};
+use super::source::captured;
+use super::text::{Origin, sound};
+use super::topic::{Ranges, filter_covers};
+
+/// A topic seen before.
+#[derive(Debug)]
+pub(super) struct Topic {
+    /// Place of the profile.
+    pub(super) profile: usize,
+    /// Empty when no message asks for it.
+    pub(super) text: Box<str>,
+    /// What the template took from it.
+    pub(super) captures: Ranges,
+    /// Who speaks.
+    pub(super) speakers: SmallVec<[Speaker; 1]>,
+    /// Read by a codec, not by speakers.
+    pub(super) coded: Option<Coded>,
+}
+
+/// A message that a topic brings.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    /// Place of the program.
+    pub(super) program: usize,
+    /// The device, when the topic alone says it.
+    pub(super) slot: Option<SlotId>,
+    /// `None`: the topic's device is all there is.
+    pub(super) place: Option<Box<Spoken>>,
+}
+
+/// What is remembered of `topic`.
+pub(super) fn topic_of(
+    profile: usize,
+    topic: &str,
+    route: &Route,
+    speakers: SmallVec<[Speaker; 1]>,
+) -> Topic {
+    // What only reads fixed places never asks what the topic was.
+    let asks = speakers.iter().any(|speaker| speaker.place.is_some());
+    let captures = route.template.captures(topic).filter(|_| asks);
+    Topic {
+        profile,
+        text: if asks { topic.into() } else { Box::default() },
+        captures: captures.unwrap_or_default(),
+        speakers,
+        coded: None,
+    }
+}
+
+/// What is remembered of a topic that a codec reads.
+pub(super) fn topic_of_codec(profile: usize, coded: Coded) -> Topic {
+    Topic {
+        profile,
+        text: Box::default(),
+        captures: Ranges::default(),
+        speakers: SmallVec::new(),
+        coded: Some(coded),
+    }
+}
+
+/// Who speaks on `topic` by `route`; nobody: it is not meant. `None`: it is another topic.
+pub(super) fn follow(
+    route: &Route,
+    topic: &str,
+    programs: &[Program],
+    devices: &mut Devices,
+) -> Option<Result<SmallVec<[Speaker; 1]>, Reject>> {
+    let captures = route.template.captures(topic)?;
+    let mut speakers = SmallVec::new();
+    let mut refused = None;
+    for meaning in &route.messages {
+        if meaning.except.iter().any(|filter| filter_covers(filter, topic)) {
+            continue;
+        }
+        match speaker((route, meaning), (topic, &captures), programs, devices) {
+            Ok(speaker) => speakers.extend(speaker),
+            Err(reject) => {
+                refused.get_or_insert(reject);
+            }
+        }
+    }
+    match refused {
+        Some(reject) if speakers.is_empty() => Some(Err(reject)),
+        Some(_) | None => Some(Ok(speakers)),
+    }
+}
+
+fn speaker(
+    (route, meaning): (&Route, &Meaning),
+    (topic, captures): (&str, &Ranges),
+    programs: &[Program],
+    devices: &mut Devices,
+) -> Result<Option<Speaker>, Reject> {
+    let named = |name: &str| captured(topic, captures, route.template.place(name)?);
+    let kind_id = named("kind");
+    let kind = meaning.kind.or_else(|| {
+        devices
+            .kind_ids()
+            .iter()
+            .position(|kind| Some(kind.as_str()) == kind_id)
+    });
+    let Some(kind) = kind else {
+        return Err(Reject::UnknownKind(kind_id.unwrap_or_default().to_owned()));
+    };
+    let place = meaning.programs.get(kind).copied().flatten();
+    let Some((at, program)) = place.and_then(|at| Some((at, programs.get(at)?))) else {
+        return Ok(None);
+    };
+    let venue = match &meaning.venue {
+        VenueSource::Topic => named("venue"),
+        VenueSource::Fixed(venue) => Some(venue.as_str()),
+        VenueSource::Registry => None,
+    };
+    if let Some(venue) = venue {
+        sound(venue).map_err(|_| Reject::UnknownTopic)?;
+    }
+    let address = program.address.clone().map(|mut address| {
+        let all = route.template.names().iter();
+        let texts = all.filter_map(|name| Some((name.clone(), named(name)?.to_owned())));
+        address.captures.extend(texts);
+        address
+    });
+    let spoken = Spoken {
+        program: at,
+        kind,
+        venue: venue.map(Into::into),
+        address,
+        names: program.names.clone(),
+    };
+    let mut slot = None;
+    if !meaning.device.uses_payload() {
+        let mut id = String::new();
+        let written = meaning.device.write(&mut id, |origin| match origin {
+            Origin::Topic(place) => captured(topic, captures, place),
+            Origin::Payload(_) => None,
+        });
+        if written.is_none() || sound(&id).is_err() {
+            return Err(Reject::UnknownTopic);
+        }
+        slot = Some(devices.child(&spoken, &id, |_| None)?);
+    }
+    let general = matches!(program.body, Body::General(_));
+    Ok(Some(Speaker {
+        program: at,
+        slot,
+        place: general.then(|| Box::new(spoken)),
+    }))
+}

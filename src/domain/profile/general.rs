@@ -1,0 +1,404 @@
+//! Messages that need more than points at fixed places: items, conditions, fallbacks, bytes, ids of the payload. One
+//! pass fills the table, then each item becomes a part. Total; allocates nothing for a good payload of known devices.
+
+use super::Reject;
+use super::def::{Form, Packing};
+use super::devices::{Devices, SlotId, Spoken};
+use super::parts::{Parts, RawPart};
+use super::plan::Plan;
+use super::source::{Condition, Mark, Source, Value, View, all};
+use super::table::Table;
+use super::text::{Origin, TextTemplate, sound};
+use super::topic::Ranges;
+use super::wire::field::Field;
+use super::wire::scalar::{Scalar, bad_value, read_seq};
+use super::wire::time::TimeForm;
+use crate::domain::kind::{ONLINE, ONLINE_NAME};
+use crate::domain::reading::ReadingKind;
+use crate::domain::time::{ClockBounds, Timestamp};
+
+/// A compiled message for one kind.
+#[derive(Debug)]
+pub(super) struct General {
+    pub(super) form: Form,
+    pub(super) plan: Plan,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) same: Vec<(Source, TextTemplate)>,
+    pub(super) captures: Vec<Source>,
+    pub(super) device: TextTemplate,
+    pub(super) parent: Option<Parent>,
+    pub(super) name: Option<TextTemplate>,
+    pub(super) time: Option<(Source, TimeForm)>,
+    pub(super) test: Option<Mark>,
+    pub(super) history: Option<Mark>,
+    pub(super) reading: Option<ReadingKind>,
+    pub(super) seq: Option<Source>,
+    pub(super) points: Vec<PointRule>,
+    pub(super) ack: Option<AckRule>,
+    pub(super) clock: ClockBounds,
+    /// Whether it maps nothing but `online`.
+    pub(super) only_online: bool,
+}
+
+/// A compiled point.
+#[derive(Debug)]
+pub(super) struct PointRule {
+    pub(super) name: String,
+    pub(super) source: Source,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) default: Option<f64>,
+    pub(super) null_unsets: bool,
+    pub(super) field: Field,
+}
+
+/// The device above.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) kind: usize,
+    pub(super) device: TextTemplate,
+}
+
+/// A compiled answer to a command.
+#[derive(Debug)]
+pub(super) struct AckRule {
+    pub(super) id: Option<Source>,
+    pub(super) ok: Option<Mark>,
+}
+
+/// Space that is kept from message to message.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    table: Table,
+    /// The texts of the payload's captures, and of a template.
+    names: Vec<Option<(usize, usize)>>,
+    texts: String,
+    id: String,
+}
+
+/// A message and who may be speaking.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speech<'m> {
+    /// The topic.
+    pub(super) topic: &'m str,
+    /// What was taken from it.
+    pub(super) captures: &'m Ranges,
+    /// The device, when the topic alone says it.
+    pub(super) slot: Option<SlotId>,
+    /// Where devices named by the payload stand.
+    pub(super) place: &'m Spoken,
+    /// The payload.
+    pub(super) payload: &'m [u8],
+}
+
+impl General {
+    /// Reads a payload into `parts`. An error: nothing of it can be used.
+    pub(super) fn read(
+        &self,
+        speech: Speech<'_>,
+        scratch: &mut Scratch,
+        devices: &mut Devices,
+        parts: &mut Parts,
+    ) -> Result<(), Reject> {
+        if let Err(reject) = self.scan(speech.payload, &mut scratch.table) {
+            return if self.is_meant(speech, &scratch.table, &reject) {
+                Err(reject)
+            } else {
+                Ok(())
+            };
+        }
+        let Scratch {
+            table,
+            names,
+            texts,
+            id,
+        } = scratch;
+        let leaf = self.plan.leaf();
+        let rows = (0..table.len()).filter(|row| table.scope(*row) == leaf);
+        for row in rows {
+            let view = View {
+                table,
+                row,
+                topic: speech.topic,
+                captures: speech.captures,
+            };
+            if !all(&self.conditions, &view) {
+                continue;
+            }
+            self.note_captures(&view, names, texts);
+            let named = Named { view, names, texts };
+            let outcome = self.item(speech, &named, id, (devices, parts));
+            if let Err(reject) = outcome {
+                parts.refuse(reject);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a payload that could not be read is this message's trouble. A text that does not unpack is none to a
+    /// message whose conditions are about what stands beside it, and do not hold.
+    fn is_meant(&self, speech: Speech<'_>, table: &Table, reject: &Reject) -> bool {
+        if self.form != Form::Json || self.conditions.is_empty() || !matches!(reject, Reject::BadValue { .. })
+        {
+            return true;
+        }
+        let leaf = self.plan.leaf();
+        let mut rows = (0..table.len()).filter(|row| table.scope(*row) == leaf);
+        rows.any(|row| {
+            let view = View {
+                table,
+                row,
+                topic: speech.topic,
+                captures: speech.captures,
+            };
+            all(&self.conditions, &view)
+        })
+    }
+
+    fn scan(&self, payload: &[u8], table: &mut Table) -> Result<(), Reject> {
+        if self.form == Form::Packed(Packing::Bytes) {
+            return self
+                .plan
+                .value(Scalar::Bytes(payload), Some(Packing::Bytes), table);
+        }
+        let text = std::str::from_utf8(payload).map_err(|_| Reject::InvalidUtf8)?;
+        match self.form {
+            Form::Json => self.plan.json(text, table),
+            Form::Text => self.plan.value(Scalar::Text(text.trim()), None, table),
+            Form::Packed(packing) => self.plan.value(Scalar::Text(text), Some(packing), table),
+        }
+    }
+
+    fn note_captures(&self, view: &View<'_>, names: &mut Vec<Option<(usize, usize)>>, texts: &mut String) {
+        names.clear();
+        texts.clear();
+        for source in &self.captures {
+            let from = texts.len();
+            let found = match source.value(view) {
+                Value::Absent | Value::Short => false,
+                Value::Found(scalar) => scalar.write(texts),
+            };
+            names.push(found.then_some((from, texts.len())));
+        }
+    }
+
+    /// One item: an error says why it is not used.
+    fn item(
+        &self,
+        speech: Speech<'_>,
+        named: &Named<'_>,
+        id: &mut String,
+        (devices, parts): (&mut Devices, &mut Parts),
+    ) -> Result<(), Reject> {
+        for (source, template) in &self.same {
+            named.check(source, template, id)?;
+        }
+        let slot = if let Some(slot) = speech.slot {
+            slot
+        } else {
+            named.id(&self.device, id)?;
+            devices.child(speech.place, id, |place| named.payload(place))?
+        };
+        let parent = match &self.parent {
+            None => None,
+            Some(parent) => {
+                named.id(&parent.device, id)?;
+                Some(devices.relative(speech.place, parent.kind, id)?)
+            }
+        };
+        if let Some(ack) = &self.ack {
+            ack.read(&named.view, slot, parts)?;
+            if self.points.is_empty() {
+                return Ok(());
+            }
+        }
+        let name = match &self.name {
+            None => None,
+            Some(template) => {
+                named.write(template, id)?;
+                Some(id.as_str())
+            }
+        };
+        if name.is_some_and(|name| !self.points.iter().any(|rule| rule.name == name)) {
+            return Ok(());
+        }
+        let part = self.part(&named.view, slot, parent, parts);
+        self.say(part, &named.view, name, parts)
+    }
+
+    /// What all points of an item share.
+    fn part(&self, view: &View<'_>, slot: SlotId, parent: Option<SlotId>, parts: &mut Parts) -> RawPart {
+        let kind = match self.reading {
+            Some(kind) => kind,
+            None if mark(self.test.as_ref(), "test", view, parts) => ReadingKind::Test,
+            None if mark(self.history.as_ref(), "history", view, parts) => ReadingKind::History,
+            None => ReadingKind::Live,
+        };
+        RawPart {
+            slot,
+            device_at: self.device_at(view, parts),
+            clock: self.clock,
+            seq: self.seq(view, parts),
+            kind,
+            parent,
+            doubtful: false,
+            points: (parts.points.len(), parts.points.len()),
+            unset: (parts.unset.len(), parts.unset.len()),
+        }
+    }
+
+    fn device_at(&self, view: &View<'_>, parts: &mut Parts) -> Option<Timestamp> {
+        let (source, form) = self.time.as_ref()?;
+        let scalar = match source.value(view) {
+            Value::Absent | Value::Found(Scalar::Null) => return None,
+            Value::Short => Scalar::Null,
+            Value::Found(scalar) => scalar,
+        };
+        let at = form.read(scalar);
+        if at.is_none() {
+            parts.refuse(bad_value("ts", form.wanted(), scalar));
+        }
+        at
+    }
+
+    fn seq(&self, view: &View<'_>, parts: &mut Parts) -> Option<u64> {
+        let scalar = match self.seq.as_ref()?.value(view) {
+            Value::Absent | Value::Short | Value::Found(Scalar::Null) => return None,
+            Value::Found(scalar) => scalar,
+        };
+        let seq = read_seq(scalar);
+        if seq.is_none() {
+            parts.refuse(bad_value("seq", "a whole number of 64 bits or a text", scalar));
+        }
+        seq
+    }
+
+    /// The points of an item. Of several mappings of one point the first that says something counts.
+    fn say(
+        &self,
+        part: RawPart,
+        view: &View<'_>,
+        name: Option<&str>,
+        parts: &mut Parts,
+    ) -> Result<(), Reject> {
+        let (from, unset_from) = (part.points.0, part.unset.0);
+        let mut online_lost = self.only_online;
+        for rule in &self.points {
+            let point = rule.field.point;
+            let said = |parts: &Parts| {
+                parts.points.iter().skip(from).any(|(other, _)| *other == point)
+                    || parts.unset.iter().skip(unset_from).any(|other| *other == point)
+            };
+            if name.is_some_and(|name| rule.name != name) || said(parts) || !all(&rule.conditions, view) {
+                continue;
+            }
+            let read = match rule.source.value(view) {
+                Value::Absent => Ok(rule.default),
+                Value::Short => Err(rule.field.bad("bytes up to its field", Scalar::Null)),
+                Value::Found(Scalar::Null) if rule.null_unsets => {
+                    parts.unset.push(point);
+                    continue;
+                }
+                Value::Found(scalar) => rule.field.read(scalar),
+            };
+            match read {
+                Ok(Some(value)) => parts.points.push((point, value)),
+                Ok(None) => {}
+                Err(reject) => {
+                    online_lost |= point == ONLINE;
+                    parts.refuse(reject);
+                }
+            }
+        }
+        if online_lost && parts.points.len() == from && parts.unset.len() == unset_from {
+            return Err(Reject::BadValue {
+                point: ONLINE_NAME.to_owned(),
+                problem: "the message does not say".to_owned(),
+            });
+        }
+        parts.push(part)
+    }
+}
+
+/// An unreadable mark counts as absent: a reading taken as live is acted upon, which is the safe side.
+fn mark(mark: Option<&Mark>, name: &str, view: &View<'_>, parts: &mut Parts) -> bool {
+    match mark.map(|mark| mark.read(name, view)) {
+        None | Some(Ok(None)) => false,
+        Some(Ok(Some(set))) => set,
+        Some(Err(reject)) => {
+            parts.refuse(reject);
+            false
+        }
+    }
+}
+
+impl AckRule {
+    fn read(&self, view: &View<'_>, slot: SlotId, parts: &mut Parts) -> Result<(), Reject> {
+        let id = match self.id.as_ref().map(|id| id.value(view)) {
+            None => None,
+            Some(Value::Found(scalar)) if scalar != Scalar::Null => Some(scalar),
+            Some(Value::Found(_) | Value::Absent | Value::Short) => {
+                return Err(Reject::BadValue {
+                    point: "ack".to_owned(),
+                    problem: "the answer does not say to which command".to_owned(),
+                });
+            }
+        };
+        let ok = match &self.ok {
+            None => true,
+            Some(ok) => ok.read("ok", view)?.unwrap_or(false),
+        };
+        parts.acknowledge(slot, id, ok);
+        Ok(())
+    }
+}
+
+/// An item and the texts of the payload's captures.
+struct Named<'v> {
+    view: View<'v>,
+    names: &'v [Option<(usize, usize)>],
+    texts: &'v str,
+}
+
+impl<'v> Named<'v> {
+    fn payload(&self, place: usize) -> Option<&'v str> {
+        let (from, to) = (*self.names.get(place)?)?;
+        self.texts.get(from..to)
+    }
+
+    fn write(&self, template: &TextTemplate, into: &mut String) -> Result<(), Reject> {
+        into.clear();
+        template
+            .write(into, |origin| match origin {
+                Origin::Topic(place) => self.view.captured(place),
+                Origin::Payload(place) => self.payload(place),
+            })
+            .ok_or_else(|| {
+                Reject::BadIdentity(
+                    "the payload lacks a part of it, or the part contains its separator".to_owned(),
+                )
+            })
+    }
+
+    fn id(&self, template: &TextTemplate, into: &mut String) -> Result<(), Reject> {
+        self.write(template, into)?;
+        sound(into)
+    }
+
+    /// One device cannot speak for another: what the payload says of itself is what the topic says.
+    fn check(&self, source: &Source, template: &TextTemplate, scratch: &mut String) -> Result<(), Reject> {
+        let scalar = match source.value(&self.view) {
+            Value::Absent | Value::Short | Value::Found(Scalar::Null) => return Ok(()),
+            Value::Found(scalar) => scalar,
+        };
+        self.write(template, scratch)?;
+        let split = scratch.len();
+        let said = scalar.write(scratch);
+        let (topic, payload) = scratch.split_at(split);
+        if said && topic.eq_ignore_ascii_case(payload) {
+            return Ok(());
+        }
+        Err(Reject::BadIdentity(
+            "the payload names another device than the topic".to_owned(),
+        ))
+    }
+}

@@ -1,0 +1,223 @@
+//! Values of one item: where they stand, compiled, and the conditions and marks on them. Reads cells, never a payload.
+
+use super::Reject;
+use super::def::{ByteField, ConditionDef, MarkDef, SourceDef, TestDef};
+use super::place::Place;
+use super::plan::Plan;
+use super::table::Table;
+use super::topic::{Ranges, Template};
+use super::wire::bytes;
+use super::wire::scalar::{Scalar, bad_value, read_bool};
+use super::wire::words::{self, Pattern};
+
+/// An item with all that it can refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'v> {
+    /// What was found in the payload.
+    pub(super) table: &'v Table,
+    /// The item's row.
+    pub(super) row: usize,
+    /// The topic.
+    pub(super) topic: &'v str,
+    /// What the template took from it.
+    pub(super) captures: &'v Ranges,
+}
+
+impl<'v> View<'v> {
+    /// The text of a capture of the topic.
+    pub(super) fn captured(&self, place: usize) -> Option<&'v str> {
+        captured(self.topic, self.captures, place)
+    }
+}
+
+/// The text of a capture of `topic`.
+pub(super) fn captured<'t>(topic: &'t str, captures: &Ranges, place: usize) -> Option<&'t str> {
+    let (from, to) = captures.get(place)?;
+    topic.get(*from as usize..*to as usize)
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Cell { up: usize, slot: u16 },
+    Key(usize),
+    Index(usize),
+    Number(usize),
+    Topic(usize),
+}
+
+/// A value: the first place that has one.
+#[derive(Debug)]
+pub(super) struct Source {
+    places: Box<[At]>,
+    bytes: Option<ByteField>,
+}
+
+/// What a source found.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'v> {
+    /// Nothing.
+    Absent,
+    /// Bytes that end before the field.
+    Short,
+    /// A value, perhaps null.
+    Found(Scalar<'v>),
+}
+
+impl Source {
+    /// Compiles `def`; the plan reads what it needs from now on. The error says what to write instead.
+    pub(super) fn new(def: &SourceDef, plan: &mut Plan, template: &Template) -> Result<Source, String> {
+        let mut places = Vec::new();
+        for text in &def.at {
+            places.push(At::new(text, plan, template)?);
+        }
+        if places.is_empty() {
+            places.push(At::new("", plan, template)?);
+        }
+        if let Some(field) = def.bytes
+            && !(1..=8).contains(&field.width)
+        {
+            return Err("a number has a width of 1 to 8 bytes".to_owned());
+        }
+        Ok(Source {
+            places: places.into(),
+            bytes: def.bytes,
+        })
+    }
+
+    /// The value in `view`.
+    pub(super) fn value<'v>(&self, view: &View<'v>) -> Value<'v> {
+        let mut seen = Value::Absent;
+        for place in &self.places {
+            match place.value(view) {
+                None => {}
+                Some(Scalar::Null) => seen = Value::Found(Scalar::Null),
+                Some(scalar) => return self.cut(scalar),
+            }
+        }
+        seen
+    }
+
+    fn cut<'v>(&self, scalar: Scalar<'v>) -> Value<'v> {
+        match (self.bytes, scalar) {
+            (Some(field), Scalar::Bytes(all)) => bytes::number(field, all).map_or(Value::Short, Value::Found),
+            (Some(_) | None, _) => Value::Found(scalar),
+        }
+    }
+}
+
+impl At {
+    fn new(text: &str, plan: &mut Plan, template: &Template) -> Result<At, String> {
+        let leaf = plan.leaf();
+        let within = |up: usize| {
+            if up <= leaf {
+                Ok(up)
+            } else {
+                Err(format!("{text:?} is further out than `each` goes in"))
+            }
+        };
+        Ok(match Place::parse(text)? {
+            Place::Pointer { up, path } => At::Cell {
+                up: within(up)?,
+                slot: plan.cell(leaf - within(up)?, &path)?,
+            },
+            Place::Key(up) => At::Key(within(up + 1)? - 1),
+            Place::Index(up) => At::Index(within(up + 1)? - 1),
+            Place::Number(up) => At::Number(within(up + 1)? - 1),
+            Place::Topic(name) => At::Topic(
+                template
+                    .place(&name)
+                    .ok_or_else(|| format!("the topic has no {{{name}}}"))?,
+            ),
+        })
+    }
+
+    fn value<'v>(self, view: &View<'v>) -> Option<Scalar<'v>> {
+        let table = view.table;
+        Some(match self {
+            At::Cell { up, slot } => return table.get(table.out(view.row, up), slot),
+            At::Key(up) => table.key(table.out(view.row, up)),
+            At::Index(up) => Scalar::Unsigned(table.index(table.out(view.row, up)) as u64),
+            At::Number(up) => Scalar::Unsigned(table.index(table.out(view.row, up)) as u64 + 1),
+            At::Topic(place) => Scalar::Text(view.captured(place)?),
+        })
+    }
+}
+
+/// A condition on a value.
+#[derive(Debug)]
+pub(super) struct Condition {
+    source: Source,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    Present(bool),
+    Is(Vec<Pattern>),
+    Not(Vec<Pattern>),
+}
+
+impl Condition {
+    /// Compiles `def`.
+    pub(super) fn new(def: &ConditionDef, plan: &mut Plan, template: &Template) -> Result<Condition, String> {
+        let patterns = |words: &Vec<String>| words.iter().map(|word| Pattern::parse(word)).collect();
+        Ok(Condition {
+            source: Source::new(&def.source, plan, template)?,
+            test: match &def.test {
+                TestDef::Present(present) => Test::Present(*present),
+                TestDef::Is(words) => Test::Is(patterns(words)),
+                TestDef::Not(words) => Test::Not(patterns(words)),
+            },
+        })
+    }
+
+    /// Whether it holds.
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        let found = match self.source.value(view) {
+            Value::Found(Scalar::Null) | Value::Absent | Value::Short => None,
+            Value::Found(scalar) => Some(scalar),
+        };
+        match &self.test {
+            Test::Present(present) => found.is_some() == *present,
+            Test::Is(patterns) => found.is_some_and(|scalar| words::any(patterns, scalar)),
+            Test::Not(patterns) => !found.is_some_and(|scalar| words::any(patterns, scalar)),
+        }
+    }
+}
+
+/// Whether all of `conditions` hold.
+pub(super) fn all(conditions: &[Condition], view: &View<'_>) -> bool {
+    conditions.iter().all(|condition| condition.holds(view))
+}
+
+/// A mark: true or false, or a word.
+#[derive(Debug)]
+pub(super) struct Mark {
+    source: Source,
+    is: Vec<Pattern>,
+}
+
+impl Mark {
+    /// Compiles `def`.
+    pub(super) fn new(def: &MarkDef, plan: &mut Plan, template: &Template) -> Result<Mark, String> {
+        Ok(Mark {
+            source: Source::new(&def.source, plan, template)?,
+            is: def.is.iter().map(|word| Pattern::parse(word)).collect(),
+        })
+    }
+
+    /// Whether it is set; `None`: nothing stands there. Called `name` in the error.
+    pub(super) fn read(&self, name: &str, view: &View<'_>) -> Result<Option<bool>, Reject> {
+        let scalar = match self.source.value(view) {
+            Value::Absent | Value::Short | Value::Found(Scalar::Null) => return Ok(None),
+            Value::Found(scalar) => scalar,
+        };
+        if !self.is.is_empty() {
+            return Ok(Some(words::any(&self.is, scalar)));
+        }
+        read_bool(scalar)
+            .map(Some)
+            .ok_or_else(|| bad_value(name, "true or false", scalar))
+    }
+}

@@ -1,0 +1,184 @@
+//! What one pass over a payload found: rows of cells, one row an item. Scratch space, kept from message to message.
+
+use super::Reject;
+use super::wire::scalar::Scalar;
+
+/// The most items of one message. A larger one is refused as a whole: half of it would be a lie.
+pub(super) const MAX_ITEMS: usize = 2_048;
+
+/// The cells of a payload.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Rows and where their cells begin.
+    rows: Vec<(Row, usize)>,
+    cells: Vec<Cell>,
+    /// Texts of cells and keys.
+    texts: String,
+    /// Bytes of cells.
+    pub(super) bytes: Vec<u8>,
+    /// Why the payload cannot be used; found while reading it.
+    pub(super) trouble: Option<Reject>,
+}
+
+/// An item.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    /// How deep it lies.
+    pub(super) scope: usize,
+    /// The row of the item around it.
+    pub(super) parent: usize,
+    /// What it is called.
+    pub(super) key: Key,
+    /// Its place among its siblings, from 0.
+    pub(super) index: usize,
+}
+
+/// What an item is called.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Key {
+    /// By its place.
+    Index,
+    /// By a name: bytes of the texts.
+    Name(usize, usize),
+}
+
+/// A value found.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell {
+    Absent,
+    Null,
+    Bool(bool),
+    Int(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text(usize, usize),
+    Bytes(usize, usize),
+    Compound,
+}
+
+impl Table {
+    /// Empties it, and opens the row of the payload itself.
+    pub(super) fn begin(&mut self, width: usize) -> usize {
+        self.rows.clear();
+        self.cells.clear();
+        self.texts.clear();
+        self.bytes.clear();
+        self.trouble = None;
+        let payload = Row {
+            scope: 0,
+            parent: 0,
+            key: Key::Index,
+            index: 0,
+        };
+        self.push(payload, width)
+    }
+
+    /// Opens the row of an item with as many cells. `None`: there are too many.
+    pub(super) fn item(&mut self, row: Row, width: usize) -> Option<usize> {
+        if self.rows.len() > MAX_ITEMS {
+            self.trouble = Some(Reject::TooManyItems(MAX_ITEMS));
+            return None;
+        }
+        Some(self.push(row, width))
+    }
+
+    fn push(&mut self, row: Row, width: usize) -> usize {
+        let base = self.cells.len();
+        self.cells.resize(base + width, Cell::Absent);
+        self.rows.push((row, base));
+        self.rows.len() - 1
+    }
+
+    /// Puts a value into some cells of a row.
+    pub(super) fn set(&mut self, row: usize, slots: &[u16], scalar: Scalar<'_>) {
+        if slots.is_empty() {
+            return;
+        }
+        let cell = match scalar {
+            Scalar::Null => Cell::Null,
+            Scalar::Bool(value) => Cell::Bool(value),
+            Scalar::Int(value) => Cell::Int(value),
+            Scalar::Unsigned(value) => Cell::Unsigned(value),
+            Scalar::Float(value) => Cell::Float(value),
+            Scalar::Compound => Cell::Compound,
+            Scalar::Text(text) => {
+                let (from, to) = self.keep(text);
+                Cell::Text(from, to)
+            }
+            Scalar::Bytes(bytes) => {
+                let from = self.bytes.len();
+                self.bytes.extend_from_slice(bytes);
+                Cell::Bytes(from, self.bytes.len())
+            }
+        };
+        self.put(row, slots, cell);
+    }
+
+    /// Puts `cell` into some cells of a row.
+    pub(super) fn put(&mut self, row: usize, slots: &[u16], cell: Cell) {
+        let Some(base) = self.rows.get(row).map(|(_, base)| *base) else {
+            return;
+        };
+        for slot in slots {
+            if let Some(place) = self.cells.get_mut(base + usize::from(*slot)) {
+                *place = cell;
+            }
+        }
+    }
+
+    /// Keeps a text: its bytes.
+    pub(super) fn keep(&mut self, text: &str) -> (usize, usize) {
+        let from = self.texts.len();
+        self.texts.push_str(text);
+        (from, self.texts.len())
+    }
+
+    /// The text of some bytes.
+    pub(super) fn text(&self, from: usize, to: usize) -> &str {
+        self.texts.get(from..to).unwrap_or_default()
+    }
+
+    /// How many rows there are.
+    pub(super) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The scope of a row.
+    pub(super) fn scope(&self, row: usize) -> usize {
+        self.rows.get(row).map_or(0, |(row, _)| row.scope)
+    }
+
+    /// The row `up` levels out of `row`.
+    pub(super) fn out(&self, row: usize, up: usize) -> usize {
+        (0..up).fold(row, |row, _| self.rows.get(row).map_or(0, |(row, _)| row.parent))
+    }
+
+    /// The value in a cell; `None`: nothing stood there.
+    pub(super) fn get(&self, row: usize, slot: u16) -> Option<Scalar<'_>> {
+        let (_, base) = self.rows.get(row)?;
+        Some(match *self.cells.get(base + usize::from(slot))? {
+            Cell::Absent => return None,
+            Cell::Null => Scalar::Null,
+            Cell::Bool(value) => Scalar::Bool(value),
+            Cell::Int(value) => Scalar::Int(value),
+            Cell::Unsigned(value) => Scalar::Unsigned(value),
+            Cell::Float(value) => Scalar::Float(value),
+            Cell::Text(from, to) => Scalar::Text(self.text(from, to)),
+            Cell::Bytes(from, to) => Scalar::Bytes(self.bytes.get(from..to).unwrap_or_default()),
+            Cell::Compound => Scalar::Compound,
+        })
+    }
+
+    /// What the item of a row is called.
+    pub(super) fn key(&self, row: usize) -> Scalar<'_> {
+        match self.rows.get(row).map(|(row, _)| row.key) {
+            Some(Key::Name(from, to)) => Scalar::Text(self.text(from, to)),
+            Some(Key::Index) | None => Scalar::Unsigned(self.index(row) as u64),
+        }
+    }
+
+    /// The place of a row's item among its siblings, from 0.
+    pub(super) fn index(&self, row: usize) -> usize {
+        self.rows.get(row).map_or(0, |(row, _)| row.index)
+    }
+}
