@@ -1,7 +1,5 @@
 //! The ends of a process, by a crash or on its word, the start after it, and the end of all: where the promises are checked.
 
-use ninewatch::domain::time::Moment;
-
 use super::super::Bug;
 use super::super::ledger::{self, Reference};
 use super::super::process::Process;
@@ -106,13 +104,15 @@ impl World<'_> {
     }
 
     /// The process is told to stop: what was read is committed and acknowledged, with a checkpoint.
-    pub(super) fn stop(&mut self, now: Moment) -> Result<(), String> {
+    pub(super) fn stop(&mut self) -> Result<(), String> {
         for round in 0..40 {
             if round == 39 {
                 let last = self.process.gateway.checkpoint();
                 last.map_err(|error| error.to_string())?;
             }
             self.process.receive()?;
+            // A commit that failed may have ended the process, and begun another with a clock of its own.
+            let now = self.moment();
             self.close(now)?;
             self.commit_and_release()?;
         }

@@ -181,7 +181,7 @@ impl<'a> World<'a> {
             Act::Tidy => self.tidy()?,
             Act::Sort => self.sort()?,
             Act::Crash => self.crash()?,
-            Act::Stop => self.stop(now)?,
+            Act::Stop => self.stop()?,
         }
         Ok(())
     }
