@@ -4,6 +4,7 @@
 
 use ninewatch::domain::kind::{Keep, Kind, PointDef, ValueType};
 use ninewatch::domain::profile::decoder::{Decoder, Resolved, TopicId};
+use ninewatch::domain::profile::def::{MessageDef, PointMap, ProfileDef, SourceDef};
 use ninewatch::domain::profile::native::native;
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::text::Text;
@@ -12,7 +13,7 @@ use ninewatch::domain::time::Moment;
 const TELEMETRY: &str = "ninewatch/v1/gas_detector/g1/telemetry";
 const STATUS: &str = "ninewatch/v1/gas_detector/g1/status";
 
-fn decoder() -> Decoder {
+fn decoder(profiles: &[ProfileDef]) -> Decoder {
     let point = |id: &str, value: ValueType| PointDef {
         id: id.to_owned(),
         value,
@@ -36,7 +37,7 @@ fn decoder() -> Decoder {
     };
     let points = vec![number("lel"), number("temperature"), point("state", state)];
     let kinds = [Kind::new("gas_detector".to_owned(), Text::default(), points)];
-    Decoder::new(&[native()], &kinds, &Registry::default()).unwrap()
+    Decoder::new(profiles, &kinds, &Registry::default()).unwrap()
 }
 
 fn topic(decoder: &mut Decoder, name: &str) -> TopicId {
@@ -49,7 +50,7 @@ fn topic(decoder: &mut Decoder, name: &str) -> TopicId {
 #[test]
 fn a_good_payload_of_a_known_topic_allocates_nothing() {
     let payload = br#"{"ts":1767225600000,"seq":4711,"lel":12.5,"temperature":"21.4","state":"warmup","tags":["a",{"b":1}],"test":false}"#;
-    let mut decoder = decoder();
+    let mut decoder = decoder(&[native()]);
     topic(&mut decoder, TELEMETRY);
     topic(&mut decoder, STATUS);
     let mut points = 0;
@@ -68,10 +69,63 @@ fn a_good_payload_of_a_known_topic_allocates_nothing() {
     assert_eq!(seen.count_total, 0, "{seen:?}");
 }
 
+/// A station with ports in an array: the ports' ids are joined in scratch space.
+fn station() -> ProfileDef {
+    let place = |at: &str| SourceDef::at(at);
+    ProfileDef {
+        name: "station".to_owned(),
+        messages: vec![MessageDef {
+            topic: "fleet/{station}/up".to_owned(),
+            kind: Some("gas_detector".to_owned()),
+            device: Some("{station}-{port}".to_owned()),
+            capture: vec![("port".to_owned(), place("/port"))],
+            each: Some("/ports/*".to_owned()),
+            seq: vec!["^/msgId".to_owned()],
+            points: vec![
+                PointMap {
+                    point: "lel".to_owned(),
+                    source: place("/lel"),
+                    none: vec!["-1".to_owned()],
+                    ..PointMap::default()
+                },
+                PointMap {
+                    point: "state".to_owned(),
+                    source: place("/status"),
+                    map: vec![
+                        ("0".to_owned(), "normal".to_owned()),
+                        ("warm*".to_owned(), "warmup".to_owned()),
+                    ],
+                    ..PointMap::default()
+                },
+            ],
+            ..MessageDef::default()
+        }],
+        ..ProfileDef::default()
+    }
+}
+
+#[test]
+fn a_good_payload_of_known_child_devices_allocates_nothing() {
+    let payload = br#"{"msgId":"a\u00e4 7","x":[1,{"y":null}],"ports":[{"port":1,"lel":3.5,"status":0},{"port":2,"lel":-1,"status":"Warming"}]}"#;
+    let mut decoder = decoder(&[station()]);
+    let id = topic(&mut decoder, "fleet/st-1/up");
+    decoder.decode(id, payload, Moment::default());
+    let mut points = 0;
+    let seen = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            let outcome = decoder.decode(id, payload, Moment::default());
+            assert!(outcome.parts == 2 && outcome.reject.is_none());
+            points += (0..2).map(|at| decoder.part(at).unwrap().points.len()).sum::<usize>();
+        }
+    });
+    assert_eq!(points, 300);
+    assert_eq!(seen.count_total, 0, "{seen:?}");
+}
+
 #[test]
 fn the_counter_counts() {
     let payload = br#"{"temperature":"hot"}"#;
-    let mut decoder = decoder();
+    let mut decoder = decoder(&[native()]);
     let telemetry = topic(&mut decoder, TELEMETRY);
     let seen = allocation_counter::measure(|| {
         assert!(

@@ -400,3 +400,43 @@ fn an_answer_to_a_command_is_no_reading() {
         assert!(seen.acks == 0 && seen.reject.is_some(), "{broken}");
     }
 }
+
+/// A profile of every shape: items of items, records, tags, JSON in text.
+pub(super) fn shapes() -> Vec<ProfileDef> {
+    let items = MessageDef {
+        topic: "j/{station}".to_owned(),
+        ..port_profile("/ports/*/[]", |_| {}).messages.remove(0)
+    };
+    let records = |name: &str, packing| MessageDef {
+        topic: format!("{name}/{{station}}"),
+        form: Form::Packed(packing),
+        records: Some(RecordsDef {
+            start: 1,
+            size: 3,
+            count: Some(0),
+        }),
+        capture: vec![("port".to_owned(), byte("", "", -1, 1, Coding::Bcd).source)],
+        points: vec![byte("power", "", 0, 8, Coding::Float), byte("current", "^", 2, 4, Coding::Signed)],
+        ..port_profile("/*", |_| {}).messages.remove(0)
+    };
+    let tagged = MessageDef {
+        device: Some("{station}".to_owned()),
+        form: Form::Packed(Packing::Hex),
+        tags: vec![("01".to_owned(), 0), ("02".to_owned(), 1)],
+        points: vec![byte("lel", "/02", 0, 1, Coding::Unsigned)],
+        ..message("t/{station}", MessageDef::default())
+    };
+    let packed = MessageDef {
+        device: Some("{station}".to_owned()),
+        unpack: vec![("".to_owned(), Packing::Base64Json), ("/x".to_owned(), Packing::Json)],
+        points: vec![map("lel", "/x/t")],
+        ..message("j/{station}", MessageDef::default())
+    };
+    vec![profile(vec![
+        items,
+        packed,
+        records("h", Packing::Hex),
+        records("b", Packing::Bytes),
+        tagged,
+    ])]
+}

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{TELEMETRY, decoder, read, topic};
 use crate::domain::kind::{ONLINE, PointIndex};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Moment, Timestamp};
 
 proptest! {
     #[test]
@@ -17,6 +17,27 @@ proptest! {
         let id = topic(&mut decoder, TELEMETRY);
         let seen = read(&mut decoder, id, &bytes);
         prop_assert!(seen.usable || seen.reject.is_some());
+    }
+
+    #[test]
+    fn any_bytes_give_an_answer_also_where_items_and_bytes_are_read(
+        bytes in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..200),
+            "[0-9a-f ]{0,60}".prop_map(String::into_bytes),
+            "[\\[{]{0,3}(\"(ports|port|w|t|data|x)\":(-?[0-9]{1,3}|\"\\PC{0,9}\"|null|\\[1,\\{\\}\\]|\\{\"t\":1\\}),?){0,5}[\\]}]{0,3}"
+                .prop_map(String::into_bytes),
+        ],
+    ) {
+        let mut decoder = decoder(&super::general::shapes());
+        for name in ["j/s", "h/s", "b/s", "t/s"] {
+            let id = topic(&mut decoder, name);
+            let answer = decoder.decode(id, &bytes, Moment::default());
+            for at in 0..answer.parts {
+                let part = decoder.part(at).unwrap();
+                prop_assert!(part.points.iter().all(|(_, value)| value.is_finite()));
+                prop_assert!(!decoder.key(part.device).device.is_empty());
+            }
+        }
     }
 
     #[test]
