@@ -2,6 +2,7 @@
 //! Waits for nothing and is told the time; its task (task.rs) does the waiting, a simulation calls it instead.
 
 mod batch;
+mod rebirth;
 mod reconfigure;
 mod task;
 
@@ -98,6 +99,8 @@ pub struct Gateway {
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
+    /// How many rebirths were asked for, going round.
+    asked: u32,
 }
 
 impl Gateway {
@@ -116,6 +119,7 @@ impl Gateway {
             effects: Effects::default(),
             topics: Vec::new(),
             open,
+            asked: 0,
         }
     }
 
@@ -133,6 +137,10 @@ impl Gateway {
     pub fn listen(&mut self, up: bool, now: Moment) -> Result<(), GatewayError> {
         if !up && !self.engine.is_listening() {
             return Ok(());
+        }
+        if up {
+            // What was said meanwhile at quality of service 0 is lost.
+            self.decoder.interrupted(now);
         }
         self.step(now, &Input::Listening(up))?;
         self.collect()

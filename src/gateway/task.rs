@@ -74,11 +74,14 @@ impl Gateway {
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
                     self.listen(up, clock.now())?;
+                    self.ask(&lines.commands, clock.now());
                 }
                 Ok(()) = lines.store.changed(), if room => {
                     let condition = *lines.store.borrow_and_update();
                     self.note_store(condition, clock.now())?;
                 }
+                // Of requests nothing more is to be known.
+                Some(_sent) = lines.sent.recv() => {}
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
                 () = until(clock, self.deadline()), if room => self.expire(clock.now())?,
@@ -86,6 +89,7 @@ impl Gateway {
                     Some(run) => {
                         self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
                         self.receive(run)?;
+                        self.ask(&lines.commands, clock.now());
                     }
                     None => break,
                 },
