@@ -106,7 +106,7 @@ fn station() -> ProfileDef {
 
 #[test]
 fn a_good_payload_of_known_child_devices_allocates_nothing() {
-    let payload = br#"{"msgId":"a\u00e4 7","x":[1,{"y":null}],"ports":[{"port":1,"lel":3.5,"status":0},{"port":2,"lel":-1,"status":"Warming"}]}"#;
+    let payload = br#"{"msgId":"a-7","x":[1,{"y":null}],"ports":[{"port":1,"lel":3.5,"status":0},{"port":2,"lel":-1,"status":"Warming"}]}"#;
     let mut decoder = decoder(&[station()]);
     let id = topic(&mut decoder, "fleet/st-1/up");
     decoder.decode(id, payload, Moment::default());
@@ -115,7 +115,9 @@ fn a_good_payload_of_known_child_devices_allocates_nothing() {
         for _ in 0..100 {
             let outcome = decoder.decode(id, payload, Moment::default());
             assert!(outcome.parts == 2 && outcome.reject.is_none());
-            points += (0..2).map(|at| decoder.part(at).unwrap().points.len()).sum::<usize>();
+            points += (0..2)
+                .map(|at| decoder.part(at).unwrap().points.len())
+                .sum::<usize>();
         }
     });
     assert_eq!(points, 300);

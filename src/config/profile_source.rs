@@ -114,13 +114,11 @@ pub(super) fn source(value: &Value<'_>) -> Option<SourceDef> {
 
 /// The keys `at`, `byte`, `width`, `endian` and `coding` of a table.
 pub(super) fn source_of(table: &mut Table<'_>) -> Option<SourceDef> {
-    let at = match table.optional("at") {
-        Some(at) => places(&at)?,
-        None => Vec::new(),
-    };
+    let at = table.optional("at").map(|at| places(&at));
+    let bytes = bytes(table);
     Some(SourceDef {
-        at,
-        bytes: bytes(table),
+        at: at.unwrap_or_else(|| Some(Vec::new()))?,
+        bytes,
     })
 }
 

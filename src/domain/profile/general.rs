@@ -1,5 +1,6 @@
 //! Messages that need more than points at fixed places: items, conditions, fallbacks, bytes, ids of the payload. One
-//! pass fills the table, then each item becomes a part. Total; allocates nothing for a good payload of known devices.
+//! pass fills the table, then each item becomes a part. Total; allocates nothing for a good payload of known
+//! devices without escapes in its texts.
 
 use super::Reject;
 use super::def::{Form, Packing};

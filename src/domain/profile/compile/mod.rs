@@ -210,7 +210,12 @@ impl Compiler<'_> {
         }
         let mut filters = def.subscribe.clone();
         if filters.is_empty() {
-            filters = routes.iter().map(|route| route.template.filter()).collect();
+            // Also of messages with errors of their own: that nothing brings them is not one more.
+            let templates = def
+                .messages
+                .iter()
+                .flat_map(|message| Template::parse(&message.topic));
+            filters = templates.map(|template| template.filter()).collect();
             filters.extend(codec_filters);
         }
         for (at, message) in def.messages.iter().enumerate() {

@@ -416,7 +416,10 @@ pub(super) fn shapes() -> Vec<ProfileDef> {
             count: Some(0),
         }),
         capture: vec![("port".to_owned(), byte("", "", -1, 1, Coding::Bcd).source)],
-        points: vec![byte("power", "", 0, 8, Coding::Float), byte("current", "^", 2, 4, Coding::Signed)],
+        points: vec![
+            byte("power", "", 0, 8, Coding::Float),
+            byte("current", "^", 2, 4, Coding::Signed),
+        ],
         ..port_profile("/*", |_| {}).messages.remove(0)
     };
     let tagged = MessageDef {
@@ -428,7 +431,10 @@ pub(super) fn shapes() -> Vec<ProfileDef> {
     };
     let packed = MessageDef {
         device: Some("{station}".to_owned()),
-        unpack: vec![("".to_owned(), Packing::Base64Json), ("/x".to_owned(), Packing::Json)],
+        unpack: vec![
+            ("".to_owned(), Packing::Base64Json),
+            ("/x".to_owned(), Packing::Json),
+        ],
         points: vec![map("lel", "/x/t")],
         ..message("j/{station}", MessageDef::default())
     };
