@@ -432,7 +432,7 @@ pub(super) fn shapes() -> Vec<ProfileDef> {
     let packed = MessageDef {
         device: Some("{station}".to_owned()),
         unpack: vec![
-            ("".to_owned(), Packing::Base64Json),
+            (String::new(), Packing::Base64Json),
             ("/x".to_owned(), Packing::Json),
         ],
         points: vec![map("lel", "/x/t")],
