@@ -121,14 +121,15 @@ impl Decoder {
         let mut parts = Parts::default();
         parts.points.reserve(MAX_POINTS);
         parts.all.reserve(1);
+        let mut devices = Devices::new(kinds.iter().map(|kind| kind.id.clone()).collect(), venues);
         Ok(Decoder {
+            codecs: Codecs::new(profiles, kinds, &mut devices),
             compiled,
-            devices: Devices::new(kinds.iter().map(|kind| kind.id.clone()).collect(), venues),
+            devices,
             known: foldhash::HashMap::new(),
             topics: Vec::new(),
             first: 0,
             others: foldhash::HashMap::new(),
-            codecs: Codecs::new(profiles, kinds),
             scratch: Scratch::default(),
             parts,
             nobody: DeviceKey {
@@ -249,28 +250,41 @@ impl Decoder {
         }
         // The form of a message that said something, and what went wrong with one that did not.
         let (mut said, mut failed) = (None, None);
+        let mut scanned: Option<(usize, Result<(), Reject>)> = None;
         for speaker in &topic.speakers {
             let Some(program) = self.compiled.programs.get(speaker.program) else {
                 continue;
             };
             let before = self.parts.said();
             let earlier = self.parts.reject.take();
-            let speech = speaker.place.as_ref().map(|place| Speech {
-                topic: &topic.text,
-                captures: &topic.captures,
-                slot: speaker.slot,
-                place,
-                payload,
-            });
-            let outcome = match (&program.body, speech) {
+            let outcome = match (&program.body, &speaker.place) {
                 (Body::Flat { root, sender }, _) => {
                     sender.read((speaker.slot, payload), &mut self.parts, |text, sink| {
                         root.read(text, sink)
                     })
                 }
                 (Body::Text(field), _) => read_text((speaker.slot, payload), field, &mut self.parts),
-                (Body::General(general), Some(speech)) => {
-                    general.read(speech, &mut self.scratch, &mut self.devices, &mut self.parts)
+                (Body::General(general), Some(placed)) => {
+                    // Messages that share a plan stand beside each other mostly: the payload is read once for them.
+                    let outcome = match scanned.take().filter(|(plan, _)| *plan == general.plan) {
+                        Some((_, outcome)) => outcome,
+                        None => match self.compiled.plans.get(general.plan) {
+                            Some(shared) => self.scratch.scan(shared, payload),
+                            None => Err(Reject::UnknownTopic),
+                        },
+                    };
+                    scanned = Some((general.plan, outcome.clone()));
+                    let speech = Speech {
+                        topic: &topic.text,
+                        captures: &topic.captures,
+                        slot: speaker.slot,
+                        place: &placed.spoken,
+                        parent: placed.parent,
+                        chosen: placed.chosen.as_deref(),
+                    };
+                    outcome.and_then(|()| {
+                        general.read(speech, &mut self.scratch, &mut self.devices, &mut self.parts)
+                    })
                 }
                 (Body::General(_), None) => Err(Reject::UnknownTopic),
             };

@@ -273,6 +273,13 @@ pub struct PointMap {
     pub map: Vec<(String, String)>,
 }
 
+impl MessageDef {
+    /// Whether the payload or a text in it holds something.
+    pub fn unpacks(&self) -> bool {
+        matches!(self.form, Form::Packed(_)) || !self.unpack.is_empty()
+    }
+}
+
 impl Default for PointMap {
     fn default() -> PointMap {
         PointMap {

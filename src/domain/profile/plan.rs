@@ -10,10 +10,13 @@ use super::table::{Cell, Key, Row, Table};
 use super::wire::bytes;
 use super::wire::scalar::{Scalar, bad_value};
 
-/// A place in the payload: which cells it fills, and the places below it.
+/// The most members of one object that can be read: each has a bit, by which one that stands twice is known.
+pub(super) const MAX_MEMBERS: usize = 128;
+
+/// A place in the payload: which cell it fills, and the places below it.
 #[derive(Debug, Default)]
 pub(super) struct Spot {
-    pub(super) slots: Vec<u16>,
+    pub(super) slot: Option<u16>,
     pub(super) members: Vec<Member>,
     pub(super) each: Option<Box<Each>>,
     packing: Option<Packing>,
@@ -39,18 +42,28 @@ pub(super) struct Each {
     pub(super) item: Spot,
 }
 
-/// Everything that a message reads of a payload.
-#[derive(Debug, Default)]
+/// Everything that one message or more read of a payload: those of one topic that can share a pass do.
+#[derive(Debug)]
 pub(super) struct Plan {
     root: Spot,
-    steps: Vec<Step>,
-    /// By scope: how many cells a row has.
+    /// By scope: how many cells a row has. Scope 0 is the payload itself.
     widths: Vec<usize>,
+    /// What is unpacked and how bytes are split; `None`: nothing is.
+    packed: Option<Packed>,
+    /// The steps of the message begun last, and the scopes from the payload to its items.
+    steps: Vec<Step>,
+    scopes: Vec<usize>,
+}
+
+/// What is unpacked, and what the bytes in it are.
+#[derive(Debug, Default, PartialEq)]
+struct Packed {
+    places: Vec<(Vec<String>, Packing)>,
     tags: Vec<Tag>,
     records: Option<RecordsDef>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Tag {
     bytes: Vec<u8>,
     name: String,
@@ -58,53 +71,82 @@ struct Tag {
 }
 
 impl Plan {
-    /// A plan that reads nothing yet: the items of `steps`, bytes with these tags or records.
-    pub(super) fn new(
-        steps: Vec<Step>,
+    /// A plan that reads nothing yet.
+    pub(super) fn new() -> Plan {
+        Plan {
+            root: Spot::default(),
+            widths: vec![0],
+            packed: None,
+            steps: Vec::new(),
+            scopes: vec![0],
+        }
+    }
+
+    /// Begins a message: the items of `steps`. They are gone through even when nothing of them is read.
+    pub(super) fn begin(&mut self, steps: Vec<Step>) {
+        self.scopes = vec![0];
+        let mut spot = &mut self.root;
+        for step in &steps {
+            let next = self.widths.len();
+            let each = spot.each(step, next);
+            if each.scope == next {
+                self.widths.push(0);
+            }
+            self.scopes.push(each.scope);
+            spot = &mut each.item;
+        }
+        self.steps = steps;
+    }
+
+    /// Bytes are tagged values or records, whether they are the payload or are unpacked.
+    pub(super) fn split(
+        &mut self,
         tags: &[(String, usize)],
         records: Option<RecordsDef>,
-    ) -> Result<Plan, String> {
-        let mut plan = Plan {
-            widths: vec![0; steps.len() + 1],
-            steps,
-            records,
-            ..Plan::default()
-        };
+    ) -> Result<(), String> {
+        let mut compiled = Vec::new();
         for (name, length) in tags {
             let mut bytes = Vec::new();
             if bytes::hex(name, &mut bytes).is_none() || bytes.is_empty() {
                 return Err(format!("tag {name:?} is no hexadecimal text, such as \"0367\""));
             }
-            plan.tags.push(Tag {
+            compiled.push(Tag {
                 bytes,
                 name: name.clone(),
                 length: *length,
             });
         }
-        if plan.records.is_some_and(|records| records.size == 0) {
+        if records.is_some_and(|records| records.size == 0) {
             return Err("records have a size of at least 1".to_owned());
         }
-        // The items are gone through even when nothing of them is read.
-        plan.spot(plan.steps.len(), &[]);
-        Ok(plan)
+        let packed = self.packed.get_or_insert_default();
+        packed.tags = compiled;
+        packed.records = records;
+        Ok(())
     }
 
-    /// The innermost scope, whose rows are the items.
-    pub(super) const fn leaf(&self) -> usize {
+    /// How many levels of items the message begun last goes in.
+    pub(super) const fn depth(&self) -> usize {
         self.steps.len()
     }
 
-    /// The cell of the place at `path` in the items of `scope`.
-    pub(super) fn cell(&mut self, scope: usize, path: &[String]) -> Result<u16, String> {
-        let Some(width) = self.widths.get(scope).copied() else {
+    /// The scope of its items.
+    pub(super) fn leaf(&self) -> usize {
+        self.scopes.last().copied().unwrap_or_default()
+    }
+
+    /// The cell of the place at `path` in the items at `depth`.
+    pub(super) fn cell(&mut self, depth: usize, path: &[String]) -> Result<u16, String> {
+        let scope = self.scopes.get(depth).copied();
+        let Some((scope, width)) = scope.and_then(|scope| Some((scope, *self.widths.get(scope)?))) else {
             return Err("the place is further out than the message goes".to_owned());
         };
-        let spot = self.spot(scope, path);
-        if let Some(slot) = spot.slots.first() {
-            return Ok(*slot);
+        let spot = self.spot(depth, path);
+        if let Some(slot) = spot.slot {
+            return Ok(slot);
         }
         let cell = u16::try_from(width).map_err(|_| "the message reads too many places".to_owned())?;
-        spot.slots.push(cell);
+        spot.slot = Some(cell);
         if let Some(width) = self.widths.get_mut(scope) {
             *width += 1;
         }
@@ -112,13 +154,39 @@ impl Plan {
     }
 
     /// The text at `path` of the payload holds something.
-    pub(super) fn unpack(&mut self, scope: usize, path: &[String], packing: Packing) {
-        self.spot(scope, path).packing = Some(packing);
+    pub(super) fn unpack(&mut self, path: &[String], packing: Packing) {
+        self.spot(0, path).packing = Some(packing);
+        let places = &mut self.packed.get_or_insert_default().places;
+        let place = (path.to_vec(), packing);
+        if !places.contains(&place) {
+            places.push(place);
+        }
     }
 
-    fn spot(&mut self, scope: usize, path: &[String]) -> &mut Spot {
-        let steps = self.steps.get(..scope).unwrap_or_default();
-        self.root.descend(steps, 1, path)
+    fn spot(&mut self, depth: usize, path: &[String]) -> &mut Spot {
+        let mut spot = &mut self.root;
+        for step in self.steps.get(..depth).unwrap_or_default() {
+            // It is there since the message was begun.
+            spot = &mut spot.each(step, 0).item;
+        }
+        spot.below(path)
+    }
+
+    /// Whether a message that reads `other` may read this plan instead, and those of this one go on as before.
+    pub(super) fn takes(&self, other: &Plan) -> bool {
+        let alike = match (&self.packed, &other.packed) {
+            (Some(own), Some(other)) => own == other,
+            (Some(_), None) | (None, _) => true,
+        };
+        alike && self.root.takes(&other.root)
+    }
+
+    /// What is wrong with it, if anything.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.root.is_too_wide() {
+            return Err(format!("the message reads more than {MAX_MEMBERS} members of one object"));
+        }
+        Ok(())
     }
 
     /// Reads `payload` as JSON into `table`.
@@ -176,7 +244,7 @@ impl Plan {
         }
         match (spot.packing, scalar) {
             (Some(packing), Scalar::Text(_)) => self.unpacked((spot, row), scalar, packing, table),
-            (Some(_) | None, _) => table.set(row, &spot.slots, scalar),
+            (Some(_) | None, _) => table.set(row, spot.slot, scalar),
         }
     }
 
@@ -193,41 +261,47 @@ impl Plan {
         let outcome = match (packing, scalar) {
             (Packing::Bytes, Scalar::Bytes(bytes)) => {
                 table.bytes.extend_from_slice(bytes);
-                self.split(spot, row, from, table)
+                self.spread(spot, row, from, table)
             }
             (Packing::Hex, Scalar::Text(text)) => match bytes::hex(text, &mut table.bytes) {
-                Some(()) => self.split(spot, row, from, table),
+                Some(()) => self.spread(spot, row, from, table),
                 None => Err(bad("bytes in hexadecimal")),
             },
             (Packing::Base64, Scalar::Text(text)) => match bytes::base64(text, &mut table.bytes) {
-                Some(()) => self.split(spot, row, from, table),
+                Some(()) => self.spread(spot, row, from, table),
                 None => Err(bad("bytes in base64")),
             },
             (Packing::Json, Scalar::Text(text)) => self.read_json(spot, row, text, table),
             (Packing::Base64Json, Scalar::Text(text)) => {
-                let mut inner = Vec::new();
-                match bytes::base64(text, &mut inner).map(|()| std::str::from_utf8(&inner)) {
+                let mut inner = std::mem::take(&mut table.inner);
+                inner.clear();
+                let outcome = match bytes::base64(text, &mut inner).map(|()| std::str::from_utf8(&inner)) {
                     Some(Ok(text)) => self.read_json(spot, row, text, table),
                     Some(Err(_)) | None => Err(bad("JSON in base64")),
-                }
+                };
+                table.inner = inner;
+                outcome
             }
             (Packing::Bytes | Packing::Hex | Packing::Base64 | Packing::Json | Packing::Base64Json, _) => {
                 Err(bad("text"))
             }
         };
         if let Err(reject) = outcome {
-            table.trouble.get_or_insert(reject);
+            table.unread.get_or_insert(reject);
         }
     }
 
     /// The bytes from `from` are what stands at `spot`: as a whole, as tagged values, as records.
-    fn split(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
+    fn spread(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
         let end = table.bytes.len();
-        table.put(row, &spot.slots, Cell::Bytes(from, end));
-        if !self.tags.is_empty() {
-            self.tagged(spot, row, from, table)?;
+        table.put(row, spot.slot, Cell::Bytes(from, end));
+        let Some(packed) = &self.packed else {
+            return Ok(());
+        };
+        if !packed.tags.is_empty() {
+            packed.tagged(spot, row, from, table)?;
         }
-        let (Some(each), Some(records)) = (&spot.each, self.records) else {
+        let (Some(each), Some(records)) = (&spot.each, packed.records) else {
             return Ok(());
         };
         let count = match records.count {
@@ -248,12 +322,14 @@ impl Plan {
             let Some(row) = table.item(each.row(row, Key::Index, index), self.width(each.scope)) else {
                 return Ok(());
             };
-            table.put(row, &each.item.slots, Cell::Bytes(start, start + records.size));
+            table.put(row, each.item.slot, Cell::Bytes(start, start + records.size));
             start += records.size;
         }
         Ok(())
     }
+}
 
+impl Packed {
     fn tagged(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
         let end = table.bytes.len();
         let mut at = from;
@@ -272,7 +348,7 @@ impl Plan {
             }
             at = start + tag.length;
             if let Some(member) = spot.members.iter().find(|member| member.name == tag.name) {
-                table.put(row, &member.spot.slots, Cell::Bytes(start, at));
+                table.put(row, member.spot.slot, Cell::Bytes(start, at));
             }
         }
         Ok(())
@@ -296,22 +372,77 @@ impl Each {
             index,
         }
     }
+
+    /// Whether `spot`, which has no iteration, reads what it read without this one: a member read by name is no
+    /// entry, and what is one item is nothing else.
+    const fn leaves(&self, spot: &Spot) -> bool {
+        spot.members.is_empty() && (self.entries || spot.slot.is_none())
+    }
 }
 
 impl Spot {
-    /// The place at `path` below the items of `steps`; their number from `scope`.
-    fn descend(&mut self, steps: &[Step], scope: usize, path: &[String]) -> &mut Spot {
-        let Some((step, rest)) = steps.split_first() else {
-            return self.below(path);
+    /// Whether what `other` reads can be read here too, so that each finds what it would have found alone.
+    fn takes(&self, other: &Spot) -> bool {
+        if !self.is_read() || !other.is_read() {
+            return true;
+        }
+        let iterations = match (&self.each, &other.each) {
+            (Some(own), Some(their)) => {
+                own.entries == their.entries
+                    && self.same_members(other)
+                    && (own.entries || self.slot.is_some() == other.slot.is_some())
+                    && own.item.takes(&their.item)
+            }
+            (Some(each), None) => each.leaves(other),
+            (None, Some(each)) => each.leaves(self),
+            (None, None) => true,
         };
-        let each = self.below(&step.path).each.get_or_insert_with(|| {
+        let mut added = 0;
+        let members = other.members.iter().all(|theirs| match self.member(&theirs.name) {
+            Some(own) => own.takes(&theirs.spot),
+            None => {
+                added += 1;
+                true
+            }
+        });
+        self.packing == other.packing
+            && iterations
+            && members
+            && self.members.len() + added <= MAX_MEMBERS
+    }
+
+    const fn is_read(&self) -> bool {
+        self.slot.is_some() || !self.members.is_empty() || self.each.is_some() || self.packing.is_some()
+    }
+
+    fn same_members(&self, other: &Spot) -> bool {
+        self.members.len() == other.members.len()
+            && other
+                .members
+                .iter()
+                .all(|member| self.member(&member.name).is_some())
+    }
+
+    fn member(&self, name: &str) -> Option<&Spot> {
+        let found = self.members.iter().find(|member| member.name == name);
+        found.map(|member| &member.spot)
+    }
+
+    fn is_too_wide(&self) -> bool {
+        self.members.len() > MAX_MEMBERS
+            || self.members.iter().any(|member| member.spot.is_too_wide())
+            || self.each.as_ref().is_some_and(|each| each.item.is_too_wide())
+    }
+
+    /// The iteration of `step`, with this scope if it is new.
+    fn each(&mut self, step: &Step, scope: usize) -> &mut Each {
+        self.below(&step.path).each.get_or_insert_with(|| {
             Box::new(Each {
                 entries: step.entries,
                 scope,
                 item: Spot::default(),
             })
-        });
-        each.item.descend(rest, scope + 1, path)
+        })
     }
 
     fn below(&mut self, path: &[String]) -> &mut Spot {

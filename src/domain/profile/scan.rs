@@ -88,7 +88,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             };
             return item.visit_map(map);
         }
-        self.table.set(self.row, &spot.slots, Scalar::Compound);
+        self.table.set(self.row, spot.slot, Scalar::Compound);
         let mut seen = 0_u128;
         let mut expected = 0;
         let mut index = 0;
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let spot = self.spot;
-        self.table.set(self.row, &spot.slots, Scalar::Compound);
+        self.table.set(self.row, spot.slot, Scalar::Compound);
         for place in 0.. {
             let member = spot.members.iter().find(|member| member.place == Some(place));
             let more = match (member, &spot.each) {

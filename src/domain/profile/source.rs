@@ -108,7 +108,7 @@ impl Source {
 
 impl At {
     fn new(text: &str, plan: &mut Plan, template: &Template) -> Result<At, String> {
-        let leaf = plan.leaf();
+        let leaf = plan.depth();
         let within = |up: usize| {
             if up <= leaf {
                 Ok(up)

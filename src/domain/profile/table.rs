@@ -18,6 +18,10 @@ pub(super) struct Table {
     pub(super) bytes: Vec<u8>,
     /// Why the payload cannot be used; found while reading it.
     pub(super) trouble: Option<Reject>,
+    /// Why something in it could not be unpacked. No trouble to those who read what stands beside it.
+    pub(super) unread: Option<Reject>,
+    /// Bytes that hold JSON.
+    pub(super) inner: Vec<u8>,
 }
 
 /// An item.
@@ -64,6 +68,7 @@ impl Table {
         self.texts.clear();
         self.bytes.clear();
         self.trouble = None;
+        self.unread = None;
         let payload = Row {
             scope: 0,
             parent: 0,
@@ -89,9 +94,9 @@ impl Table {
         self.rows.len() - 1
     }
 
-    /// Puts a value into some cells of a row.
-    pub(super) fn set(&mut self, row: usize, slots: &[u16], scalar: Scalar<'_>) {
-        if slots.is_empty() {
+    /// Puts a value into a cell of a row, if there is one for it.
+    pub(super) fn set(&mut self, row: usize, slot: Option<u16>, scalar: Scalar<'_>) {
+        if slot.is_none() {
             return;
         }
         let cell = match scalar {
@@ -111,18 +116,16 @@ impl Table {
                 Cell::Bytes(from, self.bytes.len())
             }
         };
-        self.put(row, slots, cell);
+        self.put(row, slot, cell);
     }
 
-    /// Puts `cell` into some cells of a row.
-    pub(super) fn put(&mut self, row: usize, slots: &[u16], cell: Cell) {
-        let Some(base) = self.rows.get(row).map(|(_, base)| *base) else {
+    /// Puts `cell` into a cell of a row, if there is one for it.
+    pub(super) fn put(&mut self, row: usize, slot: Option<u16>, cell: Cell) {
+        let Some((slot, (_, base))) = slot.zip(self.rows.get(row)) else {
             return;
         };
-        for slot in slots {
-            if let Some(place) = self.cells.get_mut(base + usize::from(*slot)) {
-                *place = cell;
-            }
+        if let Some(place) = self.cells.get_mut(base + usize::from(slot)) {
+            *place = cell;
         }
     }
 

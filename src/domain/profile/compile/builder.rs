@@ -97,10 +97,17 @@ impl Builder<'_, '_> {
                     )),
                 );
             }
-            self.plan.unpack(0, &path, *packing);
+            self.plan.unpack(&path, *packing);
+        }
+        if message.unpacks() {
+            let split = self.plan.split(&message.tags, message.records);
+            self.note(None, split);
+        } else if !message.tags.is_empty() || message.records.is_some() {
+            let problem = "tags and records are about bytes: say by `payload` or `unpack` which text holds them";
+            self.note::<()>(None, Err(problem.to_owned()));
         }
         if message.form == Form::Packed(Packing::Json) {
-            self.plan.unpack(0, &[], Packing::Json);
+            self.plan.unpack(&[], Packing::Json);
             return Form::Json;
         }
         message.form
@@ -219,6 +226,7 @@ impl Builder<'_, '_> {
             let conditions = self.conditions(Some(&map.point), &map.conditions);
             if let Some(source) = self.source(Some(&map.point), &map.source) {
                 rules.push(PointRule {
+                    again: rules.iter().any(|rule: &PointRule| rule.field.point == field.point),
                     name: map.name.clone().unwrap_or_else(|| map.point.clone()),
                     source,
                     conditions,
@@ -241,6 +249,7 @@ impl Builder<'_, '_> {
             };
             if let Some(source) = self.source(Some(&def.id), &place) {
                 rules.push(PointRule {
+                    again: false,
                     name: def.id.clone(),
                     source,
                     conditions: Vec::new(),

@@ -208,6 +208,12 @@ impl Field {
             return Ok(None);
         }
         let mut scalar = scalar;
+        if self.map.is_empty()
+            && matches!(self.shape, Shape::Number { .. })
+            && let (Scalar::Text(_), Some(number), None) = (scalar, scalar.parsed_number(), extras.mask)
+        {
+            scalar = Scalar::Float(number);
+        }
         if let Some(mask) = extras.mask {
             let Some(whole) = scalar.whole() else {
                 return Err(self.bad("a whole number", scalar));

@@ -38,7 +38,8 @@ impl Pattern {
                 return Pattern::Range(low, high);
             }
         }
-        Pattern::Word(text.to_owned(), text.parse().ok())
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        Pattern::Word(text.to_owned(), number)
     }
 
     /// Whether it names `scalar`. Case does not count for ASCII letters, nor white space around.
