@@ -6,13 +6,12 @@ use foldhash::HashMapExt as _;
 use super::Reject;
 use super::codecs::Codecs;
 use super::command::{Address, Outgoing};
-use super::compile::program::Body;
 use super::compile::{Compiled, ProfileError, compile, venues_by_device};
 use super::def::ProfileDef;
 use super::devices::{Devices, SlotId};
-use super::flat::read_text;
 use super::follow::{Topic, follow, topic_of, topic_of_codec};
-use super::general::{Scratch, Speech};
+use super::general::Scratch;
+use super::hear::Hearing;
 use super::parts::Parts;
 use super::topic::filter_covers;
 use crate::domain::device::{DeviceIndex, DeviceKey};
@@ -248,60 +247,17 @@ impl Decoder {
                 .read(coded, (payload, now), &mut self.devices, &mut self.parts);
             return self.decoded(outcome.err());
         }
-        // The form of a message that said something, and what went wrong with one that did not.
-        let (mut said, mut failed) = (None, None);
-        let mut scanned: Option<(usize, Result<(), Reject>)> = None;
-        for speaker in &topic.speakers {
-            let Some(program) = self.compiled.programs.get(speaker.program) else {
-                continue;
-            };
-            let before = self.parts.said();
-            let earlier = self.parts.reject.take();
-            let outcome = match (&program.body, &speaker.place) {
-                (Body::Flat { root, sender }, _) => {
-                    sender.read((speaker.slot, payload), &mut self.parts, |text, sink| {
-                        root.read(text, sink)
-                    })
-                }
-                (Body::Text(field), _) => read_text((speaker.slot, payload), field, &mut self.parts),
-                (Body::General(general), Some(placed)) => {
-                    // Messages that share a plan stand beside each other mostly: the payload is read once for them.
-                    let outcome = match scanned.take().filter(|(plan, _)| *plan == general.plan) {
-                        Some((_, outcome)) => outcome,
-                        None => match self.compiled.plans.get(general.plan) {
-                            Some(shared) => self.scratch.scan(shared, payload),
-                            None => Err(Reject::UnknownTopic),
-                        },
-                    };
-                    scanned = Some((general.plan, outcome.clone()));
-                    let speech = Speech {
-                        topic: &topic.text,
-                        captures: &topic.captures,
-                        slot: speaker.slot,
-                        place: &placed.spoken,
-                        parent: placed.parent,
-                        chosen: placed.chosen.as_deref(),
-                    };
-                    outcome.and_then(|()| {
-                        general.read(speech, &mut self.scratch, &mut self.devices, &mut self.parts)
-                    })
-                }
-                (Body::General(_), None) => Err(Reject::UnknownTopic),
-            };
-            let own = outcome.err().or(self.parts.reject.take());
-            self.parts.reject = earlier;
-            if self.parts.said() > before {
-                said.get_or_insert(program.form);
-                if let Some(reject) = own {
-                    self.parts.refuse(reject);
-                }
-            } else if let Some(reject) = own {
-                failed.get_or_insert((reject, program.form));
-            }
+        let failed = Hearing {
+            compiled: &self.compiled,
+            topic,
+            payload,
+            devices: &mut self.devices,
+            scratch: &mut self.scratch,
+            parts: &mut self.parts,
+            scanned: None,
         }
-        // A payload that is of one form cannot be of another too.
-        let failed = failed.filter(|(_, form)| said.is_none_or(|said| said == *form));
-        self.decoded(failed.map(|(reject, _)| reject))
+        .all();
+        self.decoded(failed)
     }
 
     fn decoded(&mut self, failed: Option<Reject>) -> Decoded {

@@ -140,7 +140,10 @@ impl Devices {
             return Err(Reject::TooManyDevices);
         }
         let registered = || self.venues.get(kind).and_then(|venues| venues.get(id));
-        let venue = spoken.venue.as_deref().or_else(|| registered().map(String::as_str));
+        let venue = spoken
+            .venue
+            .as_deref()
+            .or_else(|| registered().map(String::as_str));
         let key = DeviceKey {
             venue: venue.unwrap_or(UNREGISTERED).to_owned(),
             kind: self.kind_ids.get(kind).cloned().unwrap_or_default(),

@@ -47,6 +47,8 @@ pub(super) struct Placed {
     pub(super) parent: Option<SlotId>,
     /// The points' places, when the topic names its point.
     pub(super) chosen: Option<Box<[usize]>>,
+    /// The point's place, when the payload is its value and nothing else.
+    pub(super) bare: Option<usize>,
 }
 
 /// What is remembered of `topic`.
@@ -181,10 +183,13 @@ fn placed(
     let name = general.name.as_ref().filter(|name| !name.uses_payload());
     let mut text = String::new();
     let name = name.and_then(|name| name.write(&mut text, |origin| of_topic(origin, texts)));
+    let chosen = name.map(|()| general.called(&text));
+    let bare = chosen.as_ref().and_then(|chosen| general.bare(chosen));
     Ok(Placed {
         spoken,
         parent,
-        chosen: name.map(|()| general.called(&text)),
+        chosen,
+        bare,
     })
 }
 

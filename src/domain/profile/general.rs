@@ -6,6 +6,7 @@ use super::Reject;
 use super::compile::program::Shared;
 use super::def::{Form, Packing};
 use super::devices::{Devices, SlotId, Spoken};
+use super::flat::mute;
 use super::parts::{Parts, RawPart};
 use super::source::{Condition, Mark, Source, Value, View, all};
 use super::table::Table;
@@ -14,7 +15,7 @@ use super::topic::Ranges;
 use super::wire::field::Field;
 use super::wire::scalar::{Scalar, bad_value, read_seq};
 use super::wire::time::TimeForm;
-use crate::domain::kind::{ONLINE, ONLINE_NAME};
+use crate::domain::kind::ONLINE;
 use crate::domain::reading::ReadingKind;
 use crate::domain::time::{ClockBounds, Timestamp};
 
@@ -34,7 +35,7 @@ pub(super) struct General {
     pub(super) device: TextTemplate,
     pub(super) parent: Option<Parent>,
     pub(super) name: Option<TextTemplate>,
-    pub(super) time: Option<(Source, TimeForm)>,
+    pub(super) time: Option<TimeRule>,
     pub(super) test: Option<Mark>,
     pub(super) history: Option<Mark>,
     pub(super) reading: Option<ReadingKind>,
@@ -57,6 +58,14 @@ pub(super) struct PointRule {
     pub(super) default: Option<f64>,
     pub(super) null_unsets: bool,
     pub(super) field: Field,
+}
+
+/// A compiled time.
+#[derive(Debug)]
+pub(super) struct TimeRule {
+    pub(super) source: Source,
+    pub(super) base: Option<Source>,
+    pub(super) form: TimeForm,
 }
 
 /// The device above.
@@ -235,9 +244,37 @@ impl General {
             (Some(template), None) => {
                 named.write(template, id)?;
                 let name = id.as_str();
-                self.say(named, (slot, parent), rules.filter(|rule| rule.name == name), parts)
+                self.say(
+                    named,
+                    (slot, parent),
+                    rules.filter(|rule| rule.name == name),
+                    parts,
+                )
             }
         }
+    }
+
+    /// The place of the point, when a payload is one text value and `chosen` the one point that it can be.
+    pub(super) fn bare(&self, chosen: &[usize]) -> Option<usize> {
+        let [at] = chosen else {
+            return None;
+        };
+        let rule = self.points.get(*at)?;
+        let plain = self.form == Form::Text
+            && self.leaf == 0
+            && self.conditions.is_empty()
+            && self.same.is_empty()
+            && self.captures.is_empty()
+            && self.parent.is_none()
+            && self.time.is_none()
+            && self.test.is_none()
+            && self.history.is_none()
+            && self.reading.is_none()
+            && self.seq.is_none()
+            && self.ack.is_none()
+            && rule.conditions.is_empty()
+            && rule.source.is_item();
+        plain.then_some(*at)
     }
 
     /// The places of the points called `name`.
@@ -258,7 +295,7 @@ impl General {
         };
         RawPart {
             slot,
-            device_at: self.device_at(view, parts),
+            device_at: self.time.as_ref().and_then(|time| time.read(view, parts)),
             clock: self.clock,
             seq: self.seq(view, parts),
             kind,
@@ -267,20 +304,6 @@ impl General {
             points: (parts.points.len(), parts.points.len()),
             unset: (parts.unset.len(), parts.unset.len()),
         }
-    }
-
-    fn device_at(&self, view: &View<'_>, parts: &mut Parts) -> Option<Timestamp> {
-        let (source, form) = self.time.as_ref()?;
-        let scalar = match source.value(view) {
-            Value::Absent | Value::Found(Scalar::Null) => return None,
-            Value::Short => Scalar::Null,
-            Value::Found(scalar) => scalar,
-        };
-        let at = form.read(scalar);
-        if at.is_none() {
-            parts.refuse(bad_value("ts", form.wanted(), scalar));
-        }
-        at
     }
 
     fn seq(&self, view: &View<'_>, parts: &mut Parts) -> Option<u64> {
@@ -340,10 +363,7 @@ impl General {
             }
         }
         if online_lost && parts.points.len() == from && parts.unset.len() == unset_from {
-            return Err(Reject::BadValue {
-                point: ONLINE_NAME.to_owned(),
-                problem: "the message does not say".to_owned(),
-            });
+            return Err(mute());
         }
         parts.push(part)
     }
@@ -358,6 +378,32 @@ fn mark(mark: Option<&Mark>, name: &str, view: &View<'_>, parts: &mut Parts) -> 
             parts.refuse(reject);
             false
         }
+    }
+}
+
+impl TimeRule {
+    fn read(&self, view: &View<'_>, parts: &mut Parts) -> Option<Timestamp> {
+        let found = |source: &Source| match source.value(view) {
+            Value::Absent | Value::Found(Scalar::Null) => None,
+            Value::Short => Some(Scalar::Null),
+            Value::Found(scalar) => Some(scalar),
+        };
+        let scalar = match (found(&self.source), self.base.as_ref().and_then(found)) {
+            (None, None) => return None,
+            (Some(scalar), None) | (None, Some(scalar)) => scalar,
+            (Some(own), Some(base)) => {
+                let sum = own
+                    .parsed_number()
+                    .zip(base.parsed_number())
+                    .map(|(own, base)| own + base);
+                sum.map_or(Scalar::Null, Scalar::Float)
+            }
+        };
+        let at = self.form.read(scalar);
+        if at.is_none() {
+            parts.refuse(bad_value("ts", self.form.wanted(), scalar));
+        }
+        at
     }
 }
 

@@ -3,12 +3,12 @@
 use serde::de::DeserializeSeed as _;
 
 use super::Reject;
-use super::def::{Packing, RecordsDef};
+use super::def::{MessageDef, Packing};
 use super::place::{Step, array_place};
 use super::scan::Walk;
-use super::table::{Cell, Key, Row, Table};
-use super::wire::bytes;
-use super::wire::scalar::{Scalar, bad_value};
+use super::table::{Key, Row, Table};
+use super::unpack::Packed;
+use super::wire::scalar::Scalar;
 
 /// The most members of one object that can be read: each has a bit, by which one that stands twice is known.
 pub(super) const MAX_MEMBERS: usize = 128;
@@ -19,9 +19,9 @@ pub(super) struct Spot {
     pub(super) slot: Option<u16>,
     pub(super) members: Vec<Member>,
     pub(super) each: Option<Box<Each>>,
-    packing: Option<Packing>,
+    pub(super) packing: Option<Packing>,
     /// Its address as written, for messages.
-    name: String,
+    pub(super) name: String,
 }
 
 /// A place below another.
@@ -40,6 +40,8 @@ pub(super) struct Each {
     pub(super) entries: bool,
     pub(super) scope: usize,
     pub(super) item: Spot,
+    /// Cells that keep what the item before had.
+    pub(super) carried: Vec<u16>,
 }
 
 /// Everything that one message or more read of a payload: those of one topic that can share a pass do.
@@ -49,25 +51,10 @@ pub(super) struct Plan {
     /// By scope: how many cells a row has. Scope 0 is the payload itself.
     widths: Vec<usize>,
     /// What is unpacked and how bytes are split; `None`: nothing is.
-    packed: Option<Packed>,
+    pub(super) packed: Option<Packed>,
     /// The steps of the message begun last, and the scopes from the payload to its items.
     steps: Vec<Step>,
     scopes: Vec<usize>,
-}
-
-/// What is unpacked, and what the bytes in it are.
-#[derive(Debug, Default, PartialEq)]
-struct Packed {
-    places: Vec<(Vec<String>, Packing)>,
-    tags: Vec<Tag>,
-    records: Option<RecordsDef>,
-}
-
-#[derive(Debug, PartialEq)]
-struct Tag {
-    bytes: Vec<u8>,
-    name: String,
-    length: usize,
 }
 
 impl Plan {
@@ -98,30 +85,25 @@ impl Plan {
         self.steps = steps;
     }
 
-    /// Bytes are tagged values or records, whether they are the payload or are unpacked.
-    pub(super) fn split(
-        &mut self,
-        tags: &[(String, usize)],
-        records: Option<RecordsDef>,
-    ) -> Result<(), String> {
-        let mut compiled = Vec::new();
-        for (name, length) in tags {
-            let mut bytes = Vec::new();
-            if bytes::hex(name, &mut bytes).is_none() || bytes.is_empty() {
-                return Err(format!("tag {name:?} is no hexadecimal text, such as \"0367\""));
-            }
-            compiled.push(Tag {
-                bytes,
-                name: name.clone(),
-                length: *length,
-            });
+    /// What unpacked texts and bytes hold, whether they are the payload or stand in it.
+    pub(super) fn split(&mut self, message: &MessageDef) -> Result<(), String> {
+        self.packed.get_or_insert_default().split(message)
+    }
+
+    /// What stands at `path` of an item counts for the items behind it too, until another says something else.
+    pub(super) fn carry(&mut self, path: &[String]) -> Result<(), String> {
+        let Some((step, steps)) = self
+            .steps
+            .split_last()
+            .map(|(step, rest)| (step.clone(), rest.len()))
+        else {
+            return Err("`carry` is from item to item: give `each`".to_owned());
+        };
+        let slot = self.cell(self.depth(), path)?;
+        let each = self.spot(steps, &[]).each(&step, 0);
+        if !each.carried.contains(&slot) {
+            each.carried.push(slot);
         }
-        if records.is_some_and(|records| records.size == 0) {
-            return Err("records have a size of at least 1".to_owned());
-        }
-        let packed = self.packed.get_or_insert_default();
-        packed.tags = compiled;
-        packed.records = records;
         Ok(())
     }
 
@@ -156,11 +138,7 @@ impl Plan {
     /// The text at `path` of the payload holds something.
     pub(super) fn unpack(&mut self, path: &[String], packing: Packing) {
         self.spot(0, path).packing = Some(packing);
-        let places = &mut self.packed.get_or_insert_default().places;
-        let place = (path.to_vec(), packing);
-        if !places.contains(&place) {
-            places.push(place);
-        }
+        self.packed.get_or_insert_default().add(path, packing);
     }
 
     fn spot(&mut self, depth: usize, path: &[String]) -> &mut Spot {
@@ -184,18 +162,26 @@ impl Plan {
     /// What is wrong with it, if anything.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.root.is_too_wide() {
-            return Err(format!("the message reads more than {MAX_MEMBERS} members of one object"));
+            return Err(format!(
+                "the message reads more than {MAX_MEMBERS} members of one object"
+            ));
         }
         Ok(())
     }
 
     /// Reads `payload` as JSON into `table`.
     pub(super) fn json(&self, payload: &str, table: &mut Table) -> Result<(), Reject> {
-        let row = table.begin(self.width(0));
+        let row = table.begin(self.widths.first().copied().unwrap_or_default());
         self.read_json(&self.root, row, payload, table)
     }
 
-    fn read_json(&self, spot: &Spot, row: usize, text: &str, table: &mut Table) -> Result<(), Reject> {
+    pub(super) fn read_json(
+        &self,
+        spot: &Spot,
+        row: usize,
+        text: &str,
+        table: &mut Table,
+    ) -> Result<(), Reject> {
         let mut json = serde_json::Deserializer::from_str(text);
         let walk = Walk {
             plan: self,
@@ -218,7 +204,7 @@ impl Plan {
         packing: Option<Packing>,
         table: &mut Table,
     ) -> Result<(), Reject> {
-        let row = table.begin(self.width(0));
+        let row = table.begin(self.widths.first().copied().unwrap_or_default());
         match packing {
             None => self.scalar(&self.root, row, payload, table),
             Some(packing) => self.unpacked((&self.root, row), payload, packing, table),
@@ -226,18 +212,40 @@ impl Plan {
         table.trouble.take().map_or(Ok(()), Err)
     }
 
-    /// How many cells the rows of a scope have.
-    pub(super) fn width(&self, scope: usize) -> usize {
-        self.widths.get(scope).copied().unwrap_or_default()
+    /// Opens the row of an item of `each` in that of `parent`. `None`: there are too many.
+    pub(super) fn item(
+        &self,
+        each: &Each,
+        (parent, key, index): (usize, Key, usize),
+        table: &mut Table,
+    ) -> Option<usize> {
+        let row = Row {
+            scope: each.scope,
+            parent,
+            key,
+            index,
+        };
+        let width = self.widths.get(each.scope).copied().unwrap_or_default();
+        table.item(row, width, &each.carried)
     }
 
     /// Puts one value where it belongs.
+    #[inline]
     pub(super) fn scalar(&self, spot: &Spot, row: usize, scalar: Scalar<'_>, table: &mut Table) {
+        if spot.each.is_none() && spot.packing.is_none() {
+            table.set(row, spot.slot, scalar);
+        } else {
+            self.holding(spot, row, scalar, table);
+        }
+    }
+
+    /// A value that stands for an item, or holds something itself.
+    fn holding(&self, spot: &Spot, row: usize, scalar: Scalar<'_>, table: &mut Table) {
         if let Some(each) = &spot.each
             && !each.entries
             && !matches!(scalar, Scalar::Null)
         {
-            if let Some(row) = table.item(each.row(row, Key::Index, 0), self.width(each.scope)) {
+            if let Some(row) = self.item(each, (row, Key::Index, 0), table) {
                 self.scalar(&each.item, row, scalar, table);
             }
             return;
@@ -247,130 +255,18 @@ impl Plan {
             (Some(_) | None, _) => table.set(row, spot.slot, scalar),
         }
     }
-
-    fn unpacked(&self, (spot, row): (&Spot, usize), scalar: Scalar<'_>, packing: Packing, table: &mut Table) {
-        let bad = |wanted: &str| {
-            let name = if spot.name.is_empty() {
-                "payload"
-            } else {
-                &spot.name
-            };
-            bad_value(name, wanted, scalar)
-        };
-        let from = table.bytes.len();
-        let outcome = match (packing, scalar) {
-            (Packing::Bytes, Scalar::Bytes(bytes)) => {
-                table.bytes.extend_from_slice(bytes);
-                self.spread(spot, row, from, table)
-            }
-            (Packing::Hex, Scalar::Text(text)) => match bytes::hex(text, &mut table.bytes) {
-                Some(()) => self.spread(spot, row, from, table),
-                None => Err(bad("bytes in hexadecimal")),
-            },
-            (Packing::Base64, Scalar::Text(text)) => match bytes::base64(text, &mut table.bytes) {
-                Some(()) => self.spread(spot, row, from, table),
-                None => Err(bad("bytes in base64")),
-            },
-            (Packing::Json, Scalar::Text(text)) => self.read_json(spot, row, text, table),
-            (Packing::Base64Json, Scalar::Text(text)) => {
-                let mut inner = std::mem::take(&mut table.inner);
-                inner.clear();
-                let outcome = match bytes::base64(text, &mut inner).map(|()| std::str::from_utf8(&inner)) {
-                    Some(Ok(text)) => self.read_json(spot, row, text, table),
-                    Some(Err(_)) | None => Err(bad("JSON in base64")),
-                };
-                table.inner = inner;
-                outcome
-            }
-            (Packing::Bytes | Packing::Hex | Packing::Base64 | Packing::Json | Packing::Base64Json, _) => {
-                Err(bad("text"))
-            }
-        };
-        if let Err(reject) = outcome {
-            table.unread.get_or_insert(reject);
-        }
-    }
-
-    /// The bytes from `from` are what stands at `spot`: as a whole, as tagged values, as records.
-    fn spread(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
-        let end = table.bytes.len();
-        table.put(row, spot.slot, Cell::Bytes(from, end));
-        let Some(packed) = &self.packed else {
-            return Ok(());
-        };
-        if !packed.tags.is_empty() {
-            packed.tagged(spot, row, from, table)?;
-        }
-        let (Some(each), Some(records)) = (&spot.each, packed.records) else {
-            return Ok(());
-        };
-        let count = match records.count {
-            None => usize::MAX,
-            Some(at) => match table.bytes.get(from + at) {
-                Some(count) => usize::from(*count),
-                None => return Err(short()),
-            },
-        };
-        let mut start = from + records.start;
-        for index in 0..count {
-            if records.count.is_none() && start >= end {
-                break;
-            }
-            if start + records.size > end {
-                return Err(short());
-            }
-            let Some(row) = table.item(each.row(row, Key::Index, index), self.width(each.scope)) else {
-                return Ok(());
-            };
-            table.put(row, each.item.slot, Cell::Bytes(start, start + records.size));
-            start += records.size;
-        }
-        Ok(())
-    }
-}
-
-impl Packed {
-    fn tagged(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
-        let end = table.bytes.len();
-        let mut at = from;
-        while at < end {
-            let rest = table.bytes.get(at..end).unwrap_or_default();
-            let Some(tag) = self.tags.iter().find(|tag| rest.starts_with(&tag.bytes)) else {
-                // How long an unknown value is nobody knows: what stands behind it cannot be read.
-                return Err(Reject::BadValue {
-                    point: "payload".to_owned(),
-                    problem: format!("unknown tag at byte {}", at - from),
-                });
-            };
-            let start = at + tag.bytes.len();
-            if start + tag.length > end {
-                return Err(short());
-            }
-            at = start + tag.length;
-            if let Some(member) = spot.members.iter().find(|member| member.name == tag.name) {
-                table.put(row, member.spot.slot, Cell::Bytes(start, at));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn short() -> Reject {
-    Reject::BadValue {
-        point: "payload".to_owned(),
-        problem: "the bytes end too early".to_owned(),
-    }
 }
 
 impl Each {
-    /// The row of an item in that of `parent`.
-    pub(super) const fn row(&self, parent: usize, key: Key, index: usize) -> Row {
-        Row {
-            scope: self.scope,
-            parent,
-            key,
-            index,
-        }
+    /// By the places: the cells have other numbers in another plan.
+    fn carries_as(&self, other: &Each) -> bool {
+        let places = |each: &Each| {
+            let mut places = Vec::new();
+            each.item.named(&each.carried, &mut places);
+            places.sort_unstable();
+            places
+        };
+        places(self) == places(other)
     }
 
     /// Whether `spot`, which has no iteration, reads what it read without this one: a member read by name is no
@@ -389,6 +285,7 @@ impl Spot {
         let iterations = match (&self.each, &other.each) {
             (Some(own), Some(their)) => {
                 own.entries == their.entries
+                    && own.carries_as(their)
                     && self.same_members(other)
                     && (own.entries || self.slot.is_some() == other.slot.is_some())
                     && own.item.takes(&their.item)
@@ -398,17 +295,27 @@ impl Spot {
             (None, None) => true,
         };
         let mut added = 0;
-        let members = other.members.iter().all(|theirs| match self.member(&theirs.name) {
-            Some(own) => own.takes(&theirs.spot),
-            None => {
-                added += 1;
-                true
-            }
-        });
-        self.packing == other.packing
-            && iterations
-            && members
-            && self.members.len() + added <= MAX_MEMBERS
+        let members = other
+            .members
+            .iter()
+            .all(|theirs| match self.member(&theirs.name) {
+                Some(own) => own.takes(&theirs.spot),
+                None => {
+                    added += 1;
+                    true
+                }
+            });
+        self.packing == other.packing && iterations && members && self.members.len() + added <= MAX_MEMBERS
+    }
+
+    /// The addresses of these cells, here and below.
+    fn named(&self, cells: &[u16], into: &mut Vec<String>) {
+        if self.slot.is_some_and(|slot| cells.contains(&slot)) {
+            into.push(self.name.clone());
+        }
+        for member in &self.members {
+            member.spot.named(cells, into);
+        }
     }
 
     const fn is_read(&self) -> bool {
@@ -441,6 +348,7 @@ impl Spot {
                 entries: step.entries,
                 scope,
                 item: Spot::default(),
+                carried: Vec::new(),
             })
         })
     }

@@ -78,15 +78,28 @@ impl Table {
         self.push(payload, width)
     }
 
-    /// Opens the row of an item with as many cells. `None`: there are too many.
-    pub(super) fn item(&mut self, row: Row, width: usize) -> Option<usize> {
+    /// Opens the row of an item with as many cells, some of them with what its sibling before had. `None`: there are too
+    /// many.
+    pub(super) fn item(&mut self, row: Row, width: usize, carried: &[u16]) -> Option<usize> {
         if self.rows.len() > MAX_ITEMS {
             self.trouble = Some(Reject::TooManyItems(MAX_ITEMS));
             return None;
         }
-        Some(self.push(row, width))
+        if carried.is_empty() {
+            return Some(self.push(row, width));
+        }
+        let mut siblings = self.rows.iter().skip(row.parent + 1).rev();
+        let sibling = siblings.find(|(other, _)| (other.scope, other.parent) == (row.scope, row.parent));
+        let before = sibling.map(|(_, base)| *base);
+        let opened = self.push(row, width);
+        for slot in carried {
+            let cell = before.and_then(|base| self.cells.get(base + usize::from(*slot)).copied());
+            self.put(opened, Some(*slot), cell.unwrap_or(Cell::Absent));
+        }
+        Some(opened)
     }
 
+    #[inline]
     fn push(&mut self, row: Row, width: usize) -> usize {
         let base = self.cells.len();
         self.cells.resize(base + width, Cell::Absent);
@@ -95,6 +108,7 @@ impl Table {
     }
 
     /// Puts a value into a cell of a row, if there is one for it.
+    #[inline]
     pub(super) fn set(&mut self, row: usize, slot: Option<u16>, scalar: Scalar<'_>) {
         if slot.is_none() {
             return;
@@ -120,6 +134,7 @@ impl Table {
     }
 
     /// Puts `cell` into a cell of a row, if there is one for it.
+    #[inline]
     pub(super) fn put(&mut self, row: usize, slot: Option<u16>, cell: Cell) {
         let Some((slot, (_, base))) = slot.zip(self.rows.get(row)) else {
             return;
@@ -130,6 +145,7 @@ impl Table {
     }
 
     /// Keeps a text: its bytes.
+    #[inline]
     pub(super) fn keep(&mut self, text: &str) -> (usize, usize) {
         let from = self.texts.len();
         self.texts.push_str(text);
@@ -147,16 +163,19 @@ impl Table {
     }
 
     /// The scope of a row.
+    #[inline]
     pub(super) fn scope(&self, row: usize) -> usize {
         self.rows.get(row).map_or(0, |(row, _)| row.scope)
     }
 
     /// The row `up` levels out of `row`.
+    #[inline]
     pub(super) fn out(&self, row: usize, up: usize) -> usize {
         (0..up).fold(row, |row, _| self.rows.get(row).map_or(0, |(row, _)| row.parent))
     }
 
     /// The value in a cell; `None`: nothing stood there.
+    #[inline]
     pub(super) fn get(&self, row: usize, slot: u16) -> Option<Scalar<'_>> {
         let (_, base) = self.rows.get(row)?;
         Some(match *self.cells.get(base + usize::from(slot))? {

@@ -121,7 +121,9 @@ impl Draft<'_> {
             unpack,
             tags,
             records,
+            fields,
             each,
+            carry,
             conditions,
             name,
             time,
@@ -143,6 +145,8 @@ impl Draft<'_> {
             && unpack.is_empty()
             && tags.is_empty()
             && records.is_none()
+            && fields.is_none()
+            && carry.is_empty()
             && each.is_none()
             && conditions.is_empty()
             && name.is_none()
@@ -153,7 +157,8 @@ impl Draft<'_> {
             && points.iter().all(simple);
         bare && match form {
             Form::Json => {
-                time.as_ref().is_none_or(|time| one(&time.source))
+                time.as_ref()
+                    .is_none_or(|time| one(&time.source) && time.base.is_none())
                     && plain(test.as_ref())
                     && plain(history.as_ref())
                     && (seq.is_empty() || matches!(seq.as_slice(), [at] if at.starts_with('/')))
@@ -267,6 +272,7 @@ impl Draft<'_> {
             problems,
         };
         let form = builder.form();
+        builder.carry();
         let name = builder.name();
         let points = builder.points(name.is_some());
         Some(General {

@@ -4,7 +4,7 @@
 use super::scalar::{Scalar, bad_value, read_bool};
 use super::units;
 use super::words::{self, Pattern};
-use crate::domain::kind::{PointDef, PointIndex, ValueType};
+use crate::domain::kind::{ONLINE, PointDef, PointIndex, ValueType};
 use crate::domain::profile::Reject;
 use crate::domain::profile::def::PointMap;
 
@@ -114,6 +114,7 @@ impl Field {
             problems.push(format!(
                 "gas {gas:?} is not known ({known}): give the ppm of its 100 %LEL in `lel` of [profile]"
             ));
+            return;
         }
         let ppm = ppm.and_then(|(_, ppm)| ppm);
         let (factor, shift) = match &map.unit {
@@ -193,6 +194,7 @@ impl Field {
     }
 
     /// The slot value of `scalar`: finite and within the point's range. `None` for no reading.
+    #[inline]
     pub(in crate::domain::profile) fn read(&self, scalar: Scalar<'_>) -> Result<Option<f64>, Reject> {
         if matches!(scalar, Scalar::Null) {
             return Ok(None);
@@ -266,12 +268,18 @@ impl Field {
         }
     }
 
+    #[inline]
     fn look_up(&self, scalar: Scalar<'_>) -> Result<Option<f64>, Reject> {
         self.map
             .iter()
             .find(|entry| entry.word.matches(scalar))
             .map(|entry| entry.value)
             .ok_or_else(|| self.bad("a word of the map", scalar))
+    }
+
+    /// Whether the point is `online`.
+    pub(in crate::domain::profile) fn is_online(&self) -> bool {
+        self.point == ONLINE
     }
 
     /// The rejection of `scalar` where `wanted` should stand.

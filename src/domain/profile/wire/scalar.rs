@@ -28,6 +28,7 @@ pub(in crate::domain::profile) enum Scalar<'a> {
 
 impl<'a> Scalar<'a> {
     /// The text it is, if it is one.
+    #[inline]
     pub(super) const fn text(self) -> Option<&'a str> {
         match self {
             Scalar::Text(text) => Some(text),
@@ -42,13 +43,15 @@ impl<'a> Scalar<'a> {
     }
 
     /// The finite number it is or, being text, spells.
-    pub(super) fn parsed_number(self) -> Option<f64> {
+    #[inline]
+    pub(in crate::domain::profile) fn parsed_number(self) -> Option<f64> {
         self.number()
             .or_else(|| self.text()?.trim().parse().ok())
             .filter(|number| number.is_finite())
     }
 
     /// The number it is, if it is one.
+    #[inline]
     pub(super) const fn number(self) -> Option<f64> {
         match self {
             Scalar::Int(number) => Some(number as f64),

@@ -43,6 +43,7 @@ impl Pattern {
     }
 
     /// Whether it names `scalar`. Case does not count for ASCII letters, nor white space around.
+    #[inline]
     pub(in crate::domain::profile) fn matches(&self, scalar: Scalar<'_>) -> bool {
         match (self, scalar) {
             (Pattern::Any, _) => true,
@@ -79,6 +80,7 @@ impl Pattern {
 }
 
 /// Whether one of `patterns` names `scalar`.
+#[inline]
 pub(in crate::domain::profile) fn any(patterns: &[Pattern], scalar: Scalar<'_>) -> bool {
     patterns.iter().any(|pattern| pattern.matches(scalar))
 }
