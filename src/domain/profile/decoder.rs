@@ -9,9 +9,10 @@ use super::command::{Address, Outgoing};
 use super::compile::{Compiled, ProfileError, compile, venues_by_device};
 use super::def::ProfileDef;
 use super::devices::{Devices, SlotId};
+use super::flat::read_quickly;
 use super::follow::{Topic, follow, topic_of, topic_of_codec};
 use super::general::Scratch;
-use super::hear::Hearing;
+use super::hear::{Hearing, quick};
 use super::parts::Parts;
 use super::topic::filter_covers;
 use crate::domain::device::{DeviceIndex, DeviceKey};
@@ -247,6 +248,15 @@ impl Decoder {
                 .read(coded, (payload, now), &mut self.devices, &mut self.parts);
             return self.decoded(outcome.err());
         }
+        if let Some((slot, field)) = quick(&self.compiled, topic)
+            && read_quickly(slot, payload, field, &mut self.parts)
+        {
+            return Decoded {
+                parts: 1,
+                acks: 0,
+                reject: None,
+            };
+        }
         let failed = Hearing {
             compiled: &self.compiled,
             topic,
@@ -255,6 +265,7 @@ impl Decoder {
             scratch: &mut self.scratch,
             parts: &mut self.parts,
             scanned: None,
+            broken: None,
         }
         .all();
         self.decoded(failed)

@@ -63,6 +63,20 @@ impl Sender {
     }
 }
 
+/// Reads a payload that is one plainly good text value of a message that says nothing else; `false`: it is none.
+#[inline]
+pub(super) fn read_quickly(slot: SlotId, payload: &[u8], field: &Field, parts: &mut Parts) -> bool {
+    let text = std::str::from_utf8(payload).ok();
+    let Some(value) = text.and_then(|text| field.quick(Scalar::Text(text))) else {
+        return false;
+    };
+    parts.points.push((field.point, value));
+    let mut part = bare(slot, 0);
+    part.points.1 = 1;
+    parts.all.push(part);
+    true
+}
+
 /// Reads a payload that is one text value, of a message that says nothing but `online` or more.
 #[inline]
 pub(super) fn read_text(
@@ -81,7 +95,16 @@ pub(super) fn read_text(
         Err(reject) if only_online || field.point == ONLINE => return Err(reject),
         Err(reject) => parts.refuse(reject),
     }
+    let unset = parts.unset.len();
     parts.push(RawPart {
+        unset: (unset, unset),
+        ..bare(slot, from)
+    })
+}
+
+/// A part of a device without any time, whose points begin at `from`.
+fn bare(slot: SlotId, from: usize) -> RawPart {
+    RawPart {
         slot,
         device_at: None,
         clock: ClockBounds::default(),
@@ -89,9 +112,9 @@ pub(super) fn read_text(
         kind: ReadingKind::Live,
         parent: None,
         doubtful: false,
-        points: (from, parts.points.len()),
-        unset: (parts.unset.len(), parts.unset.len()),
-    })
+        points: (from, from),
+        unset: (0, 0),
+    }
 }
 
 /// The rejection of a message that is about `online` and does not say it.

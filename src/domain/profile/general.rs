@@ -12,6 +12,7 @@ use super::source::{Condition, Mark, Source, Value, View, all};
 use super::table::Table;
 use super::text::{Origin, TextTemplate, sound};
 use super::topic::Ranges;
+use super::unpack::Unread;
 use super::wire::field::Field;
 use super::wire::scalar::{Scalar, bad_value, read_seq};
 use super::wire::time::TimeForm;
@@ -155,10 +156,10 @@ impl General {
             id,
         } = scratch;
         if self.unpacks
-            && let Some(reject) = &table.unread
+            && let Some(unread) = &table.unread
         {
-            return if self.is_meant(speech, table, reject) {
-                Err(reject.clone())
+            return if self.is_meant(speech, table, unread) {
+                Err(unread.reject())
             } else {
                 Ok(())
             };
@@ -180,9 +181,8 @@ impl General {
 
     /// Whether a text that did not unpack is this message's trouble. It is none to a message whose conditions are about
     /// what stands beside it, and do not hold.
-    fn is_meant(&self, speech: Speech<'_>, table: &Table, reject: &Reject) -> bool {
-        if self.form != Form::Json || self.conditions.is_empty() || !matches!(reject, Reject::BadValue { .. })
-        {
+    fn is_meant(&self, speech: Speech<'_>, table: &Table, unread: &Unread) -> bool {
+        if self.form != Form::Json || self.conditions.is_empty() || !unread.is_value() {
             return true;
         }
         (0..table.len())
@@ -351,7 +351,13 @@ impl General {
                     parts.unset.push(point);
                     continue;
                 }
-                Value::Found(scalar) => rule.field.read(scalar),
+                Value::Found(scalar) => {
+                    if let Some(value) = rule.field.quick(scalar) {
+                        parts.points.push((point, value));
+                        continue;
+                    }
+                    rule.field.read(scalar)
+                }
             };
             match read {
                 Ok(Some(value)) => parts.points.push((point, value)),

@@ -3,11 +3,12 @@
 use super::Reject;
 use super::compile::Compiled;
 use super::compile::program::Body;
-use super::devices::Devices;
+use super::devices::{Devices, SlotId};
 use super::flat::read_text;
 use super::follow::{Speaker, Topic};
 use super::general::{Scratch, Speech};
 use super::parts::Parts;
+use super::wire::field::Field;
 
 /// A payload, and what reading it takes.
 pub(super) struct Hearing<'h> {
@@ -17,8 +18,23 @@ pub(super) struct Hearing<'h> {
     pub(super) devices: &'h mut Devices,
     pub(super) scratch: &'h mut Scratch,
     pub(super) parts: &'h mut Parts,
-    /// The plan that the scratch space was filled by, and how that went.
-    pub(super) scanned: Option<(usize, Result<(), Reject>)>,
+    /// The plan that the scratch space was filled by, and why that did not go well.
+    pub(super) scanned: Option<usize>,
+    pub(super) broken: Option<Reject>,
+}
+
+/// The one text value that a topic brings to one device, if that is all: where it goes.
+pub(super) fn quick<'c>(compiled: &'c Compiled, topic: &Topic) -> Option<(SlotId, &'c Field)> {
+    let [speaker] = topic.speakers.as_slice() else {
+        return None;
+    };
+    let program = compiled.programs.get(speaker.program)?;
+    let field = match (&program.body, &speaker.place) {
+        (Body::Text(field), _) => field,
+        (Body::General(general), Some(placed)) => &general.points.get(placed.bare?)?.field,
+        (Body::General(_), None) | (Body::Flat { .. }, _) => return None,
+    };
+    Some((speaker.slot?, field))
 }
 
 impl Hearing<'_> {
@@ -71,16 +87,13 @@ impl Hearing<'_> {
             return read_text(message, (&rule.field, general.only_online), self.parts);
         }
         // Messages that share a plan stand beside each other mostly.
-        if self
-            .scanned
-            .as_ref()
-            .is_none_or(|(plan, _)| *plan != general.plan)
-        {
+        if self.scanned != Some(general.plan) {
             let shared = self.compiled.plans.get(general.plan);
             let shared = shared.ok_or(Reject::UnknownTopic)?;
-            self.scanned = Some((general.plan, self.scratch.scan(shared, self.payload)));
+            self.scanned = Some(general.plan);
+            self.broken = self.scratch.scan(shared, self.payload).err();
         }
-        if let Some((_, Err(reject))) = &self.scanned {
+        if let Some(reject) = &self.broken {
             return Err(reject.clone());
         }
         let speech = Speech {

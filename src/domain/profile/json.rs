@@ -140,6 +140,10 @@ impl<'s> Sink<'s> {
 
     /// Reads one value of one point.
     pub(super) fn point(&mut self, field: &Field, scalar: Scalar<'_>) {
+        if let Some(value) = field.quick(scalar) {
+            self.points.push((field.point, value));
+            return;
+        }
         match field.read(scalar) {
             Ok(Some(value)) => self.points.push((field.point, value)),
             Ok(None) => {}

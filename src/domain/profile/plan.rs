@@ -294,17 +294,15 @@ impl Spot {
             (None, Some(each)) => each.leaves(self),
             (None, None) => true,
         };
-        let mut added = 0;
-        let members = other
+        let members = other.members.iter().all(|theirs| {
+            self.member(&theirs.name)
+                .is_none_or(|own| own.takes(&theirs.spot))
+        });
+        let added = other
             .members
             .iter()
-            .all(|theirs| match self.member(&theirs.name) {
-                Some(own) => own.takes(&theirs.spot),
-                None => {
-                    added += 1;
-                    true
-                }
-            });
+            .filter(|theirs| self.member(&theirs.name).is_none());
+        let added = added.count();
         self.packing == other.packing && iterations && members && self.members.len() + added <= MAX_MEMBERS
     }
 

@@ -96,6 +96,15 @@ impl Source {
         self.whole && self.bytes.is_none()
     }
 
+    /// Whether there is a value in `view`, other than null.
+    #[inline]
+    fn is_there(&self, view: &View<'_>) -> bool {
+        if self.bytes.is_some() {
+            return matches!(self.value(view), Value::Found(scalar) if scalar != Scalar::Null);
+        }
+        self.first.is_there(view) || self.others.iter().any(|place| place.is_there(view))
+    }
+
     /// The value in `view`.
     #[inline]
     pub(super) fn value<'v>(&self, view: &View<'v>) -> Value<'v> {
@@ -157,6 +166,15 @@ impl At {
     }
 
     #[inline]
+    fn is_there(self, view: &View<'_>) -> bool {
+        match self {
+            At::Cell { up, slot } => view.table.has(view.table.out(view.row, up), slot),
+            At::Key(_) | At::Index(_) | At::Number(_) => true,
+            At::Topic(place) => view.captured(place).is_some(),
+        }
+    }
+
+    #[inline]
     fn value<'v>(self, view: &View<'v>) -> Option<Scalar<'v>> {
         let table = view.table;
         Some(match self {
@@ -200,14 +218,14 @@ impl Condition {
     /// Whether it holds.
     #[inline]
     pub(super) fn holds(&self, view: &View<'_>) -> bool {
-        let found = match self.source.value(view) {
+        let found = || match self.source.value(view) {
             Value::Found(Scalar::Null) | Value::Absent | Value::Short => None,
             Value::Found(scalar) => Some(scalar),
         };
         match &self.test {
-            Test::Present(present) => found.is_some() == *present,
-            Test::Is(patterns) => found.is_some_and(|scalar| words::any(patterns, scalar)),
-            Test::Not(patterns) => !found.is_some_and(|scalar| words::any(patterns, scalar)),
+            Test::Present(present) => self.source.is_there(view) == *present,
+            Test::Is(patterns) => found().is_some_and(|scalar| words::any(patterns, scalar)),
+            Test::Not(patterns) => !found().is_some_and(|scalar| words::any(patterns, scalar)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one pass over a payload found: rows of cells, one row an item. Scratch space, kept from message to message.
 
 use super::Reject;
+use super::unpack::Unread;
 use super::wire::scalar::Scalar;
 
 /// The most items of one message. A larger one is refused as a whole: half of it would be a lie.
@@ -19,7 +20,7 @@ pub(super) struct Table {
     /// Why the payload cannot be used; found while reading it.
     pub(super) trouble: Option<Reject>,
     /// Why something in it could not be unpacked. No trouble to those who read what stands beside it.
-    pub(super) unread: Option<Reject>,
+    pub(super) unread: Option<Unread>,
     /// Bytes that hold JSON.
     pub(super) inner: Vec<u8>,
 }
@@ -172,6 +173,16 @@ impl Table {
     #[inline]
     pub(super) fn out(&self, row: usize, up: usize) -> usize {
         (0..up).fold(row, |row, _| self.rows.get(row).map_or(0, |(row, _)| row.parent))
+    }
+
+    /// Whether a value stands in a cell, other than null.
+    #[inline]
+    pub(super) fn has(&self, row: usize, slot: u16) -> bool {
+        let cell = self
+            .rows
+            .get(row)
+            .and_then(|(_, base)| self.cells.get(base + usize::from(slot)));
+        !matches!(cell, None | Some(Cell::Absent | Cell::Null))
     }
 
     /// The value in a cell; `None`: nothing stood there.

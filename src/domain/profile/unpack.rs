@@ -17,6 +17,46 @@ pub(super) struct Packed {
     fields: FieldsDef,
 }
 
+/// Why something was not unpacked. Told when somebody asks: to most messages of a topic it is nothing.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// A tag at this byte that nobody knows. How long its value is nobody knows either.
+    Tag(usize),
+    /// The bytes end too early.
+    Short,
+    /// What the text is not.
+    Other(Reject),
+}
+
+impl From<Reject> for Unread {
+    fn from(reject: Reject) -> Unread {
+        Unread::Other(reject)
+    }
+}
+
+impl Unread {
+    /// As the message is rejected for it.
+    pub(super) fn reject(&self) -> Reject {
+        let problem = match self {
+            Unread::Tag(at) => format!("unknown tag at byte {at}"),
+            Unread::Short => "the bytes end too early".to_owned(),
+            Unread::Other(reject) => return reject.clone(),
+        };
+        Reject::BadValue {
+            point: "payload".to_owned(),
+            problem,
+        }
+    }
+
+    /// Whether it is about a value, and the rest of the payload is well-formed.
+    pub(super) const fn is_value(&self) -> bool {
+        matches!(
+            self,
+            Unread::Tag(_) | Unread::Short | Unread::Other(Reject::BadValue { .. })
+        )
+    }
+}
+
 #[derive(Debug, PartialEq)]
 struct Tag {
     bytes: Vec<u8>,
@@ -38,7 +78,7 @@ impl Plan {
             } else {
                 &spot.name
             };
-            bad_value(name, wanted, scalar)
+            Unread::Other(bad_value(name, wanted, scalar))
         };
         let from = table.bytes.len();
         let outcome = match (packing, scalar) {
@@ -54,12 +94,14 @@ impl Plan {
                 Some(()) => self.spread(spot, row, from, table),
                 None => Err(bad("bytes in base64")),
             },
-            (Packing::Json, Scalar::Text(text)) => self.read_json(spot, row, text, table),
+            (Packing::Json, Scalar::Text(text)) => {
+                self.read_json(spot, row, text, table).map_err(Unread::Other)
+            }
             (Packing::Base64Json, Scalar::Text(text)) => {
                 let mut inner = std::mem::take(&mut table.inner);
                 inner.clear();
                 let outcome = match bytes::base64(text, &mut inner).map(|()| std::str::from_utf8(&inner)) {
-                    Some(Ok(text)) => self.read_json(spot, row, text, table),
+                    Some(Ok(text)) => self.read_json(spot, row, text, table).map_err(Unread::Other),
                     Some(Err(_)) | None => Err(bad("JSON in base64")),
                 };
                 table.inner = inner;
@@ -77,13 +119,13 @@ impl Plan {
                 _,
             ) => Err(bad("text")),
         };
-        if let Err(reject) = outcome {
-            table.unread.get_or_insert(reject);
+        if let Err(unread) = outcome {
+            table.unread.get_or_insert(unread);
         }
     }
 
     /// The bytes from `from` are what stands at `spot`: as a whole, as tagged values, as records.
-    fn spread(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
+    fn spread(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Unread> {
         let end = table.bytes.len();
         table.put(row, spot.slot, Cell::Bytes(from, end));
         let Some(packed) = &self.packed else {
@@ -99,7 +141,7 @@ impl Plan {
             None => usize::MAX,
             Some(at) => match table.bytes.get(from + at) {
                 Some(count) => usize::from(*count),
-                None => return Err(short()),
+                None => return Err(Unread::Short),
             },
         };
         let mut start = from + records.start;
@@ -108,7 +150,7 @@ impl Plan {
                 break;
             }
             if start + records.size > end {
-                return Err(short());
+                return Err(Unread::Short);
             }
             let Some(row) = self.item(each, (row, Key::Index, index), table) else {
                 return Ok(());
@@ -120,7 +162,7 @@ impl Plan {
     }
 
     /// Parts of a text: each at its number, and one with a name at its name too.
-    fn fields(&self, (spot, row): (&Spot, usize), text: &str, table: &mut Table) -> Result<(), Reject> {
+    fn fields(&self, (spot, row): (&Spot, usize), text: &str, table: &mut Table) -> Result<(), Unread> {
         let fields = self.packed.as_ref().map(|packed| &packed.fields);
         let Some(FieldsDef { between, pair }) = fields else {
             return Ok(());
@@ -142,7 +184,7 @@ impl Plan {
             for (at, member) in found {
                 let bit = 1_u128 << (at & 127);
                 if seen & bit != 0 {
-                    return Err(Reject::DuplicateMember(member.name.clone()));
+                    return Err(Reject::DuplicateMember(member.name.clone()).into());
                 }
                 seen |= bit;
                 is_member = true;
@@ -151,12 +193,11 @@ impl Plan {
             let Some(each) = spot.each.as_ref().filter(|_| !is_member) else {
                 continue;
             };
-            let key = match named {
-                None => Key::Index,
-                Some(_) => {
-                    let (from, to) = table.keep(name);
-                    Key::Name(from, to)
-                }
+            let key = if named.is_some() {
+                let (from, to) = table.keep(name);
+                Key::Name(from, to)
+            } else {
+                Key::Index
             };
             let Some(row) = self.item(each, (row, key, index), table) else {
                 return Ok(());
@@ -177,10 +218,10 @@ impl Plan {
             self.spread(spot, row, from, table)
         } else {
             let wanted = format!("whole numbers of {} bits", 8 * width);
-            Err(bad_value(&spot.name, &wanted, Scalar::Compound))
+            Err(Unread::Other(bad_value(&spot.name, &wanted, Scalar::Compound)))
         };
-        if let Err(reject) = outcome {
-            table.unread.get_or_insert(reject);
+        if let Err(unread) = outcome {
+            table.unread.get_or_insert(unread);
         }
     }
 }
@@ -260,21 +301,17 @@ impl Packed {
         Ok(())
     }
 
-    fn tagged(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
+    fn tagged(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Unread> {
         let end = table.bytes.len();
         let mut at = from;
         while at < end {
             let rest = table.bytes.get(at..end).unwrap_or_default();
             let Some(tag) = self.tags.iter().find(|tag| rest.starts_with(&tag.bytes)) else {
-                // How long an unknown value is nobody knows: what stands behind it cannot be read.
-                return Err(Reject::BadValue {
-                    point: "payload".to_owned(),
-                    problem: format!("unknown tag at byte {}", at - from),
-                });
+                return Err(Unread::Tag(at - from));
             };
             let start = at + tag.bytes.len();
             if start + tag.length > end {
-                return Err(short());
+                return Err(Unread::Short);
             }
             at = start + tag.length;
             if let Some(member) = spot.members.iter().find(|member| member.name == tag.name) {
@@ -282,12 +319,5 @@ impl Packed {
             }
         }
         Ok(())
-    }
-}
-
-fn short() -> Reject {
-    Reject::BadValue {
-        point: "payload".to_owned(),
-        problem: "the bytes end too early".to_owned(),
     }
 }

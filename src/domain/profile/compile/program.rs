@@ -242,8 +242,8 @@ impl Draft<'_> {
             return None;
         }
         let takes = |shared: &Shared| shared.form == general.form && shared.plan.takes(&own);
-        let shared = plans.own.iter().copied();
-        let shared = shared.filter(|at| plans.all.get(*at).is_some_and(takes)).last();
+        let mut shared = plans.own.iter().copied();
+        let shared = shared.rfind(|at| plans.all.get(*at).is_some_and(takes));
         let Some((at, shared)) = shared.and_then(|at| Some((at, plans.all.get_mut(at)?))) else {
             let at = plans.all.len();
             plans.own.push(at);
