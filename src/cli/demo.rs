@@ -152,13 +152,7 @@ async fn play(
             zone: jiff::tz::TimeZone::system(),
             paint: Paint(colours),
         },
-        kinds: settings
-            .definitions
-            .source()
-            .kinds
-            .iter()
-            .map(|kind| kind.id.clone())
-            .collect(),
+        kinds: kinds(&settings),
         broker: broker.address(),
         screen,
     };
@@ -268,6 +262,12 @@ impl Stage {
         });
         Ok((tasks, town_stop))
     }
+}
+
+/// The kinds of device that there are.
+fn kinds(settings: &Settings) -> Vec<String> {
+    let kinds = settings.definitions.source().kinds.iter();
+    kinds.map(|kind| kind.id.clone()).collect()
 }
 
 /// What the demo plays.
