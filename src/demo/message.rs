@@ -200,6 +200,8 @@ impl Reader {
         let rule = kind.rules.iter().find(|rule| rule.def.id == alarm.rule);
         let mut numbers = Vec::new();
         let mut words = Vec::new();
+        // What is so or not so is in the title.
+        let mut titled = false;
         for (index, point) in kind.kind.points() {
             let concerns = rule.is_some_and(|rule| rule.depends.contains(index));
             let Some(value) = alarm
@@ -212,15 +214,16 @@ impl Reader {
             match (&point.value, value.as_f64()) {
                 (ValueType::Number { unit, .. }, Some(value)) => numbers.push(format!("{value:.1} {unit}")),
                 (ValueType::Number { .. }, None) => {}
-                (ValueType::Bool | ValueType::Enum { .. }, _) => {
+                (ValueType::Bool, _) => titled = true,
+                (ValueType::Enum { .. }, _) => {
                     words.push(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 }
             }
         }
-        if numbers.is_empty() {
-            words.join(" ")
-        } else {
-            numbers.join(" ")
+        match (numbers.is_empty(), titled) {
+            (false, _) => numbers.join(" "),
+            (true, false) => words.join(" "),
+            (true, true) => String::new(),
         }
     }
 }
