@@ -3,8 +3,6 @@
 
 mod charging_station;
 mod chirpstack;
-#[cfg(test)]
-mod ear;
 mod esphome;
 mod jetlinks;
 mod native;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{Message, Voice, Voices};
 use crate::config::Settings;
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::{Kind, ValueType};
@@ -11,6 +10,7 @@ use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::time::Moment;
 use crate::simulate::body::Said;
 use crate::simulate::town::Town;
+use crate::simulate::voice::{Message, Voice, Voices};
 
 /// The gateway's ear, with the town in its registry.
 pub(super) struct Ear {

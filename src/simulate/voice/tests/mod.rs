@@ -1,10 +1,12 @@
 //! Every voice against the real decoder and the shipped profiles: what a body measures is what the gateway reads, and
 //! what the gateway writes is what a body does. No network.
 
+mod ear;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::ear::Ear;
+use self::ear::Ear;
 use super::words::{GAS_AT, plain};
 use super::{Voice, Voices};
 use crate::config::{self, Happening, Incident, Settings};
