@@ -12,11 +12,12 @@ use anyhow::{Context, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::run::stop_signal;
+use super::simulate::read_script;
 use crate::app::Running;
 use crate::broker::EmbeddedBroker;
 use crate::clock;
-use crate::config::{self, BrokerUrl, Secret, Settings};
-use crate::demo::banner::{self, Addresses, Ending};
+use crate::config::{self, BrokerUrl, Script, Secret, Settings};
+use crate::demo::banner::{self, Addresses, Ending, Plot};
 use crate::demo::message::{Paint, Reader};
 use crate::demo::officer;
 use crate::demo::screen::{LogWriter, Screen};
@@ -75,6 +76,12 @@ pub(super) struct DemoArguments {
     /// End after this time, for example 90s or 5m; default: at Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasts: Option<Duration>,
+    /// Let happen what this file says, a script in TOML as in config/incidents.toml, in the place of the demo's own story
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Let the demo's own story happen beside the script
+    #[arg(long, requires = "script")]
+    incidents: bool,
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -85,14 +92,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs the demo until it is told to stop.
 pub(super) fn demo(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
+    let town = Town::new(usize::from(arguments.venues));
+    let Ok(script) = read_script(arguments.script.as_deref(), &town) else {
+        return Ok(ExitCode::FAILURE);
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(on_screen(arguments));
+    let outcome = runtime.block_on(on_screen(arguments, (town, script)));
     // The broker's own tasks do not end by themselves.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn on_screen(arguments: DemoArguments) -> anyhow::Result<()> {
+async fn on_screen(arguments: DemoArguments, stage: (Town, Script)) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let (screen, writing) = Screen::start().context("cannot start writing to the terminal")?;
     super::log_to(LogWriter::new(&screen), "warn");
@@ -111,24 +122,28 @@ async fn on_screen(arguments: DemoArguments) -> anyhow::Result<()> {
             () = unread.cancelled() => {}
         }
     };
-    let outcome = Box::pin(play(arguments, screen, stop)).await;
+    let outcome = Box::pin(play(arguments, stage, screen, stop)).await;
     writing.finished().await;
     outcome
 }
 
 async fn play(
     arguments: DemoArguments,
+    (town, script): (Town, Script),
     screen: Screen,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let http = free(arguments.listen)?;
+    let plot = Plot {
+        story: arguments.script.is_none() || arguments.incidents,
+        script: arguments.script.as_deref(),
+    };
     let colours = screen.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let folder = Folder::new(arguments.data_dir)?;
     let broker = EmbeddedBroker::start(arguments.mqtt).await?;
     let sink = Sink::bind(KEY)
         .await
         .context("cannot take a loopback port for the webhook sink")?;
-    let town = Town::new(usize::from(arguments.venues));
     let settings = settings(http, broker.address(), &sink.url(), &town, folder.path())?;
     let stage = Stage {
         paint: Paint(colours),
@@ -137,13 +152,7 @@ async fn play(
             zone: jiff::tz::TimeZone::system(),
             paint: Paint(colours),
         },
-        kinds: settings
-            .definitions
-            .source()
-            .kinds
-            .iter()
-            .map(|kind| kind.id.clone())
-            .collect(),
+        kinds: kinds(&settings),
         broker: broker.address(),
         screen,
     };
@@ -154,14 +163,15 @@ async fn play(
     };
     stage
         .screen
-        .lines(banner::welcome(&town, &addresses, stage.paint))
+        .lines(banner::welcome(&town, &addresses, plot, stage.paint))
         .await;
 
     let started = clock::monotonic();
     let metrics = running.metrics().clone();
     let tally = sink.tally();
-    let simulator = Simulator::new(&town, plan());
+    let simulator = Simulator::new(&town, plan(script, plot.story));
     let fleet = stage.connect(&simulator).await?;
+    let devices = fleet.tally();
     let (mut tasks, town_stop) = stage.set(sink, (simulator, fleet), &metrics)?;
     let ended = running
         .run_until(async {
@@ -186,6 +196,7 @@ async fn play(
         kept: folder.kept(),
     };
     stage.screen.lines(banner::farewell(&ending)).await;
+    stage.screen.lines(devices.outcomes().lines()).await;
     ended
 }
 
@@ -253,11 +264,18 @@ impl Stage {
     }
 }
 
+/// The kinds of device that there are.
+fn kinds(settings: &Settings) -> Vec<String> {
+    let kinds = settings.definitions.source().kinds.iter();
+    kinds.map(|kind| kind.id.clone()).collect()
+}
+
 /// What the demo plays.
-fn plan() -> Plan {
+fn plan(script: Script, story: bool) -> Plan {
     Plan {
         seed: SEED,
-        story: true,
+        incidents: script.incidents,
+        story,
         ..Plan::default()
     }
 }

@@ -1,6 +1,7 @@
-//! `ninewatch simulate`: a town of simulated devices against any MQTT broker, at a rate, with or without incidents.
+//! `ninewatch simulate`: a town of simulated devices against any MQTT broker, at a rate, with or without incidents, those
+//! that come by themselves or those of a script.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::check::report;
 use super::demo::duration;
 use super::run::stop_signal;
 use crate::clock;
+use crate::config::{self, Cast, Script};
 use crate::demo::screen::{LogWriter, Screen};
+use crate::domain::device::DeviceKey;
 use crate::lifecycle::Tasks;
 use crate::simulate::fleet::{Fleet, Login, Tally};
 use crate::simulate::report::Figures;
@@ -42,6 +46,9 @@ pub(super) struct SimulateArguments {
     /// Let incidents happen: gas leaks, mute valves, hot ports, e-bikes in lifts, a lying and an offline detector
     #[arg(long)]
     incidents: bool,
+    /// Let happen what this file says, a script in TOML as in config/incidents.toml; the end says what came of it
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
     /// Another seed gives other values and incidents
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -79,17 +86,21 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// Plays the town until it is told to stop.
 pub(super) fn simulate(arguments: SimulateArguments) -> anyhow::Result<ExitCode> {
+    let town = Town::new(usize::from(arguments.venues));
+    let Ok(script) = read_script(arguments.script.as_deref(), &town) else {
+        return Ok(ExitCode::FAILURE);
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(on_screen(arguments))?;
+    runtime.block_on(on_screen(arguments, (town, script)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn on_screen(arguments: SimulateArguments) -> anyhow::Result<()> {
+async fn on_screen(arguments: SimulateArguments, stage: (Town, Script)) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let (screen, writing) = Screen::start().context("cannot start writing to the terminal")?;
     super::log_to(LogWriter::new(&screen), "warn");
     let unread = writing.closed();
-    let outcome = play(arguments, screen, async move {
+    let outcome = play(arguments, stage, screen, async move {
         tokio::select! {
             () = stop => {}
             () = unread.cancelled() => {}
@@ -102,15 +113,15 @@ async fn on_screen(arguments: SimulateArguments) -> anyhow::Result<()> {
 
 async fn play(
     arguments: SimulateArguments,
+    (town, script): (Town, Script),
     screen: Screen,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let login = login(&arguments)?;
-    let town = Town::new(usize::from(arguments.venues));
     let plan = Plan {
         seed: arguments.seed,
         rate: arguments.rate,
-        incidents: Vec::new(),
+        incidents: script.incidents,
         story: arguments.incidents,
     };
     let simulator = Simulator::new(&town, plan);
@@ -150,7 +161,17 @@ async fn play(
     }
     let figures = Figures::of(&tally, started.elapsed());
     screen.lines(figures.ending()).await;
+    screen.lines(tally.outcomes().lines()).await;
     Ok(())
+}
+
+/// The script in `path`; an empty one without. What is wrong with it is on the standard error then.
+pub(super) fn read_script(path: Option<&Path>, town: &Town) -> Result<Script, ()> {
+    let Some(path) = path else {
+        return Ok(Script::default());
+    };
+    let devices: Vec<DeviceKey> = town.devices.iter().map(|device| device.key.clone()).collect();
+    config::load_script(path, &Cast { devices: &devices }).map_err(|findings| report(path, &findings))
 }
 
 fn check(

@@ -61,6 +61,16 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Its name.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Command::Close => "close",
+            Command::Open => "open",
+            Command::Off => "off",
+            Command::On => "on",
+        }
+    }
 }
 
 /// What is wrong with the device itself.

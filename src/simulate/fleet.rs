@@ -16,7 +16,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::simulator::{Act, Counts, Simulator, UnitNumber};
+use super::counts::Counts;
+use super::outcome::Outcomes;
+use super::simulator::{Act, Simulator, UnitNumber};
 use super::voice::Message;
 use crate::clock::Clock;
 use crate::domain::time::Ticks;
@@ -88,6 +90,7 @@ struct Wire {
     breaks: AtomicU64,
     down: AtomicBool,
     counts: watch::Sender<Counts>,
+    outcomes: watch::Sender<Outcomes>,
 }
 
 impl Tally {
@@ -119,6 +122,11 @@ impl Tally {
     /// What the simulator counted.
     pub fn counts(&self) -> Counts {
         *self.0.counts.borrow()
+    }
+
+    /// What came of the script, once the town has ended.
+    pub fn outcomes(&self) -> Outcomes {
+        self.0.outcomes.borrow().clone()
     }
 }
 
@@ -200,6 +208,7 @@ impl Fleet {
             }
         }
         self.tally.0.counts.send_replace(*simulator.counts());
+        self.tally.0.outcomes.send_replace(simulator.outcomes().clone());
         self.settle().await;
     }
 

@@ -3,8 +3,10 @@
 
 pub mod agenda;
 pub mod body;
+pub mod counts;
 pub mod dice;
 pub mod fleet;
+pub mod outcome;
 pub mod port;
 pub mod report;
 pub mod simulator;

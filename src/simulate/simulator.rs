@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use super::agenda::Agenda;
 use super::body::{Body, Command};
+use super::counts::Counts;
 use super::dice::Dice;
+use super::outcome::{Fate, Outcomes};
 use super::story::Story;
 use super::town::Town;
 use super::unit::{Answer, Order, Unit};
@@ -50,39 +52,13 @@ pub struct Plan {
     pub story: bool,
 }
 
-/// What came of it so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Regular reports.
-    pub reports: u64,
-    /// Reports left out because the town was held up.
-    pub skipped: u64,
-    /// Incidents that began.
-    pub incidents: u64,
-    /// Commands that came for a device of the town.
-    pub heard: u64,
-    /// Of those: obeyed.
-    pub obeyed: u64,
-    /// Of those: obeyed before, acknowledged again.
-    pub repeated: u64,
-    /// Of those: nothing that such a device does.
-    pub refused: u64,
-    /// Of those: retained by the broker, not obeyed.
-    pub retained: u64,
-    /// Of those: past their time, not obeyed.
-    pub expired: u64,
-    /// Of those: for a device that is offline or mute.
-    pub unheard: u64,
-    /// Of those: bytes that are no command.
-    pub unreadable: u64,
-}
-
 /// Something due.
 #[derive(Debug)]
 enum Due {
     /// A regular report.
     Speak(UnitNumber),
-    Begin(Incident),
+    /// An incident, and its number in the script.
+    Begin(Incident, Option<usize>),
     End(UnitNumber, Happening),
     Obey(UnitNumber, Order),
     Finish(UnitNumber, Command),
@@ -102,6 +78,7 @@ pub struct Simulator {
     by_venue: HashMap<String, Vec<UnitNumber>>,
     by_topic: HashMap<String, Vec<UnitNumber>>,
     counts: Counts,
+    outcomes: Outcomes,
     /// Of the step under way.
     acts: Vec<Act>,
 }
@@ -143,6 +120,7 @@ impl Simulator {
             by_venue: HashMap::new(),
             by_topic: HashMap::new(),
             counts: Counts::default(),
+            outcomes: Outcomes::new(&plan.incidents),
             acts: Vec::new(),
         };
         for device in &town.devices {
@@ -150,10 +128,9 @@ impl Simulator {
         }
         simulator.set_rhythm(plan.rate);
         simulator.let_the_lonely_connect(&plan.incidents);
-        for incident in plan.incidents {
-            simulator
-                .agenda
-                .note(incident.at.0.saturating_mul(MS), Due::Begin(incident));
+        for (number, incident) in plan.incidents.into_iter().enumerate() {
+            let at = incident.at.0.saturating_mul(MS);
+            simulator.agenda.note(at, Due::Begin(incident, Some(number)));
         }
         if simulator.story.is_some() {
             simulator.agenda.note(0, Due::GoOn);
@@ -246,6 +223,11 @@ impl Simulator {
         &self.counts
     }
 
+    /// What came of the script so far.
+    pub const fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
     /// A message on one of the [`subscriptions`](Simulator::subscriptions). A retained one is never obeyed: it is
     /// from before.
     pub fn hear(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
@@ -254,12 +236,17 @@ impl Simulator {
                 continue;
             };
             self.counts.heard += 1;
+            let order = place.unit.voice.order(payload);
+            let command = order.as_ref().and_then(|order| order.command);
+            let key = &place.unit.key;
             if retained {
                 self.counts.retained += 1;
+                self.outcomes.tell(key, command, Fate::Retained, now.ticks.0);
                 continue;
             }
-            let Some(order) = place.unit.voice.order(payload) else {
+            let Some(order) = order else {
                 self.counts.unreadable += 1;
+                self.outcomes.tell(key, None, Fate::Unreadable, now.ticks.0);
                 continue;
             };
             let at = now.ticks.0 * MS + self.dice.millis(20, 60) * MS;
@@ -280,7 +267,12 @@ impl Simulator {
             let when = When { at, then, now };
             match due {
                 Due::Speak(number) => self.speak(number, when),
-                Due::Begin(incident) => self.begin(&incident, when),
+                Due::Begin(incident, number) => {
+                    if let Some(number) = number {
+                        self.outcomes.begin(number, at / MS);
+                    }
+                    self.begin(&incident, when);
+                }
                 Due::End(number, happening) => self.end(number, happening, then),
                 Due::Obey(number, order) => self.obey(number, &order, when),
                 Due::Finish(number, command) => self.finish(number, command, when),
@@ -380,30 +372,17 @@ impl Simulator {
             return;
         };
         let answer = place.unit.obey(order, now.wall);
-        let ok = match answer {
-            Answer::Obeyed(command, takes) => {
-                self.counts.obeyed += 1;
-                self.agenda.note(at + takes.0 * MS, Due::Finish(number, command));
-                true
-            }
-            Answer::Repeated => {
-                self.counts.repeated += 1;
-                true
-            }
-            Answer::Refused => {
-                self.counts.refused += 1;
-                false
-            }
-            Answer::Expired => {
-                self.counts.expired += 1;
-                return;
-            }
-            Answer::Unheard => {
-                self.counts.unheard += 1;
-                return;
-            }
-        };
         let unit = &place.unit;
+        let fate = self.counts.answered(answer);
+        self.outcomes.tell(&unit.key, order.command, fate, at / MS);
+        if let Answer::Obeyed(command, takes) = answer {
+            self.agenda.note(at + takes.0 * MS, Due::Finish(number, command));
+        }
+        let ok = match fate {
+            Fate::Obeyed | Fate::Repeated => true,
+            Fate::Refused => false,
+            Fate::Retained | Fate::Expired | Fate::Unheard | Fate::Unreadable => return,
+        };
         let acknowledgement = unit.voice.acknowledgement(&unit.key, order, ok);
         self.acts
             .extend(acknowledgement.map(|message| Act::Publish(number, message)));
@@ -443,7 +422,7 @@ impl Simulator {
         let (incidents, next) = story.go_on(at / MS);
         self.agenda.note(next.saturating_mul(MS), Due::GoOn);
         for incident in incidents {
-            self.agenda.note(at, Due::Begin(incident));
+            self.agenda.note(at, Due::Begin(incident, None));
         }
     }
 
