@@ -114,6 +114,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
+        devices: &venues.enrolled,
         routes: &routes,
         route_names: Some(&route_names),
     };
