@@ -114,6 +114,7 @@ fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
             hours: Some(minutes(3 * first)),
             expiries: Vec::new(),
         }],
+        ..DefinitionSource::default()
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::ExpressionError;
 use super::scan::SUPPORTED;
 
 /// Every function's name.
-pub(super) const FUNCTIONS: [&str; 9] = [
+pub(super) const FUNCTIONS: [&str; 10] = [
     "rate",
     "avg",
     "min",
@@ -25,6 +25,7 @@ pub(super) const FUNCTIONS: [&str; 9] = [
     "age",
     "expires_within",
     "clock_skew",
+    "registered",
 ];
 
 impl<'a> Checker<'a, '_> {
@@ -41,6 +42,7 @@ impl<'a> Checker<'a, '_> {
             "age" => return self.age(expr, call),
             "expires_within" => return self.expires(expr, &call.args),
             "clock_skew" => return self.clock_skew(expr, call),
+            "registered" => return self.registered(expr, call),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
                 return Err(self.error(expr, message));
@@ -173,6 +175,17 @@ impl<'a> Checker<'a, '_> {
         self.of_the_device(expr, call, "clock_skew")?;
         let name = "clock_skew()".to_owned();
         let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::ClockSkew)?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
+    fn registered(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Checked<Typed<'a>> {
+        if !matches!(self.context.scope, Scope::Device) {
+            let message = "`registered` is for rules on devices: each is told of by itself";
+            return Err(self.error(expr, message));
+        }
+        self.of_the_device(expr, call, "registered")?;
+        let name = "registered()".to_owned();
+        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::Fact(Fact::Registered))?;
         Ok(Typed::Truth(Condition::slot(slot)))
     }
 

@@ -153,6 +153,7 @@ fn values_over_time_are_compared_by_their_bounds() {
         ("'10m' < age()", [True, False, Unknown]),
         ("!(age() > '10m') && online", [False, True, Unknown]),
         ("clock_skew()", [True, False, Unknown]),
+        ("!registered()", [False, True, Unknown]),
         ("!clock_skew() && online", [False, True, Unknown]),
     ] {
         let program = compiled(source);
@@ -380,6 +381,12 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
         Some("clock_skew()"),
     ),
     ("clock_skew() > 5", "clock_skew() > 5", "cannot be compared", None),
+    (
+        "registered('1m')",
+        "registered('1m')",
+        "takes nothing",
+        Some("registered()"),
+    ),
     ("clock_skw()", "clock_skw", "not supported", Some("clock_skew")),
     ("age() > 600", "age() > 600", "quoted length of time", None),
     ("age() >= '10x'", "'10x'", "not a length of time", None),
