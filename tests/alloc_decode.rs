@@ -140,10 +140,18 @@ fn no_good_message_of_a_known_device_allocates() {
     let mut tried = 0;
     for file in files {
         let own = load_profile_tests(&file).unwrap();
+        if own.profiles.iter().any(|profile| profile.sparkplug.is_some()) {
+            // Its tests are births, which are learnt.
+            continue;
+        }
         let mut decoder = Decoder::new(&own.profiles, &own.kinds, &Registry::default()).unwrap();
         for (line, test) in &own.tests {
             let Stimulus::Message {
-                topic: name, payload, ..
+                topic: name,
+                payload,
+                expect,
+                ignored: false,
+                ..
             } = &test.stimulus
             else {
                 continue;
@@ -151,6 +159,11 @@ fn no_good_message_of_a_known_device_allocates() {
             let Ok(Resolved::Message(id)) = decoder.resolve(name) else {
                 continue;
             };
+            // Of a word and an object on one topic the wrong one is refused first, with a text; both are rare.
+            let mut points = expect.iter().flat_map(|part| &part.points);
+            if points.any(|(point, _)| point == "online") {
+                continue;
+            }
             let first = decoder.decode(id, payload, Moment::default());
             if first.reject.is_some() {
                 continue;
