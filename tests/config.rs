@@ -434,7 +434,15 @@ fn ten_thousand_wrong_lines_are_a_hundred_findings_and_a_count() {
 fn script(path: &str, venues: usize) -> Result<Script, Findings> {
     let town = Town::new(venues);
     let devices: Vec<DeviceKey> = town.devices.into_iter().map(|device| device.key).collect();
-    config::load_script(Path::new(path), &Cast { devices: &devices })
+    let profiles: [(&str, &[&str]); 2] = [
+        ("zigbee2mqtt", &["gas_detector", "shutoff_valve"]),
+        ("tasmota", &["gas_detector", "charging_port"]),
+    ];
+    let cast = Cast {
+        devices: &devices,
+        profiles: &profiles,
+    };
+    config::load_script(Path::new(path), &cast)
 }
 
 #[test]
@@ -467,7 +475,7 @@ fn an_incident_of_a_venue_befalls_all_whom_it_can() {
 
 #[test]
 fn a_wrong_script_gives_the_expected_findings() {
-    for (name, lines) in [("invalid", 12), ("empty", 1), ("none", 1)] {
+    for (name, lines) in [("invalid", 16), ("empty", 1), ("none", 1)] {
         let findings = script(&format!("tests/scripts/{name}.toml"), 3).unwrap_err();
         assert_eq!(findings.len(), lines, "{findings}");
         let expected_path = format!("tests/scripts/{name}.expected");

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::run::stop_signal;
-use super::simulate::read_script;
+use super::simulate::{casting, profile, read_script};
 use crate::app::Running;
 use crate::broker::EmbeddedBroker;
 use crate::clock;
@@ -26,8 +26,10 @@ use crate::demo::status::Sources;
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::simulate::fleet::{Fleet, Login};
-use crate::simulate::simulator::{Plan, Simulator};
+use crate::simulate::plan::Plan;
+use crate::simulate::simulator::Simulator;
 use crate::simulate::town::Town;
+use crate::simulate::voice::{Voice, Voices};
 
 /// Signs the demo's webhook messages. Not a secret: both ends are in this process.
 const KEY: &str = "ninewatch demo, not a secret";
@@ -79,6 +81,9 @@ pub(super) struct DemoArguments {
     /// Let happen what this file says, a script in TOML as in config/incidents.toml, in the place of the demo's own story
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// The profile that the devices speak, as `zigbee2mqtt`; given more than once, or `all`: venues take turns
+    #[arg(long, value_name = "NAME", default_value = "native", value_parser = profile)]
+    profile: Vec<String>,
     /// Let the demo's own story happen beside the script
     #[arg(long, requires = "script")]
     incidents: bool,
@@ -138,24 +143,15 @@ async fn play(
         story: arguments.script.is_none() || arguments.incidents,
         script: arguments.script.as_deref(),
     };
-    let colours = screen.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let folder = Folder::new(arguments.data_dir)?;
     let broker = EmbeddedBroker::start(arguments.mqtt).await?;
     let sink = Sink::bind(KEY)
         .await
         .context("cannot take a loopback port for the webhook sink")?;
-    let settings = settings(http, broker.address(), &sink.url(), &town, folder.path())?;
-    let stage = Stage {
-        paint: Paint(colours),
-        reader: Reader {
-            definitions: settings.definitions.clone(),
-            zone: jiff::tz::TimeZone::system(),
-            paint: Paint(colours),
-        },
-        kinds: kinds(&settings),
-        broker: broker.address(),
-        screen,
-    };
+    let played = casting(&town, &arguments.profile, &script);
+    let mut settings = settings(http, broker.address(), &sink.url(), folder.path())?;
+    settings.registry = town.registry(&Voices::default(), &played);
+    let stage = Stage::new(&settings, broker.address(), screen);
     let running = Running::start(settings, None).await?;
     let addresses = Addresses {
         http,
@@ -169,7 +165,7 @@ async fn play(
     let started = clock::monotonic();
     let metrics = running.metrics().clone();
     let tally = sink.tally();
-    let simulator = Simulator::new(&town, plan(script, plot.story));
+    let simulator = Simulator::new(&town, plan(script, played, plot.story));
     let fleet = stage.connect(&simulator).await?;
     let devices = fleet.tally();
     let (mut tasks, town_stop) = stage.set(sink, (simulator, fleet), &metrics)?;
@@ -210,6 +206,23 @@ struct Stage {
 }
 
 impl Stage {
+    fn new(settings: &Settings, broker: SocketAddr, screen: Screen) -> Stage {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let paint = Paint(screen.is_terminal() && !no_colour);
+        let kinds = settings.definitions.source().kinds.iter();
+        Stage {
+            paint,
+            reader: Reader {
+                definitions: settings.definitions.clone(),
+                zone: jiff::tz::TimeZone::system(),
+                paint,
+            },
+            kinds: kinds.map(|kind| kind.id.clone()).collect(),
+            broker,
+            screen,
+        }
+    }
+
     async fn connect(&self, simulator: &Simulator) -> anyhow::Result<Fleet> {
         let login = Login {
             host: self.broker.ip().to_string(),
@@ -264,31 +277,20 @@ impl Stage {
     }
 }
 
-/// The kinds of device that there are.
-fn kinds(settings: &Settings) -> Vec<String> {
-    let kinds = settings.definitions.source().kinds.iter();
-    kinds.map(|kind| kind.id.clone()).collect()
-}
-
 /// What the demo plays.
-fn plan(script: Script, story: bool) -> Plan {
+fn plan(script: Script, voices: Vec<Voice>, story: bool) -> Plan {
     Plan {
         seed: SEED,
         incidents: script.incidents,
         story,
+        voices,
         ..Plan::default()
     }
 }
 
 /// The demo's settings: as from a file, with the addresses, the folder and the venues of this run.
-fn settings(
-    http: SocketAddr,
-    broker: SocketAddr,
-    sink: &str,
-    town: &Town,
-    folder: &Path,
-) -> anyhow::Result<Settings> {
-    let mut settings = config::load_str("the demo's configuration", CONFIG, folder)?;
+fn settings(http: SocketAddr, broker: SocketAddr, sink: &str, folder: &Path) -> anyhow::Result<Settings> {
+    let mut settings = config::load_str_with_profiles("the demo's configuration", CONFIG, folder)?;
     folder.clone_into(&mut settings.gateway.data_dir);
     settings.gateway.public_url = format!("http://{http}");
     settings.http.listen = http;
@@ -297,7 +299,6 @@ fn settings(
         port: broker.port(),
         tls: false,
     };
-    settings.registry = town.registry();
     for target in &mut settings.targets {
         target.url = Secret::new(sink.to_owned());
         target.secret = Some(Secret::new(KEY.to_owned()));

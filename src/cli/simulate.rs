@@ -18,13 +18,18 @@ use crate::config::{self, Cast, Script};
 use crate::demo::screen::{LogWriter, Screen};
 use crate::domain::device::DeviceKey;
 use crate::lifecycle::Tasks;
+use crate::simulate::casting::cast;
 use crate::simulate::fleet::{Fleet, Login, Tally};
+use crate::simulate::plan::Plan;
 use crate::simulate::report::Figures;
-use crate::simulate::simulator::{Plan, Simulator};
+use crate::simulate::simulator::Simulator;
 use crate::simulate::town::Town;
+use crate::simulate::voice::{Voice, Voices};
 
 /// How often a line says what is going on.
 const LINE: Duration = Duration::from_secs(1);
+/// Stands for every profile.
+const ALL: &str = "all";
 /// The most messages a second that may be asked for.
 const FASTEST: f64 = 1_000_000.0;
 
@@ -49,6 +54,12 @@ pub(super) struct SimulateArguments {
     /// Let happen what this file says, a script in TOML as in config/incidents.toml; the end says what came of it
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// The profile that the devices speak, as `zigbee2mqtt`; given more than once, or `all`: venues take turns
+    #[arg(long, value_name = "NAME", default_value = "native", value_parser = profile)]
+    profile: Vec<String>,
+    /// Write the venues and devices into this file, a venues file for the gateway that is to hear them
+    #[arg(long, value_name = "FILE")]
+    venues_file: Option<PathBuf>,
     /// Another seed gives other values and incidents
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -76,6 +87,30 @@ fn broker(text: &str) -> Result<(String, u16), String> {
     let host = host.ok_or_else(|| format!("it must be a host and a port, nothing else; {FORM}"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Ok((host.to_owned(), url.port().unwrap_or(1883)))
+}
+
+/// A profile that can be spoken, or `all`.
+pub(super) fn profile(text: &str) -> Result<String, String> {
+    let voices = Voices::default();
+    let names: Vec<&str> = voices.all().map(|(_, name, _)| name).collect();
+    if text == ALL || names.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "the simulated devices speak {}, or {ALL}",
+        names.join(", ")
+    ))
+}
+
+/// How each device of `town` speaks.
+pub(super) fn casting(town: &Town, profiles: &[String], script: &Script) -> Vec<Voice> {
+    let voices = Voices::default();
+    let chosen: Vec<Voice> = voices
+        .all()
+        .filter(|(_, name, _)| profiles.iter().any(|profile| profile == ALL || profile == name))
+        .map(|(voice, ..)| voice)
+        .collect();
+    cast(town, &voices, &chosen, &script.speaks)
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -118,11 +153,17 @@ async fn play(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let login = login(&arguments)?;
+    let played = casting(&town, &arguments.profile, &script);
+    if let Some(path) = &arguments.venues_file {
+        let text = town.venues_file(&Voices::default(), &played);
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let plan = Plan {
         seed: arguments.seed,
         rate: arguments.rate,
         incidents: script.incidents,
         story: arguments.incidents,
+        voices: played,
     };
     let simulator = Simulator::new(&town, plan);
     let welcome = format!(
@@ -171,7 +212,13 @@ pub(super) fn read_script(path: Option<&Path>, town: &Town) -> Result<Script, ()
         return Ok(Script::default());
     };
     let devices: Vec<DeviceKey> = town.devices.iter().map(|device| device.key.clone()).collect();
-    config::load_script(path, &Cast { devices: &devices }).map_err(|findings| report(path, &findings))
+    let voices = Voices::default();
+    let profiles: Vec<_> = voices.all().map(|(_, name, kinds)| (name, kinds)).collect();
+    let cast = Cast {
+        devices: &devices,
+        profiles: &profiles,
+    };
+    config::load_script(path, &cast).map_err(|findings| report(path, &findings))
 }
 
 fn check(

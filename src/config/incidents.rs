@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::document::Table;
 use super::finding::{Finding, Findings, Nature, did_you_mean};
-use super::script::{FOREVER, Happening, Incident, WORDS};
+use super::script::{FOREVER, Happening, Incident, Speaks, WORDS};
 use super::source::{Report, Scope};
 use super::value::Value;
 use crate::domain::device::DeviceKey;
@@ -28,6 +28,8 @@ const MOST_HEAT: f64 = 200.0;
 pub struct Script {
     /// What happens, in the order of the file.
     pub incidents: Vec<Incident>,
+    /// Who speaks which profile; of two that speak of one device the later counts.
+    pub speaks: Vec<Speaks>,
 }
 
 /// Whom a script may speak of.
@@ -35,6 +37,8 @@ pub struct Script {
 pub struct Cast<'c> {
     /// The devices, venue by venue.
     pub devices: &'c [DeviceKey],
+    /// The profiles that they can speak, and the kinds for which each has words.
+    pub profiles: &'c [(&'c str, &'c [&'c str])],
 }
 
 /// The script in the file `path`, or everything that is wrong with it. One in which nothing happens is wrong too.
@@ -68,9 +72,41 @@ fn read(mut root: Table<'_>, cast: &Cast<'_>) -> Script {
         root.report().add(problem.nature(Nature::Missing));
     }
     let incidents = tables.into_iter().flat_map(|table| incident(table, cast));
+    let incidents = incidents.collect();
+    let speaks = root.tables("speaks", "[[speaks]]").into_iter();
     Script {
-        incidents: incidents.collect(),
+        incidents,
+        speaks: speaks.filter_map(|table| speaks_of(table, cast)).collect(),
     }
+}
+
+fn speaks_of(mut table: Table<'_>, cast: &Cast<'_>) -> Option<Speaks> {
+    let profile_value = table.required("profile");
+    let whom = whom(&mut table, cast);
+    let profile_value = profile_value?;
+    let profile = profile_value.filled_text()?;
+    let known = cast.profiles.iter().find(|(name, _)| *name == profile);
+    let Some((_, kinds)) = known else {
+        let help = did_you_mean(&profile, cast.profiles.iter().map(|(name, _)| *name));
+        profile_value.wrong_with(format!("no simulated device speaks `{profile}`"), help);
+        return None;
+    };
+    let (whom, place) = whom?;
+    if !whom.iter().any(|key| kinds.contains(&&*key.kind)) {
+        let of = place.tree.as_str().unwrap_or_default();
+        let message = format!("`{profile}` has no words for any device of `{of}`");
+        let message = match whom.as_slice() {
+            [one] => format!("`{profile}` has no words for `{}`, a {}", one.device, one.kind),
+            _ => message,
+        };
+        profile_value.wrong_with(message, format!("it has words for: {}", kinds.join(", ")));
+    }
+    let first = whom.first()?;
+    Some(Speaks {
+        venue: first.venue.clone(),
+        device: (place.key == "device").then(|| first.device.clone()),
+        profile: profile.into_owned(),
+    })
 }
 
 /// The incident, once for each device that it befalls.

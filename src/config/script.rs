@@ -16,6 +16,24 @@ pub struct Incident {
     pub what: Happening,
 }
 
+/// Which profile a device, or all devices of a venue, speak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaks {
+    /// The venue.
+    pub venue: String,
+    /// The device; `None`: all of the venue.
+    pub device: Option<String>,
+    /// The profile's name.
+    pub profile: String,
+}
+
+impl Speaks {
+    /// Whether it is said of `key`.
+    pub fn is_about(&self, key: &DeviceKey) -> bool {
+        self.venue == key.venue && self.device.as_ref().is_none_or(|device| *device == key.device)
+    }
+}
+
 /// As long as anything goes on.
 pub const FOREVER: Millis = Millis(u64::MAX / 2);
 

@@ -30,17 +30,19 @@ pub fn welcome(town: &Town, addresses: &Addresses, plot: Plot<'_>, paint: Paint)
     let command = |name: &str, text: String| entry(name, paint.with("36", &text));
     let mut lines = vec![
         format!(
-            "{} {} venues, {} devices. The devices are simulated; the MQTT broker, rules, store and webhooks are real.",
+            "{} {} venues, {} devices.",
             paint.bold("ninewatch demo"),
             town.venues.len(),
             town.devices.len(),
         ),
+        "The devices are simulated; the MQTT broker, rules, store and webhooks are real.".to_owned(),
         format!(
-            "{} {}个场所、{}台设备。设备是模拟的；MQTT、规则、存储、消息推送都是真的。",
+            "{} {}个场所、{}台设备。",
             paint.bold("ninewatch 演示"),
             town.venues.len(),
             town.devices.len(),
         ),
+        "设备是模拟的；MQTT、规则、存储、消息推送都是真的。".to_owned(),
         String::new(),
         entry("指标 metrics", format!("http://{http}/metrics")),
         entry("接口 API", format!("http://{http}/api/v1/alarms?state=active")),
@@ -84,9 +86,11 @@ impl Plot<'_> {
         }
         let told = if self.story {
             [
-                "  Gas leaks within ten seconds, then about every half minute. A closed valve ends a leak; else people air the",
-                "  room. Below is what a duty officer gets. Ctrl-C ends the demo.",
-                "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，否则由人员通风。以下是值班员收到的消息。",
+                "  Gas leaks within ten seconds, then about every half minute. A closed valve",
+                "  ends a leak; else people air the room. Below is what a duty officer gets.",
+                "  Ctrl-C ends the demo.",
+                "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，",
+                "  否则由人员通风。以下是值班员收到的消息。",
             ]
             .as_slice()
         } else {

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
 use super::outcome::Outcomes;
-use super::simulator::{Act, Simulator, UnitNumber};
+use super::plan::{Act, UnitNumber};
+use super::simulator::Simulator;
 use super::voice::Message;
 use crate::clock::Clock;
 use crate::domain::time::Ticks;
@@ -209,6 +210,12 @@ impl Fleet {
         }
         self.tally.0.counts.send_replace(*simulator.counts());
         self.tally.0.outcomes.send_replace(simulator.outcomes().clone());
+        let words = async {
+            for message in simulator.farewell(clock.now()) {
+                publish(&self.common, message, &self.tally).await;
+            }
+        };
+        let _unsaid = timeout(PATIENCE, words).await;
         self.settle().await;
     }
 
@@ -216,7 +223,7 @@ impl Fleet {
         match act {
             Act::Publish(number, message) => {
                 let client = self.alone.get(&number).map_or(&self.common, |(client, _)| client);
-                publish(client, message, false, &self.tally).await;
+                publish(client, message, &self.tally).await;
             }
             Act::Appear(number) => self.appear(number, simulator).await,
             // The socket closes without a DISCONNECT: the broker publishes the last will.
@@ -243,7 +250,7 @@ impl Fleet {
         let (client, mut events) = AsyncClient::new(options, WAITING);
         use_nodelay(&mut events);
         let connection = self.connections.spawn(keep_alone(events, self.tally.clone()));
-        publish(&client, online, true, &self.tally).await;
+        publish(&client, online, &self.tally).await;
         self.alone.insert(number, (client, connection));
     }
 
@@ -360,9 +367,9 @@ async fn greet(
     }
 }
 
-async fn publish(client: &AsyncClient, message: Message, retain: bool, tally: &Tally) {
+async fn publish(client: &AsyncClient, message: Message, tally: &Tally) {
     let queued = client
-        .publish(message.topic, QoS::AtLeastOnce, retain, message.payload)
+        .publish(message.topic, QoS::AtLeastOnce, message.retain, message.payload)
         .await;
     match queued {
         Ok(()) => {

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::counts::Counts;
-use super::simulator::{Act, Plan, Simulator};
+use super::plan::{Act, Plan};
+use super::simulator::Simulator;
 use super::town::Town;
 use super::voice::Message;
 use crate::config::{Happening, Incident};

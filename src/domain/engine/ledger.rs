@@ -64,7 +64,7 @@ pub(super) struct Ledger {
     /// What the present device has to tell its venue.
     told: Vec<Told>,
     /// The venues and devices whose alarms have moved: they may explain those of others.
-    moved: Vec<DeviceIndex>,
+    pub(super) moved: Vec<DeviceIndex>,
     /// How often rules with a limit were told of.
     pub(super) limits: Limits,
     /// The ended alarms that are not closed.
@@ -163,18 +163,6 @@ impl Ledger {
     /// What a device has to tell its venue.
     pub(super) fn told(&self) -> &[Told] {
         &self.told
-    }
-
-    /// An alarm of the venue or device in this place has moved.
-    pub(super) fn note_move(&mut self, index: DeviceIndex) {
-        if self.moved.last() != Some(&index) {
-            self.moved.push(index);
-        }
-    }
-
-    /// A venue or device whose own alarms have moved.
-    pub(super) fn take_moved(&mut self) -> Option<DeviceIndex> {
-        self.moved.pop()
     }
 
     /// Passes on what a device has to tell its venue.

@@ -9,6 +9,7 @@ use super::super::rule::RuleDef;
 use super::super::time::Moment;
 use super::derive::Turn;
 use super::device::Device;
+use super::ledger::Ledger;
 use super::step::Step;
 use super::{Effects, Engine};
 
@@ -28,6 +29,15 @@ fn explaining(definitions: &Definitions, parent: &Device) -> Vec<Arc<RuleDef>> {
 
 fn same(one: &[Arc<RuleDef>], other: &[Arc<RuleDef>]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+impl Ledger {
+    /// An alarm of the venue or device in this place has moved.
+    pub(super) fn note_move(&mut self, index: DeviceIndex) {
+        if self.moved.last() != Some(&index) {
+            self.moved.push(index);
+        }
+    }
 }
 
 impl Engine {

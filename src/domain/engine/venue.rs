@@ -160,7 +160,7 @@ impl Engine {
 
     /// Lets the devices of the venues, and those behind the devices, whose own alarms have moved know what those explain now.
     pub(super) fn spread(&mut self, now: Moment, effects: &mut Effects) {
-        while let Some(index) = self.ledger.take_moved() {
+        while let Some(index) = self.ledger.moved.pop() {
             let Some(venue) = venue_at(index) else {
                 self.tell_children(index, now, effects);
                 continue;
