@@ -15,7 +15,7 @@ use super::Effects;
 use super::book::Book;
 use super::limit::Limits;
 use super::subject::Subject;
-use super::venue::{Told, venue_at};
+use super::venue::Told;
 
 /// What is to become of a standing alarm's mask.
 pub(super) struct Remask {
@@ -63,8 +63,8 @@ pub(super) struct Ledger {
     standing: HashMap<Id, (DeviceIndex, u16)>,
     /// What the present device has to tell its venue.
     told: Vec<Told>,
-    /// The venues whose own alarms have moved: they may explain those of their devices.
-    moved_venues: Vec<u32>,
+    /// The venues and devices whose alarms have moved: they may explain those of others.
+    pub(super) moved: Vec<DeviceIndex>,
     /// How often rules with a limit were told of.
     pub(super) limits: Limits,
     /// The ended alarms that are not closed.
@@ -82,7 +82,7 @@ impl Ledger {
             deadlines: BTreeSet::new(),
             standing: HashMap::new(),
             told: Vec::new(),
-            moved_venues: Vec::new(),
+            moved: Vec::new(),
             limits: Limits::default(),
             book: Book::default(),
         }
@@ -163,20 +163,6 @@ impl Ledger {
     /// What a device has to tell its venue.
     pub(super) fn told(&self) -> &[Told] {
         &self.told
-    }
-
-    /// An alarm has moved; if it is a venue's, that is noted.
-    pub(super) fn note_move(&mut self, index: DeviceIndex) {
-        if let Some(venue) = venue_at(index)
-            && !self.moved_venues.contains(&venue)
-        {
-            self.moved_venues.push(venue);
-        }
-    }
-
-    /// A venue whose own alarms have moved.
-    pub(super) fn take_moved_venue(&mut self) -> Option<u32> {
-        self.moved_venues.pop()
     }
 
     /// Passes on what a device has to tell its venue.
@@ -387,7 +373,13 @@ impl Ledger {
         }
     }
 
-    fn end(&mut self, reason: ClearReason, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
+    pub(super) fn end(
+        &mut self,
+        reason: ClearReason,
+        life: &mut Life,
+        subject: &Subject<'_>,
+        effects: &mut Effects,
+    ) {
         let mut ended = std::mem::take(life);
         let Some(standing) = ended.standing() else { return };
         self.standing.remove(&standing.id);
