@@ -217,8 +217,14 @@ impl General {
         let slot = if let Some(slot) = speech.slot {
             slot
         } else {
-            named.id(&self.device, id)?;
-            devices.child(speech.place, id, |place| named.payload(place))?
+            named.write(&self.device, id)?;
+            match devices.known(speech.place, id) {
+                Some(slot) => slot,
+                None => {
+                    sound(id)?;
+                    devices.child(speech.place, id, |place| named.payload(place))?
+                }
+            }
         };
         let parent = match (&self.parent, speech.parent) {
             (None, _) => None,
