@@ -153,6 +153,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             title: title.unwrap_or_default(),
             reason,
             notify,
+            then: Vec::new(),
         },
     }
 }

@@ -10,6 +10,7 @@ pub mod downsample;
 pub mod engine;
 pub mod history;
 pub mod id;
+pub mod interlock;
 pub mod journal;
 pub mod kind;
 pub mod notice;

@@ -67,6 +67,7 @@ impl Draft {
             title: Text::default(),
             points: Vec::new(),
             faulty: None,
+            commands: Vec::new(),
         });
         Draft {
             members,

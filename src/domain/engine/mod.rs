@@ -34,6 +34,7 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
+use super::interlock::{Attempt, CommandEvent};
 use super::journal::{DefinitionsInput, Input};
 use super::kind::{BROKER, GATEWAY_KIND, SlotSet};
 use super::reading::{Reading, ReadingKind};
@@ -48,6 +49,10 @@ pub struct Effects {
     pub alarms: Vec<AlarmEvent>,
     /// What happened to devices beside their alarms, in order.
     pub devices: Vec<DeviceEvent>,
+    /// What happened to orders, in order.
+    pub commands: Vec<CommandEvent>,
+    /// Commands that are to leave at once, in order.
+    pub attempts: Vec<Attempt>,
     /// Points whose samples begin, before the first of them.
     pub points: Vec<HistoryPoint>,
     /// What the history keeps, in order of receipt.

@@ -39,6 +39,7 @@ pub use self::scan::MAX_SOURCE_BYTES;
 pub use self::venue::{Feed, Members};
 
 use super::almanac::Fact;
+use super::interlock::ActionDef;
 use super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
 use super::text::Text;
 use super::time::Millis;
@@ -181,6 +182,9 @@ pub struct RuleDef {
     pub reason: Option<Text>,
     /// The only route that may tell of it; without it, every route that matches.
     pub notify: Option<String>,
+    /// What its alarms order.
+    #[serde(default)]
+    pub then: Vec<ActionDef>,
 }
 
 const fn default_chatter() -> Repeat {
@@ -236,6 +240,7 @@ impl RuleDef {
             },
             reason: None,
             notify: None,
+            then: Vec::new(),
         }
     }
 }
