@@ -4,7 +4,7 @@ use crate::domain::history::{HistoryError, HistoryPoint, Sample, Samples};
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Receipt, SeenDevice, StoredDefinitions,
+    AlarmCommit, Answer, Batch, CommandCommit, DeadLetter, DeviceCommit, Receipt, SeenDevice, StoredDefinitions,
 };
 
 /// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
@@ -37,6 +37,7 @@ pub(super) struct OpenBatch {
     samples: Samples,
     devices: Vec<DeviceCommit>,
     alarms: Vec<AlarmCommit>,
+    commands: Vec<CommandCommit>,
     dead_letters: Vec<DeadLetter>,
     definitions: Vec<StoredDefinitions>,
     checkpoint: Option<Vec<u8>>,
@@ -157,6 +158,7 @@ impl OpenBatch {
             samples: self.samples,
             devices: self.devices,
             alarms: self.alarms,
+            commands: self.commands,
             dead_letters: self.dead_letters,
             definitions: self.definitions,
             checkpoint: self.checkpoint,
