@@ -4,7 +4,8 @@ use crate::domain::history::{HistoryError, HistoryPoint, Sample, Samples};
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, CommandCommit, DeadLetter, DeviceCommit, Receipt, SeenDevice, StoredDefinitions,
+    AlarmCommit, Answer, Batch, CommandCommit, DeadLetter, DeviceCommit, Receipt, SeenDevice,
+    StoredDefinitions,
 };
 
 /// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
