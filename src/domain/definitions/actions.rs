@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::interlock::{Action, ActionDef, CommandDef, Task};
-use super::super::kind::Kind;
-use super::super::rule::{ExpressionError, RuleDef, compile, nearest};
+use super::super::kind::{GATEWAY_KIND, Kind};
+use super::super::rule::{ExpressionError, RuleDef, compile_proof, nearest};
 use super::RuleProblem;
 
 /// Which part of an action is wrong.
@@ -55,6 +55,10 @@ fn resolve_one(
     own: Option<&Kind>,
     kinds: &[Kind],
 ) -> Result<Action, (ActionField, ExpressionError)> {
+    if own.is_some_and(|own| own.id == GATEWAY_KIND) {
+        let message = "the gateway is in no venue and obeys no command: its alarms can order nothing";
+        return Err((ActionField::Command, wrong(&action.command, message)));
+    }
     let to = action.to.as_deref();
     let target = match to {
         Some(to) => kinds.iter().find(|kind| kind.id == to),
@@ -69,13 +73,23 @@ fn resolve_one(
                 "a rule on `venue` has no device of its own: say with `to` which devices are to obey",
             ),
         };
-        return Err((if to.is_some() { ActionField::To } else { ActionField::Command }, error));
+        return Err((
+            if to.is_some() {
+                ActionField::To
+            } else {
+                ActionField::Command
+            },
+            error,
+        ));
     };
     let known = target.command(&action.command).ok_or_else(|| {
         let names = target.commands.iter().map(|command| command.id.as_str());
         let message = match target.commands.as_slice() {
             [] => format!("devices of the kind `{}` obey no command", target.id),
-            _ => format!("devices of the kind `{}` know no command `{}`", target.id, action.command),
+            _ => format!(
+                "devices of the kind `{}` know no command `{}`",
+                target.id, action.command
+            ),
         };
         let error = wrong(&action.command, message).suggest(near(&action.command, names));
         (ActionField::Command, error)
@@ -88,7 +102,7 @@ fn resolve_one(
         return Err((ActionField::Command, wrong(&action.command, message)));
     }
     let task = task(action, known);
-    compile(&task.verify, target).map_err(|error| (ActionField::Verify, error))?;
+    compile_proof(&task.verify, target).map_err(|error| (ActionField::Verify, error))?;
     Ok(Action {
         to: to.map(Arc::from),
         task,

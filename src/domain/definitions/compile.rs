@@ -228,6 +228,7 @@ impl KindRules {
             | Quantity::Silent { .. }
             | Quantity::Count { .. }
             | Quantity::Fact(_)
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         });
         self.observed = held.fold(SlotSet::EMPTY, SlotSet::union);
@@ -369,6 +370,7 @@ fn facts<'a>(kinds: impl Iterator<Item = &'a KindRules>) -> Vec<Fact> {
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
             | Quantity::Count { .. }
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         })
         .collect()

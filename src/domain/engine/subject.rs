@@ -86,6 +86,7 @@ impl Subject<'_> {
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
             | Quantity::Fact(_)
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         });
         points.chain(counts).collect()

@@ -27,9 +27,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use self::check::{Context, Scope};
-pub use self::compile::compile;
 pub(super) use self::compile::compile_faulty;
 use self::compile::{Gate, compile_into};
+pub use self::compile::{compile, compile_proof};
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
