@@ -81,6 +81,8 @@ pub struct Task {
     pub within: Millis,
     /// How often it is sent at most.
     pub attempts: u8,
+    /// It brings the danger back.
+    pub opens: bool,
 }
 
 impl Task {
@@ -92,6 +94,7 @@ impl Task {
             unless: command.unless.as_deref().map(Arc::from),
             within: command.within,
             attempts: command.attempts,
+            opens: command.opens,
         }
     }
 }

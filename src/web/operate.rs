@@ -254,6 +254,10 @@ fn refused(refusal: &Refusal) -> Problem {
             Problem::conflict("not-ended", "Not ended", said).with("state", state.as_str().into())
         }
         Refusal::Length { .. } => Problem::body(said),
+        Refusal::NoSuchCommand { .. }
+        | Refusal::OpeningRefused
+        | Refusal::Interlocked
+        | Refusal::Busy { .. } => Problem::conflict("command-refused", "Command refused", said),
     }
 }
 

@@ -303,6 +303,9 @@ impl Device {
         if let Some(at) = self.silence_at {
             ledger.insert_deadline(at, device, Due::Silence);
         }
+        if let Some(order) = self.linkage.as_ref().and_then(|linkage| linkage.order.as_ref()) {
+            ledger.insert_deadline(order.deadline, device, Due::Order);
+        }
     }
 
     /// Takes over what `old` kept under `before` for those values that mean the same under `after`.
