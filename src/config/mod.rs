@@ -1,5 +1,7 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
+mod actions;
+mod commands;
 mod csv;
 mod document;
 mod files;
