@@ -80,7 +80,10 @@ impl TestStore {
         let (to, answered) = oneshot::channel();
         let batch = Batch {
             alarms,
-            answers: vec![Answer::Operator { to, outcome: Ok(()) }],
+            answers: vec![Answer::Operator {
+                to,
+                outcome: Ok(None),
+            }],
             ..Batch::default()
         };
         self.work.send(Work::Batch(Box::new(batch))).await.unwrap();

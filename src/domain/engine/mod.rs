@@ -161,6 +161,7 @@ impl Engine {
                 self.tell_gateway(Some((*point, *value)), now, effects);
                 Ok(())
             }
+            Input::Commanded(_) | Input::Command(_) => Ok(()),
         };
         self.spread(now, effects);
         self.ledger.advance();

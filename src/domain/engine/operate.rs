@@ -61,6 +61,30 @@ pub enum Refusal {
         /// The most.
         most: Millis,
     },
+    /// A command that the device's kind does not have.
+    #[error("devices of kind `{kind}` have no command `{command}`")]
+    NoSuchCommand {
+        /// The kind.
+        kind: String,
+        /// What was asked for.
+        command: String,
+    },
+    /// A command that brings the danger back, where the device's registration does not allow it.
+    #[error(
+        "the device may not be opened or switched on from afar: its registration does not say `remote_open`; do it on site"
+    )]
+    OpeningRefused,
+    /// A command that brings the danger back while an alarm wants the opposite.
+    #[error(
+        "an alarm that stands keeps the device as it is; it can be opened or switched on after the alarm's end"
+    )]
+    Interlocked,
+    /// The device has to do with another command.
+    #[error("the command `{command}` is under way; the device is given one at a time")]
+    Busy {
+        /// Which.
+        command: String,
+    },
 }
 
 /// A standing alarm's place.
