@@ -62,3 +62,76 @@ pub(super) fn prepare_counters(definitions: &Definitions, metrics: &Metrics) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alarm::Operator;
+    use crate::domain::device::DeviceKey;
+    use crate::domain::interlock::{Cause, OrderView, Stage};
+    use crate::domain::registry::RegisteredDevice;
+    use crate::domain::time::{Millis, Timestamp};
+
+    fn key(device: &str) -> DeviceKey {
+        DeviceKey {
+            venue: "v1".to_owned(),
+            kind: "shutoff_valve".to_owned(),
+            device: device.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_device_may_be_opened_only_where_its_registration_says_so() {
+        let device = |name, remote_open| RegisteredDevice {
+            key: key(name),
+            remote_open,
+            ..RegisteredDevice::default()
+        };
+        let registry = Registry::new(Vec::new(), vec![device("s1", true), device("s2", false)]);
+        for (name, allowed) in [("s1", true), ("s2", false), ("nobody", false)] {
+            // Whatever stood there before.
+            for claimed in [false, true] {
+                let mut input = CommandInput {
+                    device: key(name),
+                    command: "open".to_owned(),
+                    remote_open: claimed,
+                    operator: Operator {
+                        by: "Wang".to_owned(),
+                        note: None,
+                    },
+                };
+                fill_in(&mut input, &registry);
+                assert_eq!(input.remote_open, allowed, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_given_is_named_and_not_the_one_that_made_way() {
+        let event = |order, step| CommandEvent {
+            id: Id::from_bits(order + 100),
+            at: Timestamp(0),
+            step,
+            notify: false,
+            order: OrderView {
+                id: Id::from_bits(order),
+                device: key("s1").into(),
+                command: "close".into(),
+                stage: Stage::Requested,
+                attempt: 1,
+                attempts: 3,
+                requested_at: Timestamp(0),
+                expires_at: Timestamp(0),
+                took: Millis(0),
+                causes: vec![Cause::Exercise],
+            },
+        };
+        let superseding = [
+            event(1, CommandStep::Superseded),
+            event(2, CommandStep::Requested),
+        ];
+        assert_eq!(ordered(&superseding), Some(Id::from_bits(2)));
+        assert_eq!(ordered(&[event(3, CommandStep::Joined)]), Some(Id::from_bits(3)));
+        assert_eq!(ordered(&[event(1, CommandStep::Superseded)]), None);
+    }
+}

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod commands;
 mod history;
 mod operate;
 #[expect(dead_code, reason = "the tests of notify use the rest")]

@@ -38,6 +38,30 @@ pub enum Refusal {
     /// A reset while the evidence cannot be trusted.
     #[error("the evidence of the alarm is {}: it can be reset only while its device speaks and is well", .0.as_str())]
     PoorQuality(Quality),
+    /// A command that the device's kind does not know.
+    #[error("devices of the kind `{kind}` know no command `{command}`")]
+    NoSuchCommand {
+        /// The kind.
+        kind: String,
+        /// The command.
+        command: String,
+    },
+    /// An opening that the device's registration does not allow.
+    #[error(
+        "the device may not be opened or switched on from afar: its registration would have to allow it with `remote_open`"
+    )]
+    OpeningRefused,
+    /// An opening while an alarm demands the opposite.
+    #[error(
+        "an alarm that stands keeps the device as it is: it can be opened or switched on once the danger is over"
+    )]
+    Interlocked,
+    /// A command while another is under way.
+    #[error("the command `{command}` is under way: wait until it is verified or has failed")]
+    Busy {
+        /// That one.
+        command: String,
+    },
     /// An unshelving of what is not shelved.
     #[error("the alarm is not shelved")]
     NotShelved,
@@ -60,30 +84,6 @@ pub enum Refusal {
         least: Millis,
         /// The most.
         most: Millis,
-    },
-    /// A command that the device's kind does not have.
-    #[error("devices of kind `{kind}` have no command `{command}`")]
-    NoSuchCommand {
-        /// The kind.
-        kind: String,
-        /// What was asked for.
-        command: String,
-    },
-    /// A command that brings the danger back, where the device's registration does not allow it.
-    #[error(
-        "the device may not be opened or switched on from afar: its registration does not say `remote_open`; do it on site"
-    )]
-    OpeningRefused,
-    /// A command that brings the danger back while an alarm wants the opposite.
-    #[error(
-        "an alarm that stands keeps the device as it is; it can be opened or switched on after the alarm's end"
-    )]
-    Interlocked,
-    /// The device has to do with another command.
-    #[error("the command `{command}` is under way; the device is given one at a time")]
-    Busy {
-        /// Which.
-        command: String,
     },
 }
 
