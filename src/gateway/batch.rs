@@ -72,6 +72,13 @@ impl OpenBatch {
         self.urgent = true;
     }
 
+    /// An event of an order: it waits for nobody.
+    pub(super) fn command(&mut self, command: CommandCommit) {
+        self.text += command.order.len() + command.body.len();
+        self.commands.push(command);
+        self.urgent = true;
+    }
+
     /// A device is seen for the first time.
     pub(super) fn seen(&mut self, device: SeenDevice) {
         self.seen.push(device);

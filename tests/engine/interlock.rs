@@ -136,9 +136,8 @@ fn what_raises_without_commanding() {
         (
             "an old sample",
             (|site: &mut Site| {
-                site.gas("g1", 5.0);
                 site.pass(120_000);
-                site.gas("g1", 5.0);
+                site.old_gas(5.0, 0);
                 site.old_gas(60.0, 60_001);
             }) as fn(&mut Site),
         ),
@@ -365,6 +364,7 @@ fn a_venue_may_command_and_a_device_itself() {
     site.gas("g1", 30.0);
     site.gas("g2", 30.0);
     assert_eq!(site.sent(), ["s1 close 1", "s2 close 1"]);
+    site.gas("g1", 5.0);
     site.valve("s1", CLOSED);
     site.say("shutoff_valve", "s1", &[(BATTERY, 2.0)]);
     assert_eq!(site.sent(), NOTHING, "the venue wants a second signal");
