@@ -13,7 +13,8 @@ use super::super::time::Ticks;
 use super::Effects;
 use super::derive::Turn;
 use super::device::Device;
-use super::ledger::{Due, Ledger, Remask};
+use super::due::Due;
+use super::ledger::{Ledger, Remask};
 use super::orders::Call;
 use super::step::Step;
 
