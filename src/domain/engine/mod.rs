@@ -235,6 +235,11 @@ impl Engine {
         self.devices.len() - usize::from(self.gateway.is_some())
     }
 
+    /// Who the devices are that have been seen, in the order of their numbers; the gateway is one.
+    pub fn keys(&self) -> impl Iterator<Item = &DeviceKey> {
+        self.devices.iter().map(|device| device.key.as_ref())
+    }
+
     /// Each kind with its devices' presence, counted now; without the gateway.
     pub fn presence(&self) -> Vec<(&str, Presence)> {
         let mut counts: Vec<(&str, Presence)> = self
