@@ -124,15 +124,18 @@ pub struct CommandCommit {
     pub targets: Vec<String>,
 }
 
+/// What became of an operator's request: the order that a command made or joined, `None` for any other act; or why not.
+pub type Outcome = Result<Option<Id>, Refusal>;
+
 /// An answer, given once what was asked for is durable.
 #[derive(Debug)]
 pub enum Answer {
     /// To an operator.
     Operator {
         /// Where they wait.
-        to: oneshot::Sender<Result<(), Refusal>>,
+        to: oneshot::Sender<Outcome>,
         /// What to tell them.
-        outcome: Result<(), Refusal>,
+        outcome: Outcome,
     },
     /// To whoever has put a configuration in force.
     Reconfigured {
@@ -251,7 +254,7 @@ pub struct OperatorRequest {
     /// Who wants what done to what.
     pub act: OperatorAct,
     /// Where the answer goes.
-    pub answer: oneshot::Sender<Result<(), Refusal>>,
+    pub answer: oneshot::Sender<Outcome>,
 }
 
 /// How an attempt to deliver a notice ended.

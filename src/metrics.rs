@@ -19,6 +19,9 @@ const NOTICE_BUCKETS: [f64; 12] = [
     5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0, 60.0, 3600.0,
 ];
 
+/// Seconds, from a tenth to five minutes: a valve takes seconds, several attempts minutes.
+const VERIFY_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
 /// Every metric of the process. Cloning shares the counters.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -65,6 +68,9 @@ pub struct Metrics {
     pub commands_unwritable: IntCounter,
     /// Commands that found their queue full.
     pub commands_overflowed: IntCounter,
+    commands: IntCounterVec,
+    /// From a command's request to the device's own proof that it has obeyed, in gateway time.
+    pub command_verify: Histogram,
     alarms_active: IntGaugeVec,
     alarm_events: IntCounterVec,
     notices_pending: IntGaugeVec,
@@ -224,6 +230,22 @@ impl Metrics {
             commands_expired: commands.with_label_values(&["expired"]),
             commands_unwritable: commands.with_label_values(&["unwritable"]),
             commands_overflowed: commands.with_label_values(&["overflowed"]),
+            commands: counters(
+                r,
+                "ninewatch_commands_total",
+                "Commands that are over, by command and result (verified, failed, superseded).",
+                &["command", "result"],
+            ),
+            command_verify: registered(
+                r,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "ninewatch_command_verify_seconds",
+                        "From a command's request to the device's own proof that it has obeyed.",
+                    )
+                    .buckets(VERIFY_BUCKETS.to_vec()),
+                ),
+            ),
             alarms_active: gauges(
                 r,
                 "ninewatch_alarms_active",
@@ -380,6 +402,11 @@ impl Metrics {
     /// The counter of readings of `kind`; resolve once, keep.
     pub fn readings(&self, kind: &str) -> IntCounter {
         self.readings.with_label_values(&[kind])
+    }
+
+    /// The counter of commands of this name, which the configuration gives, that ended with `result`.
+    pub fn commands(&self, command: &str, result: &str) -> IntCounter {
+        self.commands.with_label_values(&[command, result])
     }
 
     /// The gauge of alarms of this class and priority.

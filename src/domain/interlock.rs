@@ -121,6 +121,16 @@ pub enum Cause {
     Exercise,
 }
 
+impl Cause {
+    /// The person, if it is one.
+    pub const fn operator(&self) -> Option<&Operator> {
+        match self {
+            Cause::Operator(operator) => Some(operator),
+            Cause::Alarm(_) | Cause::Exercise => None,
+        }
+    }
+}
+
 /// How far an order is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
@@ -307,6 +317,20 @@ impl CommandStep {
         }
     }
 
+    /// Why the order failed, if it did.
+    pub const fn failure(&self) -> Option<Failure> {
+        match self {
+            CommandStep::Failed(failure) => Some(*failure),
+            CommandStep::Requested
+            | CommandStep::Joined
+            | CommandStep::Sent
+            | CommandStep::Repeated
+            | CommandStep::Acknowledged
+            | CommandStep::Verified
+            | CommandStep::Superseded => None,
+        }
+    }
+
     /// The state of the order after it, as messages and the API show it, when it was in `stage` then.
     pub const fn state(&self, stage: Stage) -> &'static str {
         match self {
@@ -347,6 +371,16 @@ pub struct OrderView {
     pub causes: Vec<Cause>,
 }
 
+impl OrderView {
+    /// The first alarm among those who want it.
+    pub fn alarm(&self) -> Option<&AlarmView> {
+        self.causes.iter().find_map(|cause| match cause {
+            Cause::Alarm(alarm) => Some(&**alarm),
+            Cause::Operator(_) | Cause::Exercise => None,
+        })
+    }
+}
+
 /// Something that happened to an order. A fact for the event chain.
 #[derive(Debug, Clone)]
 pub struct CommandEvent {
@@ -360,6 +394,22 @@ pub struct CommandEvent {
     pub notify: bool,
     /// The order after it.
     pub order: OrderView,
+}
+
+impl CommandEvent {
+    /// The person behind it: of a joining, whoever joined; else the first who wants it.
+    pub fn operator(&self) -> Option<&Operator> {
+        match self.step {
+            CommandStep::Joined => self.order.causes.last().and_then(Cause::operator),
+            CommandStep::Requested
+            | CommandStep::Sent
+            | CommandStep::Repeated
+            | CommandStep::Acknowledged
+            | CommandStep::Verified
+            | CommandStep::Failed(_)
+            | CommandStep::Superseded => self.order.causes.iter().find_map(Cause::operator),
+        }
+    }
 }
 
 /// An attempt that is to leave now, before anything is written to the disk (DESIGN §7).

@@ -14,6 +14,7 @@ pub mod interlock;
 pub mod journal;
 pub mod kind;
 pub mod notice;
+pub mod notice_command;
 pub mod profile;
 pub mod reading;
 pub mod registry;

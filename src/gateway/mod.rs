@@ -2,6 +2,7 @@
 //! Waits for nothing and is told the time; its task (task.rs) does the waiting, a simulation calls it instead.
 
 mod batch;
+mod command;
 mod dispatch;
 mod rebirth;
 mod reconfigure;
@@ -114,6 +115,7 @@ impl Gateway {
     pub fn new(engine: Engine, decoder: Decoder, surroundings: Surroundings, metrics: Metrics) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
         let profiles = profile_counters(&decoder, &metrics);
+        command::prepare_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
         Gateway {
             engine,
@@ -324,7 +326,10 @@ impl Gateway {
     }
 
     /// Does what an operator asks for. The answer goes out with the commit.
-    pub fn operate(&mut self, request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+    pub fn operate(&mut self, mut request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+        if let OperatorAct::Command(input) = &mut request.act {
+            command::fill_in(input, &self.surroundings.registry);
+        }
         let input = match &request.act {
             OperatorAct::Alarm(input) => Input::Operator(input),
             OperatorAct::Device(input) => Input::Service(input),
@@ -335,7 +340,7 @@ impl Gateway {
         self.dispatch();
         self.open.answer(Answer::Operator {
             to: request.answer,
-            outcome,
+            outcome: outcome.map(|()| command::ordered(&self.effects.commands)),
         });
         self.collect()
     }
@@ -392,7 +397,7 @@ impl Gateway {
                 targets,
             });
         }
-        Ok(())
+        self.collect_commands()
     }
 
     fn bury(&mut self, envelope: Envelope, reject: Reject) {

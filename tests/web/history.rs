@@ -81,7 +81,10 @@ async fn site(start: i64) -> Site {
     let site = Site::open().await;
     let (to, answered) = oneshot::channel();
     let batch = Batch {
-        answers: vec![Told::Operator { to, outcome: Ok(()) }],
+        answers: vec![Told::Operator {
+            to,
+            outcome: Ok(None),
+        }],
         ..recorded(start)
     };
     site.store.work.send(Work::Batch(Box::new(batch))).await.unwrap();

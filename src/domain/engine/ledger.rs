@@ -160,6 +160,13 @@ impl Ledger {
         self.standing.len()
     }
 
+    /// Where the standing alarms are, in order.
+    pub(super) fn standing_places(&self) -> Vec<(DeviceIndex, u16)> {
+        let mut places: Vec<_> = self.standing.values().copied().collect();
+        places.sort_unstable();
+        places
+    }
+
     /// A device has something to tell its venue.
     pub(super) fn tell(&mut self, told: Told) {
         self.told.push(told);
