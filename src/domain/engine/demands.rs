@@ -12,7 +12,7 @@ use super::super::kind::SlotSet;
 use super::super::rule::{Rule, Truth};
 use super::super::time::Moment;
 use super::device::Device;
-use super::linkage::{MetState, Proof, RETRY_AFTER, Unconfirmed};
+use super::linkage::{MetState, Proof, RETRY_AFTER, Unconfirmed, only};
 use super::orders::Call;
 use super::step::Step;
 use super::venue::venue_at;
@@ -172,6 +172,8 @@ impl Engine {
                 continue;
             }
             let to = action.to.as_ref();
+            let mut targets = self.targets(index, venue, to.map(AsRef::as_ref));
+            targets.retain(|target| !self.is_as_demanded(*target, &action.task.command));
             let holder = match to {
                 Some(_) => self.venues.get_mut(venue),
                 None => self.devices.get_mut(index.slot()),
@@ -184,11 +186,24 @@ impl Engine {
             {
                 continue;
             }
-            for target in self.targets(index, venue, to.map(AsRef::as_ref)) {
+            for target in targets {
                 let cause = Cause::Alarm(Box::new(alarm.clone()));
                 self.order(target, (&action.task, cause), now, effects);
             }
         }
+    }
+
+    /// Whether another alarm demands `command` of the device already, and it has proven it and not said otherwise since.
+    fn is_as_demanded(&self, index: DeviceIndex, command: &str) -> bool {
+        let linkage = self
+            .devices
+            .get(index.slot())
+            .and_then(|device| device.linkage.as_ref());
+        let proven = linkage.is_some_and(|linkage| {
+            let mut met = linkage.met.iter();
+            met.any(|met| *met.command == *command && met.state == MetState::Proven)
+        });
+        proven && self.demanded(index, command).is_some()
     }
 
     fn targets(&self, index: DeviceIndex, venue: usize, to: Option<&str>) -> Vec<DeviceIndex> {
@@ -306,7 +321,10 @@ impl Engine {
     fn judge_proof(&mut self, index: DeviceIndex, task: &Task, heard: SlotSet) -> Option<Truth> {
         let (device, rules, _) = self.subject(index)?;
         let proof = Proof::of(task, &rules.kind)?;
-        proof.asks(heard).then(|| proof.judge(&device.slots))
+        // By its words of now: what it said of other points may be older than its obedience.
+        proof
+            .asks(heard)
+            .then(|| proof.judge(&only(heard, &device.slots)))
     }
 
     /// Orders what is demanded of the device and waits for another order to be over.
