@@ -105,6 +105,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Who may use the API.
     pub auth: Auth,
+    /// The most series of devices that `/metrics` shows.
+    pub max_series: usize,
 }
 
 /// Who may use the API.

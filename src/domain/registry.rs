@@ -54,6 +54,10 @@ impl RegisteredDevice {
     pub fn enrolled(&self) -> Enrolled {
         Enrolled {
             key: self.key.clone(),
+            silent_after: self.silent_after,
+            parent: self.parent.clone(),
+            retired: self.retired,
+            aliases: self.aliases.clone(),
         }
     }
 }

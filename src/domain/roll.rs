@@ -5,12 +5,25 @@
 use serde::{Deserialize, Serialize};
 
 use super::device::DeviceKey;
+use super::time::Millis;
 
 /// A registered device.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Enrolled {
     /// Who it is.
     pub key: DeviceKey,
+    /// How long it may be silent, where its kind's rules allow less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_after: Option<Millis>,
+    /// The device through which it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<DeviceKey>,
+    /// It is no longer in use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
+    /// Who it was before it moved or was renamed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<DeviceKey>,
 }
 
 /// All registered devices.
@@ -21,6 +34,18 @@ impl<'a> Roll<'a> {
     /// Those of `devices`, which are sorted by [`sort`].
     pub const fn of(devices: &'a [Enrolled]) -> Roll<'a> {
         Roll(devices)
+    }
+
+    /// Those that moved or were renamed.
+    pub fn moved(self) -> impl Iterator<Item = &'a Enrolled> {
+        self.0.iter().filter(|device| !device.aliases.is_empty())
+    }
+
+    /// Who is out of use: those that are retired, and whoever somebody else was once.
+    pub fn out_of_use(self) -> impl Iterator<Item = &'a DeviceKey> {
+        let retired = self.0.iter().filter(|device| device.retired);
+        let former = self.0.iter().flat_map(|device| &device.aliases);
+        retired.map(|device| &device.key).chain(former)
     }
 
     /// The registered device with this identity.

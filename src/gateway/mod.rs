@@ -7,6 +7,7 @@ mod command;
 mod dispatch;
 mod rebirth;
 mod reconfigure;
+mod survey;
 mod task;
 
 use std::sync::Arc;
@@ -144,7 +145,9 @@ impl Gateway {
     pub fn start(&mut self, now: Moment) -> Result<(), GatewayError> {
         self.adopt_definitions(&Arc::clone(&self.surroundings.definitions), now)?;
         let own = DeviceKey::gateway(&self.surroundings.id);
+        self.admission = Admission::of(self.engine.keys(), &self.surroundings);
         self.admit(&own, now)?;
+        self.admit_commanded(now)?;
         self.step(now, &Input::Listening(false))?;
         self.collect()
     }
@@ -384,6 +387,13 @@ impl Gateway {
             .inc_by(std::mem::take(&mut self.effects.repetitions));
         let effects = &mut self.effects;
         self.open.keep(&mut effects.points, &mut effects.samples)?;
+        for moved in effects.moved.drain(..) {
+            self.open.seen(SeenDevice {
+                number: moved.device,
+                key: DeviceKey::clone(&moved.key),
+                at: moved.at,
+            });
+        }
         let around = &self.surroundings;
         for event in self.effects.devices.drain(..) {
             let body = DeviceEventBody::new(&event, &around.registry, &around.id);

@@ -50,6 +50,8 @@ impl Gateway {
         self.decoder = wanted.decoder;
         self.effects.alarms = later;
         self.collect()?;
+        self.admit_commanded(now)?;
+        self.collect()?;
         self.count_devices();
         self.open.answer(Answer::Reconfigured {
             to: wanted.done,

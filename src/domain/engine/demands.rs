@@ -193,6 +193,12 @@ impl Engine {
         }
     }
 
+    fn is_in_use(&self, device: &Device) -> bool {
+        device
+            .kind
+            .is_some_and(|kind| !self.definitions.is_out_of_use(kind))
+    }
+
     /// Whether another alarm demands `command` of the device already, and it has proven it and not said otherwise since.
     fn is_as_demanded(&self, index: DeviceIndex, command: &str) -> bool {
         let linkage = self
@@ -212,17 +218,16 @@ impl Engine {
         let is_kind = |index: &&DeviceIndex| {
             self.devices
                 .get(index.slot())
-                .is_some_and(|device| device.key.kind == kind)
+                .is_some_and(|device| device.key.kind == kind && self.is_in_use(device))
         };
         members.filter(is_kind).copied().collect()
     }
 
     /// `alarm` demands nothing any more. What is under way goes on.
     pub(super) fn release(&mut self, index: DeviceIndex, alarm: Id) {
-        let venue = self.venue_of(index);
+        // The device may have moved since: whichever venue it was.
         let own = self.devices.get_mut(index.slot());
-        let venue = venue.and_then(|venue| self.venues.get_mut(venue));
-        for holder in own.into_iter().chain(venue) {
+        for holder in own.into_iter().chain(&mut self.venues) {
             if let Some(linkage) = holder.linkage.as_mut() {
                 linkage.release(alarm);
                 holder.tidy_linkage();

@@ -281,7 +281,7 @@ impl Device {
                 let silent = get(&self.slots, derived.slot) > 0.0;
                 listening
                     .filter(|_| !silent)
-                    .map(|since| since.max(self.heard).after(length))
+                    .map(|since| since.max(self.heard).after(length.max(self.silent_after)))
             }
             Quantity::Window { .. }
             | Quantity::Held { .. }

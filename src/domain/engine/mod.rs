@@ -8,6 +8,7 @@ mod demands;
 mod derive;
 mod device;
 mod due;
+mod enrol;
 mod gateway;
 mod judge;
 mod ledger;
@@ -16,10 +17,12 @@ mod linkage;
 mod mask;
 mod operate;
 mod orders;
+mod parent;
 mod record;
 mod snapshot;
 mod step;
 mod subject;
+mod survey;
 mod venue;
 
 use std::collections::HashMap;
@@ -29,6 +32,7 @@ use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
 use self::due::Due;
+pub use self::enrol::Moved;
 use self::judge::{judge, mature, read_late};
 use self::ledger::Ledger;
 pub use self::operate::Refusal;
@@ -36,6 +40,7 @@ use self::orders::Call;
 use self::record::Recorder;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
+pub use self::survey::{Survey, Surveyed};
 use self::venue::Word;
 use super::alarm::{AlarmEvent, AlarmStep, ClearReason};
 use super::definitions::{Definitions, DefinitionsHash};
@@ -62,6 +67,8 @@ pub struct Effects {
     pub commands: Vec<CommandEvent>,
     /// Commands that are to leave at once, in order.
     pub attempts: Vec<Attempt>,
+    /// Devices that have another identity from now on.
+    pub moved: Vec<Moved>,
     /// Points whose samples begin, before the first of them.
     pub points: Vec<HistoryPoint>,
     /// What the history keeps, in order of receipt.
@@ -274,50 +281,6 @@ impl Engine {
     /// How many alarms stand.
     pub fn standing_count(&self) -> usize {
         self.ledger.standing_count()
-    }
-
-    fn admit(&mut self, key: &DeviceKey, now: Moment, effects: &mut Effects) {
-        if self.by_key.contains_key(key) {
-            return;
-        }
-        let Ok(index) = u32::try_from(self.devices.len()).map(DeviceIndex) else {
-            return;
-        };
-        if venue::venue_at(index).is_some() {
-            return;
-        }
-        let key = Arc::new(key.clone());
-        let venue = self.ledger.venue(&key.venue);
-        let kind = self.definitions.kind_index(&key.kind);
-        let rules = kind.and_then(|kind| self.definitions.kind(kind));
-        let mut device = Device::new(Arc::clone(&key), venue, kind, rules, now.ticks);
-        if let Some(rules) = rules {
-            let turn = Turn::new(index, rules, self.listening, now);
-            device.arm_silence(&turn, &mut self.ledger);
-        }
-        let first = venue as usize == self.venues.len();
-        if first {
-            let rules = self.definitions.on_venue(&key.venue);
-            self.venues
-                .push(venue::entity(&key.venue, venue, rules, now.ticks));
-            self.members.push(Vec::new());
-            self.explained.push(Vec::new());
-        }
-        self.devices.push(device);
-        self.enter(key, index);
-        self.consult_first(index, now, effects);
-        self.join(index, now, effects);
-        if first {
-            self.look_first(venue, now, effects);
-        }
-        self.ledger.call(Call::Joined(index));
-    }
-
-    fn enter(&mut self, key: Arc<DeviceKey>, index: DeviceIndex) {
-        if key.kind == GATEWAY_KIND {
-            self.gateway = Some(index);
-        }
-        self.by_key.insert(key, index);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
