@@ -141,6 +141,8 @@ impl Site {
         eventually(&format!("the order is {state}"), PATIENCE, async || {
             let answer = http::try_get(&url).await?;
             let order = (answer.status == 200).then(|| answer.json())?;
+            let over = ["verified", "failed", "superseded"].iter().any(|end| order["state"] == *end);
+            assert!(!over || order["state"] == state, "{order}");
             (order["state"] == state).then_some(order)
         })
         .await
