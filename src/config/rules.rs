@@ -381,6 +381,7 @@ fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
         // The kinds' own reader has compiled it, and takes no kind where that failed.
         RuleProblem::Faulty(problem) => report.add(draft.table.problem(&*problem.message)),
         RuleProblem::UnknownKind => report.add(draft.table.problem("the rule's kind does not exist")),
+        RuleProblem::Action(problem) => report.add(draft.table.problem(&*problem.error.message)),
         RuleProblem::Suppressor {
             place,
             problem,

@@ -81,10 +81,37 @@ pub struct Task {
     pub within: Millis,
     /// How often it is sent at most.
     pub attempts: u8,
+    /// It brings the danger back.
+    pub opens: bool,
+}
+
+impl Task {
+    /// To obey `command`, as its kind says.
+    pub fn of(command: &CommandDef) -> Task {
+        Task {
+            command: command.id.as_str().into(),
+            verify: command.verify.as_str().into(),
+            unless: command.unless.as_deref().map(Arc::from),
+            within: command.within,
+            attempts: command.attempts,
+            opens: command.opens,
+        }
+    }
+}
+
+/// What the alarms of a rule order, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The kind of the devices in the alarm's venue that are to obey; `None`: the alarm's own device.
+    pub to: Option<Arc<str>>,
+    /// What they are to do.
+    pub task: Task,
+    /// How old the sample behind the alarm may be.
+    pub max_age: Millis,
 }
 
 /// Who wants it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Cause {
     /// An alarm, as it was when it was raised.
     Alarm(Box<AlarmView>),
@@ -320,7 +347,7 @@ impl CommandStep {
 }
 
 /// An order as others see it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct OrderView {
     /// Its id: the same through all its attempts.
     pub id: Id,
@@ -355,7 +382,7 @@ impl OrderView {
 }
 
 /// Something that happened to an order. A fact for the event chain.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct CommandEvent {
     /// The event's own id.
     pub id: Id,

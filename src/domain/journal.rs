@@ -11,6 +11,7 @@ use super::engine::{Effects, Engine};
 use super::id::Id;
 use super::interlock::Report;
 use super::kind::PointIndex;
+use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::time::{DeviceTime, Millis, Moment};
 
@@ -42,6 +43,17 @@ pub enum Input<'a> {
     Commanded(Commanded),
     /// An operator wants a device to do something.
     Command(&'a CommandInput),
+    /// How a device is spoken to has become known, or changed.
+    Addressed(Addressed<'a>),
+}
+
+/// How a device is spoken to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Addressed<'a> {
+    /// The device.
+    pub device: DeviceIndex,
+    /// Its profile and what that needs to know.
+    pub address: &'a Address,
 }
 
 /// What came back of an order from outside.
@@ -170,6 +182,13 @@ pub enum Entry {
     Commanded(Commanded),
     /// An operator commanded a device.
     Command(CommandInput),
+    /// How a device is spoken to.
+    Addressed {
+        /// The device.
+        device: DeviceIndex,
+        /// Its profile and what that needs to know.
+        address: Address,
+    },
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -355,6 +374,10 @@ fn play(
         },
         Entry::Commanded(commanded) => Input::Commanded(*commanded),
         Entry::Command(input) => Input::Command(input),
+        Entry::Addressed { device, address } => Input::Addressed(Addressed {
+            device: *device,
+            address,
+        }),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

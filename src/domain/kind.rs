@@ -52,7 +52,8 @@ pub const RESERVED: [&str; 4] = [EVERY_KIND, GATEWAY_KIND, VENUE, "devices"];
 pub struct PointIndex(pub u8);
 
 /// A set of slots of one kind: points and derived values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SlotSet(u128);
 
 impl SlotSet {

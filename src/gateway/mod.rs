@@ -3,6 +3,7 @@
 
 mod batch;
 mod command;
+mod dispatch;
 mod rebirth;
 mod reconfigure;
 mod task;
@@ -14,6 +15,7 @@ use prometheus::IntCounter;
 
 pub use self::batch::Due;
 use self::batch::OpenBatch;
+use self::dispatch::Outbound;
 pub use self::reconfigure::Reconfiguration;
 pub use self::task::Lines;
 use crate::clock;
@@ -25,6 +27,7 @@ use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
+use crate::domain::profile::command::CommandBook;
 use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
@@ -70,6 +73,8 @@ pub struct Surroundings {
     pub registry: Registry,
     /// Who is told of what.
     pub routes: Vec<Route>,
+    /// How orders are put into words.
+    pub book: CommandBook,
     /// The definitions that the configuration wants in force.
     pub definitions: Arc<Definitions>,
 }
@@ -100,6 +105,7 @@ pub struct Gateway {
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
+    outbound: Outbound,
     /// How many rebirths were asked for, going round.
     asked: u32,
 }
@@ -121,6 +127,7 @@ impl Gateway {
             effects: Effects::default(),
             topics: Vec::new(),
             open,
+            outbound: Outbound::default(),
             asked: 0,
         }
     }
@@ -233,6 +240,9 @@ impl Gateway {
                 reject.get_or_insert(refused);
             }
         }
+        for at in 0..decoded.acks {
+            self.take_ack(at, envelope.retained, now)?;
+        }
         if let (Some(started), Some(decoded_at)) = (started, decoded_at) {
             self.metrics
                 .decode_seconds
@@ -271,6 +281,7 @@ impl Gateway {
         self.open.journal.push(now, &input)?;
         // Only an operator's input can be refused.
         let _never_refused = self.engine.handle(&input, now, &mut self.effects);
+        self.dispatch();
         if let Some(counter) = self.readings.get(self.decoder.kind(slot)) {
             counter.inc();
         }
@@ -290,6 +301,7 @@ impl Gateway {
         Ok(match self.admit(&key, now)? {
             Some(device) => {
                 self.decoder.bind(slot, device);
+                self.keep_address(slot, device, now)?;
                 Ok(device)
             }
             None => Err(Reject::TooManyDevices),
@@ -325,6 +337,7 @@ impl Gateway {
         };
         self.open.journal.push(now, &input)?;
         let outcome = self.engine.handle(&input, now, &mut self.effects);
+        self.dispatch();
         self.open.answer(Answer::Operator {
             to: request.answer,
             outcome: outcome.map(|()| command::ordered(&self.effects.commands)),
@@ -345,11 +358,13 @@ impl Gateway {
     fn step(&mut self, now: Moment, input: &Input<'_>) -> Result<(), GatewayError> {
         self.open.journal.push(now, input)?;
         let _never_refused = self.engine.handle(input, now, &mut self.effects);
+        self.dispatch();
         Ok(())
     }
 
     /// Puts what the engine wants done into the open batch.
     fn collect(&mut self) -> Result<(), GatewayError> {
+        self.give_up_unwritable(self.open.journal.last())?;
         self.metrics
             .rule_evaluations
             .inc_by(std::mem::take(&mut self.effects.evaluations));

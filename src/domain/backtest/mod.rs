@@ -153,7 +153,8 @@ impl Backtest {
                 | Entry::Operator(_)
                 | Entry::Service(_)
                 | Entry::Commanded(_)
-                | Entry::Command(_) => {}
+                | Entry::Command(_)
+                | Entry::Addressed { .. } => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }

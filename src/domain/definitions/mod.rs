@@ -1,11 +1,13 @@
 //! The kinds and rules in force, as one immutable value. A change of definitions is an input like any other:
 //! it is journalled, and a replay evaluates old readings under the rules of their time.
 
+mod actions;
 mod compile;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::actions::{ActionField, ActionProblem};
 use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
 use super::kind::{Kind, SlotSet};
 use super::rule::{Derived, ExpressionError, Feed, Grid, Program, Rule, RuleDef, RuleField};
@@ -132,6 +134,8 @@ pub enum RuleProblem {
     DuplicateId,
     /// A condition does not parse or does not fit the kind.
     Expression(RuleField, ExpressionError),
+    /// An action cannot be carried out.
+    Action(ActionProblem),
     /// `schedule` names no schedule.
     UnknownSchedule {
         /// What was probably meant.

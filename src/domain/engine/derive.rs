@@ -31,9 +31,11 @@ impl DerivedState {
                 DerivedState::Window(Box::new(Window::new(*function, *length)))
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
-            Quantity::Silent { .. } | Quantity::ClockSkew | Quantity::Count { .. } | Quantity::Fact(_) => {
-                DerivedState::Nothing
-            }
+            Quantity::Silent { .. }
+            | Quantity::ClockSkew
+            | Quantity::CommandFailed
+            | Quantity::Count { .. }
+            | Quantity::Fact(_) => DerivedState::Nothing,
         }
     }
 }
@@ -118,6 +120,7 @@ impl Device {
                     | Quantity::Held { .. }
                     | Quantity::Silent { .. }
                     | Quantity::ClockSkew
+                    | Quantity::CommandFailed
                     | Quantity::Fact(_)
                     | Quantity::Count { .. },
                 ) => {}
@@ -178,6 +181,7 @@ impl Device {
                 Quantity::Window { .. }
                 | Quantity::Held { .. }
                 | Quantity::Fact(_)
+                | Quantity::CommandFailed
                 | Quantity::Count { .. } => {}
             }
         }
@@ -282,6 +286,7 @@ impl Device {
             | Quantity::Held { .. }
             | Quantity::Fact(_)
             | Quantity::Count { .. }
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         }
     }
@@ -297,6 +302,9 @@ impl Device {
         }
         if let Some(at) = self.silence_at {
             ledger.insert_deadline(at, device, Due::Silence);
+        }
+        if let Some(order) = self.linkage.as_ref().and_then(|linkage| linkage.order.as_ref()) {
+            ledger.insert_deadline(order.deadline, device, Due::Order);
         }
     }
 
@@ -379,12 +387,14 @@ impl Places {
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::ClockSkew
+                | Quantity::CommandFailed
                 | Quantity::Fact(_)
                 | Quantity::Count { .. },
                 Quantity::Window { .. }
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::ClockSkew
+                | Quantity::CommandFailed
                 | Quantity::Fact(_)
                 | Quantity::Count { .. },
             ) => {

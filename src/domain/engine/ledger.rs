@@ -1,7 +1,6 @@
 //! Carries out transitions: makes alarm events, keeps deadlines, standing alarms and each venue's first-out.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::super::alarm::{
     Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Handling, HandlingStimulus, Life, Mask,
@@ -14,6 +13,7 @@ use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
 use super::book::Book;
 use super::limit::Limits;
+use super::orders::Call;
 use super::subject::Subject;
 use super::venue::{Told, venue_at};
 
@@ -45,6 +45,8 @@ pub(super) enum Due {
     Silence,
     /// A mask of the device's alarms is over, or may be.
     Mask,
+    /// The time of its order's attempt is over.
+    Order,
 }
 
 /// How many alarms of each class stand in a venue.
@@ -65,6 +67,8 @@ pub(super) struct Ledger {
     told: Vec<Told>,
     /// The venues whose own alarms have moved: they may explain those of their devices.
     moved_venues: Vec<u32>,
+    /// What has come up about commands, in order.
+    calls: VecDeque<Call>,
     /// How often rules with a limit were told of.
     pub(super) limits: Limits,
     /// The ended alarms that are not closed.
@@ -83,6 +87,7 @@ impl Ledger {
             standing: HashMap::new(),
             told: Vec::new(),
             moved_venues: Vec::new(),
+            calls: VecDeque::new(),
             limits: Limits::default(),
             book: Book::default(),
         }
@@ -177,6 +182,16 @@ impl Ledger {
     /// A venue whose own alarms have moved.
     pub(super) fn take_moved_venue(&mut self) -> Option<u32> {
         self.moved_venues.pop()
+    }
+
+    /// Something has come up about commands.
+    pub(super) fn call(&mut self, call: Call) {
+        self.calls.push_back(call);
+    }
+
+    /// What has come up next.
+    pub(super) fn take_call(&mut self) -> Option<Call> {
+        self.calls.pop_front()
     }
 
     /// Passes on what a device has to tell its venue.
@@ -456,26 +471,11 @@ impl Ledger {
         };
         standing.announced |= notify;
         let standing = standing.clone();
-        let recovered_at = match life {
-            Life::Recovered { at, .. } => Some(*at),
-            Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovering { .. } => None,
-        };
         let alarm = AlarmView {
-            id: standing.id,
-            rule: Arc::clone(&subject.rule.def),
-            device: Arc::clone(subject.key),
             state,
-            raised_at: standing.raised_at,
-            ack: standing.ack,
-            recovered_at,
-            first_out: standing.first_out,
-            late_by_ms: standing.late_by_ms,
-            chatter: standing.chatter,
-            mask: standing.mask,
             quality,
-            handling: Some(standing.handling).filter(|_| subject.rule.def.class == Class::Alarm),
             ended: step.end().cloned(),
-            values: subject.values(),
+            ..subject.view(life, standing)
         };
         effects.alarms.push(AlarmEvent {
             id: self.id(subject.now.wall),

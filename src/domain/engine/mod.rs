@@ -9,8 +9,10 @@ mod device;
 mod gateway;
 mod ledger;
 mod limit;
+mod linkage;
 mod mask;
 mod operate;
+mod orders;
 mod record;
 mod snapshot;
 mod step;
@@ -25,6 +27,7 @@ use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
 pub use self::operate::Refusal;
+use self::orders::Call;
 use self::record::Recorder;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
@@ -35,8 +38,9 @@ use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::interlock::{Attempt, CommandEvent};
-use super::journal::{DefinitionsInput, Input};
+use super::journal::{Addressed, Commanded, DefinitionsInput, Input};
 use super::kind::{BROKER, GATEWAY_KIND, SlotSet};
+use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -153,6 +157,7 @@ impl Engine {
             }
             Input::Listening(listening) => {
                 self.listen(*listening, now);
+                self.renew_orders(*listening, now, effects);
                 let connected = f64::from(u8::from(*listening));
                 self.tell_gateway(Some((BROKER, connected)), now, effects);
                 Ok(())
@@ -161,9 +166,23 @@ impl Engine {
                 self.tell_gateway(Some((*point, *value)), now, effects);
                 Ok(())
             }
-            Input::Commanded(_) | Input::Command(_) => Ok(()),
+            Input::Commanded(Commanded {
+                device,
+                order,
+                report,
+            }) => {
+                self.signal(*device, *order, (*report).into(), now, effects);
+                Ok(())
+            }
+            Input::Command(input) => self.command(input, now, effects),
+            Input::Addressed(Addressed { device, address }) => {
+                if let Some(device) = self.devices.get_mut(device.slot()) {
+                    device.address = Some(Box::new((*address).clone()));
+                }
+                Ok(())
+            }
         };
-        self.spread(now, effects);
+        self.follow_up(now, effects);
         self.ledger.advance();
         outcome
     }
@@ -199,6 +218,11 @@ impl Engine {
     /// The device with this identity, if it has been seen.
     pub fn find(&self, key: &DeviceKey) -> Option<DeviceIndex> {
         self.by_key.get(key).copied()
+    }
+
+    /// How the device is spoken to; `None`: nobody has said, so in the native form.
+    pub fn address(&self, device: DeviceIndex) -> Option<&Address> {
+        self.devices.get(device.slot())?.address.as_deref()
     }
 
     /// How many devices have been seen, the gateway not counted.
@@ -276,6 +300,7 @@ impl Engine {
         if first {
             self.look_first(venue, now, effects);
         }
+        self.ledger.call(Call::Joined(index));
     }
 
     fn enter(&mut self, key: Arc<DeviceKey>, index: DeviceIndex) {
@@ -343,6 +368,10 @@ impl Engine {
             device.keep(reading, &turn, plans, &mut effects.samples);
         }
         device.refresh(&turn, news.heard, &mut self.ledger);
+        // Before the rules: what raises an alarm is no second signal for it.
+        if device.linkage.is_some() && !turn.repeated {
+            self.ledger.call(Call::Spoke(reading.device, news.heard));
+        }
         let news = judge(&mut self.ledger, device, &turn, news, effects);
         if rules.feeds.is_empty() {
             return;
@@ -354,8 +383,15 @@ impl Engine {
         self.watch_calendar(now, effects);
         while let Some(due) = self.ledger.take_due(now.ticks) {
             self.fall_due(due, now, effects);
-            self.spread(now, effects);
+            self.follow_up(now, effects);
         }
+    }
+
+    /// What moved lives mean for others: what venues explain, and what is commanded.
+    fn follow_up(&mut self, now: Moment, effects: &mut Effects) {
+        self.spread(now, effects);
+        self.answer_calls(now, effects);
+        self.spread(now, effects);
     }
 
     fn fall_due(&mut self, (at, index, due): (Ticks, DeviceIndex, Due), now: Moment, effects: &mut Effects) {
@@ -376,6 +412,10 @@ impl Engine {
                     return;
                 }
                 changed
+            }
+            Due::Order => {
+                self.order_due(index, at, now, effects);
+                return;
             }
             Due::Silence => device.silence_due(&turn, at, ledger),
             Due::Mask => {

@@ -236,6 +236,7 @@ impl Engine {
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::Fact(_)
+                | Quantity::CommandFailed
                 | Quantity::ClockSkew => counts,
             };
         }

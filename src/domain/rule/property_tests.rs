@@ -299,7 +299,7 @@ proptest! {
     }
 }
 
-const PIECES: [&str; 70] = [
+const PIECES: [&str; 71] = [
     "gas_detector",
     "valve",
     "devices",
@@ -315,6 +315,7 @@ const PIECES: [&str; 70] = [
     "d.lel",
     "age(d)",
     "clock_skew()",
+    "command_failed()",
     "rate(",
     "held(",
     "age()",
