@@ -110,6 +110,7 @@ impl Seen {
             Entry::Command(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Device(_)
             | Entry::Commanded(_)
+            | Entry::Addressed { .. }
             | Entry::Timeout
             | Entry::Definitions { .. }
             | Entry::Listening(_)
