@@ -284,9 +284,12 @@ fn an_operators_command_is_journalled_with_what_the_registration_said_then() {
     let batch = gateway.close(now);
     let entries = journal::entries(batch.first_input, &batch.journal);
     let allowed: Vec<(String, bool)> = entries
-        .map(|entry| match entry.expect("it is whole").1 {
-            Entry::Command(input) => (input.device.device, input.remote_open),
-            other => panic!("{other:?}"),
+        .map(|entry| {
+            let (_, entry) = entry.expect("it is whole");
+            let Entry::Command(input) = entry else {
+                panic!("{entry:?}");
+            };
+            (input.device.device, input.remote_open)
         })
         .collect();
     assert_eq!(allowed, [("g1".to_owned(), true), ("g2".to_owned(), false)]);

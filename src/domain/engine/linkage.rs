@@ -230,9 +230,7 @@ impl Proof {
     /// Whether one of `heard` has a say in it.
     pub(super) fn asks(&self, heard: SlotSet) -> bool {
         let programs = std::iter::once(&self.verify).chain(&self.unless);
-        programs
-            .fold(SlotSet::EMPTY, |all, program| all.union(program.depends()))
-            .intersects(heard)
+        programs.fold(SlotSet::EMPTY, |all, program| all.union(program.depends())).intersects(heard)
     }
 }
 
@@ -283,7 +281,9 @@ impl Linkage {
 
     /// `alarm` demands `task`; whether that is new.
     pub(super) fn demand(&mut self, to: Option<&Arc<str>>, task: &Task, alarm: &AlarmView) -> bool {
-        let same = |demand: &&mut Demand| demand.to.as_ref() == to && demand.task.command == task.command;
+        let same = |demand: &&mut Demand| {
+            demand.to.as_ref() == to && demand.task.command == task.command
+        };
         if let Some(known) = self.demands.iter_mut().find(same) {
             if known.alarms.contains(&alarm.id) {
                 return false;

@@ -168,11 +168,7 @@ impl Device {
         });
         ledger.note_move(step.device);
         // One that stands when its shelf ends commands from then on.
-        let acts = step
-            .rules
-            .rules
-            .get(place)
-            .is_some_and(|rule| !rule.actions.is_empty());
+        let acts = step.rules.rules.get(place).is_some_and(|rule| !rule.actions.is_empty());
         if acts && let Ok(place) = u16::try_from(place) {
             ledger.call(Call::Raised(step.device, place));
         }

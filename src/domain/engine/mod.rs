@@ -26,8 +26,8 @@ use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
 use self::ledger::{Due, Ledger};
-pub use self::operate::Refusal;
 use self::orders::Call;
+pub use self::operate::Refusal;
 use self::record::Recorder;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
@@ -166,11 +166,7 @@ impl Engine {
                 self.tell_gateway(Some((*point, *value)), now, effects);
                 Ok(())
             }
-            Input::Commanded(Commanded {
-                device,
-                order,
-                report,
-            }) => {
+            Input::Commanded(Commanded { device, order, report }) => {
                 self.signal(*device, *order, (*report).into(), now, effects);
                 Ok(())
             }

@@ -78,12 +78,7 @@ fn begin(
     effects: &mut Effects,
 ) {
     let order = Order::new(ledger.id(now.wall), task.clone(), cause, now);
-    let told = order.event(
-        ledger.id(now.wall),
-        &device.key,
-        (CommandStep::Requested, false),
-        now,
-    );
+    let told = order.event(ledger.id(now.wall), &device.key, (CommandStep::Requested, false), now);
     effects.commands.push(told);
     send(&order, index, device, effects);
     ledger.insert_deadline(order.deadline, index, Due::Order);
@@ -123,9 +118,7 @@ impl Engine {
         let mut found = None;
         device.with_subject(place, &step, (Mask::None, 0), |life, subject| {
             if matches!(life, Life::Active(_)) {
-                found = life
-                    .standing()
-                    .map(|standing| subject.view(life, standing.clone()));
+                found = life.standing().map(|standing| subject.view(life, standing.clone()));
             }
         });
         let Some(alarm) = found else { return };
@@ -228,11 +221,7 @@ impl Engine {
                 None => self.devices.get_mut(index.slot()),
             };
             let Some(holder) = holder else { continue };
-            if !holder
-                .linkage
-                .get_or_insert_default()
-                .demand(to, &action.task, alarm)
-            {
+            if !holder.linkage.get_or_insert_default().demand(to, &action.task, alarm) {
                 continue;
             }
             for target in self.targets(index, venue, to.map(AsRef::as_ref)) {
@@ -267,7 +256,14 @@ impl Engine {
     }
 
     /// The device is to do `task`.
-    fn order(&mut self, index: DeviceIndex, task: &Task, cause: Cause, now: Moment, effects: &mut Effects) {
+    fn order(
+        &mut self,
+        index: DeviceIndex,
+        task: &Task,
+        cause: Cause,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
         let Some(device) = self.devices.get_mut(index.slot()) else {
             return;
         };
@@ -280,12 +276,7 @@ impl Engine {
             if order.task.command == task.command {
                 let named = order.join(cause);
                 let told = named.then(|| {
-                    order.event(
-                        ledger.id(now.wall),
-                        &device.key,
-                        (CommandStep::Joined, false),
-                        now,
-                    )
+                    order.event(ledger.id(now.wall), &device.key, (CommandStep::Joined, false), now)
                 });
                 effects.commands.extend(told);
                 if let Some(met) = linkage.met.iter_mut().find(|met| met.command == task.command) {
@@ -348,10 +339,7 @@ impl Engine {
         let after = (!ended).then_some(order.deadline);
         ledger.move_deadline((Some(before), after), index, Due::Order);
         if let Some(step) = step {
-            let notify = device
-                .linkage
-                .as_mut()
-                .is_some_and(|linkage| linkage.tells(&order, &step));
+            let notify = device.linkage.as_mut().is_some_and(|linkage| linkage.tells(&order, &step));
             let told = order.event(ledger.id(now.wall), &device.key, (step.clone(), notify), now);
             effects.commands.push(told);
             if ended {
@@ -374,10 +362,7 @@ impl Engine {
         effects: &mut Effects,
     ) {
         if let Some(linkage) = self.linkage(index) {
-            let met = linkage
-                .met
-                .iter_mut()
-                .find(|met| met.command == order.task.command);
+            let met = linkage.met.iter_mut().find(|met| met.command == order.task.command);
             let failed = matches!(step, CommandStep::Failed(_));
             if let Some(met) = met {
                 met.state = match step {
@@ -393,11 +378,7 @@ impl Engine {
             }
             if failed {
                 linkage.failed = Some(order.task.clone());
-            } else if linkage
-                .failed
-                .as_ref()
-                .is_some_and(|failed| failed.command == order.task.command)
-            {
+            } else if linkage.failed.as_ref().is_some_and(|failed| failed.command == order.task.command) {
                 linkage.failed = None;
             }
         }
@@ -442,18 +423,15 @@ impl Engine {
         let Some((device, rules, _)) = self.subject(index) else {
             return;
         };
-        let Some(linkage) = device
-            .linkage
-            .as_mut()
-            .filter(|linkage| !linkage.unconfirmed.is_empty())
-        else {
+        let Some(linkage) = device.linkage.as_mut().filter(|linkage| !linkage.unconfirmed.is_empty()) else {
             return;
         };
         let (slots, mut confirmed) = (&device.slots, Vec::new());
         linkage.unconfirmed.retain_mut(|waiting| {
             let place = rules.rules.iter().position(|rule| rule.def.id == waiting.rule);
-            let again =
-                |rule: &Rule| rule.depends.intersects(heard) && rule.when.evaluate(slots) == Truth::True;
+            let again = |rule: &Rule| {
+                rule.depends.intersects(heard) && rule.when.evaluate(slots) == Truth::True
+            };
             let Some(place) = place.filter(|place| rules.rules.get(*place).is_some_and(again)) else {
                 return true;
             };
@@ -470,11 +448,7 @@ impl Engine {
     fn review(&mut self, index: DeviceIndex, heard: SlotSet, now: Moment, effects: &mut Effects) {
         self.forget_failure(index, heard, now, effects);
         let commands: Vec<(Arc<str>, MetState)> = match self.linkage(index) {
-            Some(linkage) => linkage
-                .met
-                .iter()
-                .map(|met| (Arc::clone(&met.command), met.state))
-                .collect(),
+            Some(linkage) => linkage.met.iter().map(|met| (Arc::clone(&met.command), met.state)).collect(),
             None => return,
         };
         for (command, state) in commands {
@@ -498,9 +472,7 @@ impl Engine {
                 (MetState::Failed { at }, Some(Truth::False | Truth::Unknown) | None) => {
                     now.ticks.since(at) >= RETRY_AFTER
                 }
-                (MetState::Proven, Some(Truth::True | Truth::Unknown) | None) | (MetState::Ordered, _) => {
-                    false
-                }
+                (MetState::Proven, Some(Truth::True | Truth::Unknown) | None) | (MetState::Ordered, _) => false,
             };
             if again {
                 self.order(index, &task, Cause::Alarm(cause), now, effects);
@@ -529,9 +501,7 @@ impl Engine {
 
     /// Orders what is demanded of the device and waits for another order to be over.
     fn serve_waiting(&mut self, index: DeviceIndex, now: Moment, effects: &mut Effects) {
-        let Some(linkage) = self.linkage(index) else {
-            return;
-        };
+        let Some(linkage) = self.linkage(index) else { return };
         let waiting = linkage.met.iter().filter(|met| met.state == MetState::Waiting);
         let commands: Vec<Arc<str>> = waiting.map(|met| Arc::clone(&met.command)).collect();
         for command in commands {
@@ -547,14 +517,8 @@ impl Engine {
         let Some(linkage) = venue.and_then(|venue| venue.linkage.as_ref()) else {
             return;
         };
-        let kind = self
-            .devices
-            .get(index.slot())
-            .map(|device| device.key.kind.as_str());
-        let demanded = linkage
-            .demands
-            .iter()
-            .filter(|demand| demand.to.as_deref() == kind);
+        let kind = self.devices.get(index.slot()).map(|device| device.key.kind.as_str());
+        let demanded = linkage.demands.iter().filter(|demand| demand.to.as_deref() == kind);
         let demanded: Vec<(Task, Box<AlarmView>)> = demanded
             .map(|demand| (demand.task.clone(), demand.cause.clone()))
             .collect();
@@ -579,15 +543,9 @@ impl Engine {
 
     /// Whether an alarm demands anything of the device.
     fn is_demanded(&self, index: DeviceIndex) -> bool {
-        let met = self
-            .devices
-            .get(index.slot())
-            .and_then(|device| device.linkage.as_ref());
+        let met = self.devices.get(index.slot()).and_then(|device| device.linkage.as_ref());
         met.is_some_and(|linkage| {
-            linkage
-                .met
-                .iter()
-                .any(|met| self.demanded(index, &met.command).is_some())
+            linkage.met.iter().any(|met| self.demanded(index, &met.command).is_some())
         })
     }
 
@@ -600,13 +558,10 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let index = self.find(&input.device).ok_or(Refusal::NoSuchDevice)?;
         let (device, rules, _) = self.subject(index).ok_or(Refusal::NoSuchDevice)?;
-        let known = rules
-            .kind
-            .command(&input.command)
-            .ok_or_else(|| Refusal::NoSuchCommand {
-                kind: input.device.kind.clone(),
-                command: input.command.clone(),
-            })?;
+        let known = rules.kind.command(&input.command).ok_or_else(|| Refusal::NoSuchCommand {
+            kind: input.device.kind.clone(),
+            command: input.command.clone(),
+        })?;
         let task = Task::of(known);
         let under_way = device.linkage.as_ref().and_then(|linkage| linkage.order.as_ref());
         let busy = under_way
@@ -630,15 +585,9 @@ impl Engine {
     /// again (DESIGN §7), also after a restart.
     pub(super) fn renew_orders(&mut self, listening: bool, now: Moment, effects: &mut Effects) {
         for slot in 0..self.devices.len() {
-            let Ok(index) = u32::try_from(slot).map(DeviceIndex) else {
-                return;
-            };
-            let Some(device) = self.devices.get_mut(slot) else {
-                continue;
-            };
-            let Some(linkage) = device.linkage.as_mut() else {
-                continue;
-            };
+            let Ok(index) = u32::try_from(slot).map(DeviceIndex) else { return };
+            let Some(device) = self.devices.get_mut(slot) else { continue };
+            let Some(linkage) = device.linkage.as_mut() else { continue };
             if let Some(mut order) = linkage.order.take() {
                 let before = order.deadline;
                 if !listening {
@@ -646,12 +595,9 @@ impl Engine {
                 } else if order.renew(now) {
                     send(&order, index, device, effects);
                     let step = (CommandStep::Repeated, false);
-                    effects
-                        .commands
-                        .push(order.event(self.ledger.id(now.wall), &device.key, step, now));
+                    effects.commands.push(order.event(self.ledger.id(now.wall), &device.key, step, now));
                 }
-                self.ledger
-                    .move_deadline((Some(before), Some(order.deadline)), index, Due::Order);
+                self.ledger.move_deadline((Some(before), Some(order.deadline)), index, Due::Order);
                 if let Some(linkage) = device.linkage.as_mut() {
                     linkage.order = Some(order);
                 }
@@ -672,10 +618,7 @@ impl Engine {
         let Some((device, rules, ledger)) = self.subject(index) else {
             return;
         };
-        let failed = device
-            .linkage
-            .as_ref()
-            .is_some_and(|linkage| linkage.failed.is_some());
+        let failed = device.linkage.as_ref().is_some_and(|linkage| linkage.failed.is_some());
         let changed = device.show_failure(rules, failed);
         if changed.is_empty() {
             return;
