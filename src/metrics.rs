@@ -42,6 +42,8 @@ pub struct Metrics {
     profile_messages: IntCounterVec,
     /// Readings that had been taken before.
     pub readings_repeated: IntCounter,
+    /// Devices taken in that nobody registered.
+    pub unregistered: IntGauge,
     /// Rule conditions evaluated.
     pub rule_evaluations: IntCounter,
     /// Time to decode a message, of one message a run.
@@ -207,6 +209,11 @@ impl Metrics {
                 "ninewatch_readings_total",
                 "Readings decoded, by device kind.",
                 &["kind"],
+            ),
+            unregistered: gauge(
+                r,
+                "ninewatch_unregistered_devices",
+                "Devices taken in that nobody registered; 0 where nobody registers devices.",
             ),
             readings_repeated: counter(
                 r,

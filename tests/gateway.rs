@@ -318,3 +318,55 @@ async fn a_configuration_with_the_same_rules_is_no_input_and_is_answered_all_the
     assert_eq!(batch.answers.len(), 1);
     assert_eq!(batch.alarms[0].targets, ["night"], "the routes are new");
 }
+
+/// A gateway whose venues files have `v1` with `g1` and `g2`, and that takes in two devices more.
+fn registering(folder: &Path) -> (Gateway, Metrics) {
+    let venues = "[[venue]]\nid = 'v1'\nname = 'v'\nkind = 'shop'\n\
+        [[venue.device]]\nid = 'g1'\nkind = 'gas_detector'\n[[venue.device]]\nid = 'g2'\nkind = 'gas_detector'\n";
+    std::fs::write(folder.join("venues.toml"), venues).expect("a file");
+    let text = "[gateway]\nid = 'test'\nmax_devices = 2\nmax_unregistered = 2\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n\
+        [http]\nauth = 'none'\n[files]\nvenues = ['venues.toml']\n";
+    let settings = config::load_str("t", text, folder).expect("a sound configuration");
+    let (decoder, surroundings) = configured(&settings).expect("they fit");
+    let metrics = Metrics::new();
+    let engine = Engine::new("test");
+    (
+        Gateway::new(engine, decoder, surroundings, metrics.clone()),
+        metrics,
+    )
+}
+
+#[test]
+fn a_flood_of_invented_ids_is_bounded_and_keeps_no_registered_device_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut gateway, metrics) = registering(folder.path());
+    let now = Clock::new().now();
+    gateway.start(now).expect("it starts");
+    let message = |device: &str| envelope(device, br#"{"lel":1.0}"#.to_vec(), now);
+    for run in 0..100 {
+        let invented = (0..1_000).map(|at| message(&format!("x{run}-{at}")));
+        let known = (run > 0).then(|| message("g1"));
+        gateway
+            .receive(invented.chain(known).collect())
+            .expect("no error");
+        let batch = gateway.close(now);
+        // Registered or known, whoever was let in is heard on.
+        assert_eq!(
+            batch.dead_letters.len(),
+            if run == 0 { 998 } else { 1_000 },
+            "{run}"
+        );
+        let reasons: Vec<&str> = batch
+            .dead_letters
+            .iter()
+            .map(|letter| letter.reject.reason())
+            .collect();
+        assert!(reasons.iter().all(|reason| *reason == "too_many_unregistered"));
+    }
+    gateway
+        .receive(vec![message("g2"), message("x0-0"), message("x0-1")])
+        .expect("no error");
+    assert!(gateway.close(now).dead_letters.is_empty());
+    assert_eq!(gateway.engine().device_count(), 4);
+    assert_eq!(metrics.dead_letters_of("too_many_unregistered"), 99_998);
+}

@@ -1,5 +1,7 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
+mod actions;
+mod commands;
 mod csv;
 mod document;
 mod files;
@@ -7,6 +9,7 @@ mod finding;
 mod fixed;
 mod gateway;
 mod http;
+mod incidents;
 mod kinds;
 mod load;
 mod mqtt;
@@ -21,8 +24,10 @@ mod profile_source;
 mod profile_tests;
 mod profiles;
 mod roster;
+mod rule_step;
 mod rule_tests;
 mod rules;
+mod sample;
 mod schedules;
 mod script;
 mod secrets;
@@ -35,10 +40,11 @@ mod venues;
 
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
-pub use self::load::{load, load_str, load_with_rules, reload};
+pub use self::incidents::{Cast, Script, load_script};
+pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload};
 pub use self::profile_tests::{ProfileTests, load_profile_tests};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
-pub use self::script::{Happening, Incident};
+pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
     Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
     PostgresTls, Secret, Settings, StoreSettings, TargetSettings, counted,

@@ -107,10 +107,7 @@ impl Gateway {
             device.profile.as_deref().map(Address::of)
         };
         let heard = self.engine.address(attempt.device);
-        let address = heard
-            .cloned()
-            .or_else(registered)
-            .unwrap_or_else(Address::native);
+        let address = heard.cloned().or_else(registered).unwrap_or_else(Address::native);
         let facts = OrderFacts {
             id: &attempt.id.to_string(),
             key: &attempt.key,
@@ -162,7 +159,11 @@ impl Gateway {
                 return Ok(());
             }
         };
-        let report = if ack.ok { Report::Acknowledged } else { Report::Declined };
+        let report = if ack.ok {
+            Report::Acknowledged
+        } else {
+            Report::Declined
+        };
         let slot = ack.device;
         if let Ok(device) = self.device(slot, now)? {
             let commanded = Commanded {

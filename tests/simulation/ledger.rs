@@ -268,8 +268,9 @@ impl Reference {
                 self.orders.get(order.0)
             ));
         }
-        let kept = |id: &[u8; 16], over: bool| stored.contains_key(id) || (over && taken.orders.contains(id));
-        match self.orders.iter().find(|(id, (_, over))| !kept(id, *over)) {
+        let missing =
+            |id: &[u8; 16], over: bool| !(stored.contains_key(id) || over && taken.orders.contains(id));
+        match self.orders.iter().find(|(id, (_, over))| missing(id, *over)) {
             None => Ok(()),
             Some((_, order)) => Err(format!("an order is not stored: {order:?}")),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::almanac::{Almanac, Fact};
 use super::super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
+use super::super::roll;
 use super::super::rule::{
     Derivations, ExpressionError, Feed, Grid, Members, Program, Quantity, Rule, RuleDef, RuleField,
     compile_faulty, nearest,
@@ -17,7 +18,8 @@ use super::{DefinitionSource, Definitions, KindRules, RuleError, RuleProblem};
 
 impl Definitions {
     /// Checks and compiles `source`; every error at once.
-    pub fn compile(source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
+    pub fn compile(mut source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
+        roll::sort(&mut source.devices);
         let mut draft = Draft::new(&source);
         let mut errors = draft.compile_faulty();
         for (place, def) in source.rules.iter().enumerate() {

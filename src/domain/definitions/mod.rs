@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::actions::{ActionField, ActionProblem};
-use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
+use super::almanac::{Almanac, Fact, Page, ScheduleDef, VenueFacts};
 use super::kind::{Kind, SlotSet};
+use super::roll::{Enrolled, Roll};
 use super::rule::{Derived, ExpressionError, Feed, Grid, Program, Rule, RuleDef, RuleField};
-use super::time::Millis;
+use super::time::{Millis, Timestamp};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct DefinitionSource {
     /// The venues of which rules may ask something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub venues: Vec<VenueFacts>,
+    /// The registered devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Enrolled>,
 }
 
 impl DefinitionSource {
@@ -178,6 +182,16 @@ impl Definitions {
     /// The schedules, venues and dates that rules may ask of.
     pub const fn almanac(&self) -> &Almanac {
         &self.almanac
+    }
+
+    /// Who is registered.
+    pub fn roll(&self) -> Roll<'_> {
+        Roll::of(&self.source.devices)
+    }
+
+    /// What is known at `at` without any reading.
+    pub fn page(&self, at: Timestamp) -> Page<'_> {
+        self.almanac.open(at, self.roll())
     }
 
     /// What the rules ask of [`Definitions::almanac`]; nothing: the wall clock decides nothing.

@@ -12,6 +12,7 @@ use super::super::rule::{Class, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
 use super::book::Book;
+use super::due::Due;
 use super::limit::Limits;
 use super::orders::Call;
 use super::subject::Subject;
@@ -32,21 +33,6 @@ fn raised(standing: &Standing) -> AlarmStep {
         Some(_) => AlarmStep::Chattering,
         None => AlarmStep::Raised,
     }
-}
-
-/// What a deadline of a device is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
-    /// The alarm of the rule with this ordinal.
-    Rule(u16),
-    /// The derived value at this place: a condition may have held long enough.
-    Held(u16),
-    /// The device may have been silent long enough.
-    Silence,
-    /// A mask of the device's alarms is over, or may be.
-    Mask,
-    /// The time of its order's attempt is over.
-    Order,
 }
 
 /// How many alarms of each class stand in a venue.
@@ -158,6 +144,13 @@ impl Ledger {
 
     pub(super) fn standing_count(&self) -> usize {
         self.standing.len()
+    }
+
+    /// Where the standing alarms are, in order.
+    pub(super) fn standing_places(&self) -> Vec<(DeviceIndex, u16)> {
+        let mut places: Vec<_> = self.standing.values().copied().collect();
+        places.sort_unstable();
+        places
     }
 
     /// A device has something to tell its venue.

@@ -165,12 +165,7 @@ impl Order {
     /// Whether what the device has said since, `heard` just now among it, shows that it has obeyed.
     pub(super) fn hear(&mut self, heard: SlotSet, slots: &[f64], kind: &Kind) -> bool {
         self.heard = self.heard.union(heard);
-        let mut known = [f64::NAN; MAX_SLOTS];
-        for ((slot, place), value) in (0_u8..).zip(&mut known).zip(slots) {
-            if self.heard.contains(PointIndex(slot)) {
-                *place = *value;
-            }
-        }
+        let known = only(self.heard, slots);
         Proof::of(&self.task, kind).is_some_and(|proof| proof.judge(&known) == Truth::True)
     }
 
@@ -203,6 +198,17 @@ impl Order {
     }
 }
 
+/// `slots` with those of `heard` alone known.
+pub(super) fn only(heard: SlotSet, slots: &[f64]) -> [f64; MAX_SLOTS] {
+    let mut known = [f64::NAN; MAX_SLOTS];
+    for ((slot, place), value) in (0_u8..).zip(&mut known).zip(slots) {
+        if heard.contains(PointIndex(slot)) {
+            *place = *value;
+        }
+    }
+    known
+}
+
 /// What shows that a task is done. Made where it is asked: few devices have an order, and for seconds.
 pub(super) struct Proof {
     verify: Program,
@@ -230,7 +236,9 @@ impl Proof {
     /// Whether one of `heard` has a say in it.
     pub(super) fn asks(&self, heard: SlotSet) -> bool {
         let programs = std::iter::once(&self.verify).chain(&self.unless);
-        programs.fold(SlotSet::EMPTY, |all, program| all.union(program.depends())).intersects(heard)
+        programs
+            .fold(SlotSet::EMPTY, |all, program| all.union(program.depends()))
+            .intersects(heard)
     }
 }
 
@@ -281,9 +289,7 @@ impl Linkage {
 
     /// `alarm` demands `task`; whether that is new.
     pub(super) fn demand(&mut self, to: Option<&Arc<str>>, task: &Task, alarm: &AlarmView) -> bool {
-        let same = |demand: &&mut Demand| {
-            demand.to.as_ref() == to && demand.task.command == task.command
-        };
+        let same = |demand: &&mut Demand| demand.to.as_ref() == to && demand.task.command == task.command;
         if let Some(known) = self.demands.iter_mut().find(same) {
             if known.alarms.contains(&alarm.id) {
                 return false;

@@ -47,10 +47,14 @@ pub enum Refusal {
         command: String,
     },
     /// An opening that the device's registration does not allow.
-    #[error("the device may not be opened or switched on from afar: its registration would have to allow it with `remote_open`")]
+    #[error(
+        "the device may not be opened or switched on from afar: its registration would have to allow it with `remote_open`"
+    )]
     OpeningRefused,
     /// An opening while an alarm demands the opposite.
-    #[error("an alarm that stands keeps the device as it is: it can be opened or switched on once the danger is over")]
+    #[error(
+        "an alarm that stands keeps the device as it is: it can be opened or switched on once the danger is over"
+    )]
     Interlocked,
     /// A command while another is under way.
     #[error("the command `{command}` is under way: wait until it is verified or has failed")]
