@@ -8,7 +8,7 @@ use crate::domain::interlock::{CommandEvent, CommandStep};
 use crate::domain::journal::CommandInput;
 use crate::domain::notice_command::{CommandEventBody, OrderBody};
 use crate::domain::registry::Registry;
-use crate::domain::route;
+use crate::domain::route::{self, Route};
 use crate::handoff::CommandCommit;
 use crate::metrics::Metrics;
 
@@ -16,27 +16,37 @@ impl Gateway {
     /// Puts what happened to orders into the open batch.
     pub(super) fn collect_commands(&mut self) -> Result<(), GatewayError> {
         let around = &self.surroundings;
+        let from = (around.id.as_str(), around.public_url.as_str());
         for event in self.effects.commands.drain(..) {
-            let targets = if event.notify {
-                route::order_targets(&around.routes, &event.order)
-            } else {
-                Vec::new()
-            };
-            let targets = targets.into_iter().map(str::to_owned).collect();
-            let order_body = OrderBody::new(&event, &around.registry);
-            let order = serde_json::to_string(&order_body)?;
-            let from = (around.id.as_str(), around.public_url.as_str());
-            let body = CommandEventBody::new(&event, &order_body, &around.registry, from);
-            let body = serde_json::to_string(&body)?;
-            self.open.command(CommandCommit {
-                event,
-                order,
-                body,
-                targets,
-            });
+            self.open
+                .command(commit(event, &around.registry, &around.routes, from)?);
         }
         Ok(())
     }
+}
+
+/// The event in words, with whom it is owed.
+fn commit(
+    event: CommandEvent,
+    registry: &Registry,
+    routes: &[Route],
+    from: (&str, &str),
+) -> serde_json::Result<CommandCommit> {
+    let targets = if event.notify {
+        route::order_targets(routes, &event.order)
+    } else {
+        Vec::new()
+    };
+    let order_body = OrderBody::new(&event, registry);
+    let order = serde_json::to_string(&order_body)?;
+    let body = CommandEventBody::new(&event, &order_body, registry, from);
+    let body = serde_json::to_string(&body)?;
+    Ok(CommandCommit {
+        targets: targets.into_iter().map(str::to_owned).collect(),
+        event,
+        order,
+        body,
+    })
 }
 
 /// Says of an operator's command what the device's registration says now: it is an input like any other, and the journal
@@ -65,11 +75,14 @@ pub(super) fn prepare_counters(definitions: &Definitions, metrics: &Metrics) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::domain::alarm::Operator;
     use crate::domain::device::DeviceKey;
     use crate::domain::interlock::{Cause, OrderView, Stage};
     use crate::domain::registry::RegisteredDevice;
+    use crate::domain::rule::Class;
     use crate::domain::time::{Millis, Timestamp};
 
     fn key(device: &str) -> DeviceKey {
@@ -106,9 +119,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_order_given_is_named_and_not_the_one_that_made_way() {
-        let event = |order, step| CommandEvent {
+    fn event(order: u128, step: CommandStep) -> CommandEvent {
+        CommandEvent {
             id: Id::from_bits(order + 100),
             at: Timestamp(0),
             step,
@@ -125,7 +137,33 @@ mod tests {
                 took: Millis(0),
                 causes: vec![Cause::Exercise],
             },
-        };
+        }
+    }
+
+    #[test]
+    fn an_event_is_owed_to_its_routes_only_where_people_are_to_be_told() {
+        let routes = [Route {
+            name: "gas".to_owned(),
+            classes: vec![Class::Alarm],
+            targets: vec!["duty".to_owned()],
+        }];
+        let registry = Registry::default();
+        for (notify, targets) in [(true, &["duty"][..]), (false, &[])] {
+            let event = CommandEvent {
+                notify,
+                ..event(1, CommandStep::Verified)
+            };
+            let commit = commit(event, &registry, &routes, ("karuo-01", "http://gw")).unwrap();
+            assert_eq!(commit.targets, targets);
+            let body: Value = serde_json::from_str(&commit.body).unwrap();
+            let order: Value = serde_json::from_str(&commit.order).unwrap();
+            assert_eq!((&body["command"], &body["gateway"]), (&order, &json!("karuo-01")));
+            assert_eq!(order["state"], "verified");
+        }
+    }
+
+    #[test]
+    fn the_order_given_is_named_and_not_the_one_that_made_way() {
         let superseding = [
             event(1, CommandStep::Superseded),
             event(2, CommandStep::Requested),

@@ -155,6 +155,7 @@ async fn one_device_and_the_venues_are_told_of() {
                 "lel": {"value": 20.0, "at": at(start, 5)},
                 "state": {"value": "fault", "at": at(start, 7)},
             },
+            "commands": [],
         })
     );
     let unheard = site.get("/api/v1/devices/g9").await.json();
