@@ -171,7 +171,7 @@ pub struct Batch {
     /// When it was closed. The next run's clock goes on from there: a message keeps the moment of its receipt, which may lie
     /// before that of a deadline already taken, so the last input's moment would let the clock go back.
     pub last: Moment,
-    /// The devices seen for the first time.
+    /// The devices seen for the first time, and those with a new name.
     pub seen: Vec<SeenDevice>,
     /// Points whose first samples are in this batch or a later one.
     pub points: Vec<HistoryPoint>,
@@ -208,7 +208,7 @@ impl Batch {
     }
 }
 
-/// A device seen for the first time.
+/// A device seen for the first time, or under a new name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenDevice {
     /// Its number: its place in the engine, never reused.

@@ -15,6 +15,7 @@
 //! | [`checkpoint`] | makes checkpoints beside the gateway, the way a restart would |
 //! | [`replicate`] | the follower: copies the store to PostgreSQL, exactly once |
 //! | [`notify`] | drains the outbox to webhooks |
+//! | [`series`] | what `/metrics` shows of each device |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
 //! | [`supervise`] | what systemd is told: ready, stopping, and that the pipeline moves |
@@ -40,6 +41,7 @@ pub mod notify;
 pub mod reload;
 pub mod replicate;
 pub mod restore;
+pub mod series;
 pub mod simulate;
 pub mod store;
 pub mod supervise;

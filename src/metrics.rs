@@ -8,6 +8,7 @@ use prometheus::{
 
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
+use crate::series::Surveys;
 
 /// Seconds, from ten microseconds to ten seconds.
 const STAGE_BUCKETS: [f64; 13] = [
@@ -42,6 +43,12 @@ pub struct Metrics {
     profile_messages: IntCounterVec,
     /// Readings that had been taken before.
     pub readings_repeated: IntCounter,
+    /// Where surveys of the devices are asked for: their series are no metrics of the crate's, which would take too long.
+    pub surveys: Surveys,
+    /// Series of devices that a scrape had no room for.
+    pub series_dropped: IntCounter,
+    /// Devices taken in that nobody registered.
+    pub unregistered: IntGauge,
     /// Rule conditions evaluated.
     pub rule_evaluations: IntCounter,
     /// Time to decode a message, of one message a run.
@@ -207,6 +214,17 @@ impl Metrics {
                 "ninewatch_readings_total",
                 "Readings decoded, by device kind.",
                 &["kind"],
+            ),
+            surveys: Surveys::default(),
+            series_dropped: counter(
+                r,
+                "ninewatch_series_dropped_total",
+                "Series of devices that a scrape left out because http.max_series was reached.",
+            ),
+            unregistered: gauge(
+                r,
+                "ninewatch_unregistered_devices",
+                "Devices taken in that nobody registered; 0 where nobody registers devices.",
             ),
             readings_repeated: counter(
                 r,

@@ -223,6 +223,7 @@ pub fn configured(settings: &Settings) -> Result<(Decoder, Surroundings), String
         id: settings.gateway.id.clone(),
         public_url: settings.gateway.public_url.clone(),
         max_devices: usize::try_from(settings.gateway.max_devices).unwrap_or(usize::MAX),
+        max_unregistered: usize::try_from(settings.gateway.max_unregistered).unwrap_or(usize::MAX),
         registry: settings.registry.clone(),
         routes: settings.routes.clone(),
         book: CommandBook::new(&settings.profiles),

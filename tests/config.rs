@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ninewatch::config::{self, Auth, BrokerUrl, Durability, PostgresTls};
+use ninewatch::config::{self, Auth, BrokerUrl, Cast, Durability, Findings, PostgresTls, Script};
 use ninewatch::domain::definitions::DefinitionSource;
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::schedule::{Day, OnHolidays};
+use ninewatch::simulate::town::Town;
 
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 /// The configurations in `tests/config/<folder>`; at least `least`, or the loop over them proves nothing.
@@ -101,7 +102,7 @@ fn the_shipped_configuration_loads() {
     );
     assert!(matches!(settings.http.auth, Auth::None));
     assert_eq!(settings.definitions.source().kinds.len(), 8);
-    assert_eq!(settings.definitions.source().rules.len(), 82);
+    assert_eq!(settings.definitions.source().rules.len(), 83);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
@@ -428,4 +429,60 @@ fn ten_thousand_wrong_lines_are_a_hundred_findings_and_a_count() {
         (last.line, last.message.as_str()),
         (103, "9900 more findings in this file, from here on")
     );
+}
+
+fn script(path: &str, venues: usize) -> Result<Script, Findings> {
+    let town = Town::new(venues);
+    let devices: Vec<DeviceKey> = town.devices.into_iter().map(|device| device.key).collect();
+    let profiles: [(&str, &[&str]); 2] = [
+        ("zigbee2mqtt", &["gas_detector", "shutoff_valve"]),
+        ("tasmota", &["gas_detector", "charging_port"]),
+    ];
+    let cast = Cast {
+        devices: &devices,
+        profiles: &profiles,
+    };
+    config::load_script(Path::new(path), &cast)
+}
+
+#[test]
+fn the_example_of_a_script_can_be_played() {
+    let script = script("config/incidents.toml", 3).unwrap_or_else(|findings| panic!("{findings}"));
+    assert_eq!(script.incidents.len(), 5);
+    let text = std::fs::read_to_string("config/incidents.toml").unwrap();
+    for word in ["gas_leak", "welded", "overcharge", "offline"] {
+        assert!(text.contains(&format!("\n# {word}")), "{word} is explained");
+    }
+}
+
+#[test]
+fn an_incident_of_a_venue_befalls_all_whom_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script.toml");
+    std::fs::write(
+        &path,
+        "[[incident]]\nat = '1s'\nvenue = 'v001'\nwhat = 'gas_leak'\n",
+    )
+    .unwrap();
+    let script = script(path.to_str().unwrap(), 1).unwrap();
+    let befallen: Vec<&str> = script
+        .incidents
+        .iter()
+        .map(|incident| &*incident.device.device)
+        .collect();
+    assert_eq!(befallen, ["g1", "g2"]);
+}
+
+#[test]
+fn a_wrong_script_gives_the_expected_findings() {
+    for (name, lines) in [("invalid", 16), ("empty", 1), ("none", 1)] {
+        let findings = script(&format!("tests/scripts/{name}.toml"), 3).unwrap_err();
+        assert_eq!(findings.len(), lines, "{findings}");
+        let expected_path = format!("tests/scripts/{name}.expected");
+        let shown = format!("{findings}\n");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            std::fs::write(&expected_path, &shown).unwrap();
+        }
+        assert_eq!(shown, std::fs::read_to_string(expected_path).unwrap());
+    }
 }

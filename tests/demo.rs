@@ -18,9 +18,10 @@ struct Demo {
 
 impl Demo {
     /// Ends by itself after a minute at most, so that no read waits longer.
-    fn start(temporary: &Path) -> Demo {
+    fn start(temporary: &Path, arguments: &[&str]) -> Demo {
         let mut child = Command::new(BINARY)
             .args(["demo", "--venues", "3", "--listen", "127.0.0.1:0", "--for", "60s"])
+            .args(arguments)
             .env("TMPDIR", temporary)
             .stdout(Stdio::piped())
             .spawn()
@@ -47,7 +48,7 @@ impl Drop for Demo {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alarm_comes_is_acknowledged_over_http_and_the_end_is_clean() {
     let temporary = tempfile::tempdir().unwrap();
-    let mut demo = Demo::start(temporary.path());
+    let mut demo = Demo::start(temporary.path(), &[]);
     let api = demo.line_with("接口 API");
     let list = api.split_whitespace().last().unwrap().to_owned();
     let alarm = demo.line_with("ALARM critical");
@@ -116,4 +117,31 @@ async fn a_reader_that_goes_away_ends_the_demo_without_a_failure() {
         0,
         "nothing stays behind"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_takes_the_place_of_the_story_in_whatever_profiles_the_venues_speak() {
+    let temporary = tempfile::tempdir().unwrap();
+    let script = temporary.path().join("script.toml");
+    let text = "[[incident]]\nat = \"500ms\"\nvenue = \"v002\"\ndevice = \"g1\"\nwhat = \"gas_leak\"\nrise = \"1s\"\n\n\
+                [[speaks]]\nvenue = \"v002\"\nprofile = \"sparkplug-b\"\n";
+    std::fs::write(&script, text).unwrap();
+    let script = script.display().to_string();
+    let mut demo = Demo::start(
+        temporary.path(),
+        &["--script", &script, "--profile", "zigbee2mqtt"],
+    );
+    demo.line_with(&script);
+    let alarm = demo.line_with("ALARM critical");
+    assert!(
+        alarm.contains("Gas detected") && alarm.contains("South Gate Hotpot"),
+        "{alarm}"
+    );
+    signal(demo.child.id(), "TERM");
+    let dead = demo.line_with("dead letters");
+    assert!(
+        dead.ends_with("0 ()"),
+        "nothing lies in a script that does not say so: {dead}"
+    );
+    demo.line_with("00:00  gas_leak    v002 g1");
 }

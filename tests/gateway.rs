@@ -10,14 +10,17 @@ use bytes::Bytes;
 use ninewatch::clock::Clock;
 use ninewatch::config::{self, Settings};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
-use ninewatch::domain::engine::Engine;
+use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::engine::{Engine, Survey};
 use ninewatch::domain::journal;
+use ninewatch::domain::registry::{RegisteredDevice, Registry};
 use ninewatch::domain::time::Moment;
 use ninewatch::gateway::{Gateway, GatewayError, Lines, Reconfiguration};
-use ninewatch::handoff::{Batch, Envelope, Work};
+use ninewatch::handoff::{Batch, Directory, Envelope, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::reload::configured;
+use ninewatch::series::Names;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -60,6 +63,7 @@ struct Running {
     work: mpsc::Receiver<Work>,
     answers: Vec<oneshot::Receiver<usize>>,
     clock: Clock,
+    metrics: Metrics,
     _others: (mpsc::Sender<ninewatch::handoff::OperatorRequest>, Health),
     _task: JoinSet<Result<(), GatewayError>>,
 }
@@ -68,7 +72,8 @@ impl Running {
     async fn start(settings: &Settings) -> Running {
         let (decoder, surroundings) = configured(settings).expect("they fit");
         let clock = Clock::new();
-        let gateway = Gateway::new(Engine::new("test"), decoder, surroundings, Metrics::new());
+        let metrics = Metrics::new();
+        let gateway = Gateway::new(Engine::new("test"), decoder, surroundings, metrics.clone());
         let (envelope_tx, envelopes) = mpsc::channel(1);
         let (operator_tx, operators) = mpsc::channel(1);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
@@ -95,6 +100,7 @@ impl Running {
             work,
             answers: Vec::new(),
             clock,
+            metrics,
             _others: (operator_tx, health),
             _task: task,
         }
@@ -252,4 +258,132 @@ async fn a_configuration_with_the_same_rules_is_no_input_and_is_answered_all_the
     assert_eq!(batch.definitions.len(), 1, "those of the start");
     assert_eq!(batch.answers.len(), 1);
     assert_eq!(batch.alarms[0].targets, ["night"], "the routes are new");
+}
+
+/// A gateway whose venues files have `v1` with `g1` and `g2`, and that takes in two devices more.
+fn registering(folder: &Path) -> (Gateway, Metrics, Arc<Directory>) {
+    let venues = "[[venue]]\nid = 'v1'\nname = 'v'\nkind = 'shop'\n\
+        [[venue.device]]\nid = 'g1'\nkind = 'gas_detector'\n[[venue.device]]\nid = 'g2'\nkind = 'gas_detector'\n";
+    std::fs::write(folder.join("venues.toml"), venues).expect("a file");
+    let text = "[gateway]\nid = 'test'\nmax_devices = 2\nmax_unregistered = 2\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n\
+        [http]\nauth = 'none'\n[files]\nvenues = ['venues.toml']\n";
+    let settings = config::load_str("t", text, folder).expect("a sound configuration");
+    let (decoder, surroundings) = configured(&settings).expect("they fit");
+    let metrics = Metrics::new();
+    let engine = Engine::new("test");
+    let directory = Arc::new(surroundings.directory());
+    let gateway = Gateway::new(engine, decoder, surroundings, metrics.clone());
+    (gateway, metrics, directory)
+}
+
+#[test]
+fn a_flood_of_invented_ids_is_bounded_and_keeps_no_registered_device_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut gateway, metrics, _) = registering(folder.path());
+    let now = Clock::new().now();
+    gateway.start(now).expect("it starts");
+    let message = |device: &str| envelope(device, br#"{"lel":1.0}"#.to_vec(), now);
+    for run in 0..100 {
+        let invented = (0..1_000).map(|at| message(&format!("x{run}-{at}")));
+        let known = (run > 0).then(|| message("g1"));
+        gateway
+            .receive(invented.chain(known).collect())
+            .expect("no error");
+        let batch = gateway.close(now);
+        // Registered or known, whoever was let in is heard on.
+        assert_eq!(
+            batch.dead_letters.len(),
+            if run == 0 { 998 } else { 1_000 },
+            "{run}"
+        );
+        let reasons: Vec<&str> = batch
+            .dead_letters
+            .iter()
+            .map(|letter| letter.reject.reason())
+            .collect();
+        assert!(reasons.iter().all(|reason| *reason == "too_many_unregistered"));
+    }
+    gateway
+        .receive(vec![message("g2"), message("x0-0"), message("x0-1")])
+        .expect("no error");
+    assert!(gateway.close(now).dead_letters.is_empty());
+    assert_eq!(gateway.engine().device_count(), 4);
+    assert_eq!(metrics.dead_letters_of("too_many_unregistered"), 99_998);
+}
+
+#[tokio::test]
+async fn the_gateway_gives_a_survey_to_whoever_asks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = Running::start(&settings(folder.path(), ("hot", 60), "duty")).await;
+    running.hot("g1", 50).await;
+    let survey = running.metrics.surveys.ask().await.expect("it has time");
+    let devices: Vec<(String, bool)> = survey
+        .devices()
+        .map(|device| (device.key.device.clone(), device.up))
+        .collect();
+    assert_eq!(devices, [("test".to_owned(), true), ("g1".to_owned(), true)]);
+}
+
+#[test]
+fn registered_devices_have_series_and_there_are_no_more_than_may_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut gateway, _, directory) = registering(folder.path());
+    let now = Clock::new().now();
+    gateway.start(now).expect("it starts");
+    let payload = br#"{"lel":1.5,"state":"warmup"}"#;
+    let run = ["g1", "x1"].map(|device| envelope(device, payload.to_vec(), now));
+    gateway.receive(run.into()).expect("no error");
+    let mut survey = Survey::default();
+    assert!(
+        !gateway.engine().survey(&mut survey, 2),
+        "the gateway is one of three"
+    );
+    assert!(gateway.engine().survey(&mut survey, 2));
+    let mut names = Names::default();
+    let mut write = |directory: &Arc<Directory>, most| {
+        let mut text = String::new();
+        let dropped = names.write(&survey, directory, most, &mut text);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        (lines.map(str::to_owned).collect::<Vec<String>>(), dropped)
+    };
+    let up = |device, up| {
+        format!(r#"ninewatch_device_up{{venue="v1",device="{device}",kind="gas_detector"}} {up}"#)
+    };
+    let value = |point, value| {
+        format!(
+            r#"ninewatch_point_value{{venue="v1",device="g1",kind="gas_detector",point="{point}"}} {value}"#
+        )
+    };
+    let (lines, dropped) = write(&directory, 100);
+    assert_eq!(dropped, 0);
+    assert_eq!(
+        lines[..2],
+        [up("g1", 1), up("g2", 0)],
+        "one that never spoke is not up"
+    );
+    assert!(lines.contains(&value("lel", "1.5")) && lines.contains(&value("state", "1")));
+    assert!(
+        lines
+            .iter()
+            .all(|line| !line.contains("x1") && !line.contains("NaN"))
+    );
+    let all = lines.len();
+    assert_eq!(write(&directory, 3), (lines[..3].to_vec(), all - 3));
+    assert_eq!(write(&directory, 0), (Vec::new(), all));
+
+    // Ids that the text format has to escape.
+    let odd = RegisteredDevice {
+        key: DeviceKey {
+            venue: "a\"b\\c\nd".to_owned(),
+            kind: "gas_detector".to_owned(),
+            device: "g".to_owned(),
+        },
+        ..RegisteredDevice::default()
+    };
+    let odd = Arc::new(Directory {
+        registry: Registry::new(Vec::new(), vec![odd]),
+        definitions: Arc::clone(&directory.definitions),
+    });
+    let expected = r#"ninewatch_device_up{venue="a\"b\\c\nd",device="g",kind="gas_detector"} 0"#;
+    assert_eq!(write(&odd, 100), (vec![expected.to_owned()], 0));
 }

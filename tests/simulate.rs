@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
-use support::gateway::{BINARY, signal};
+use support::gateway::{BINARY, Gateway, signal, write};
 use support::mosquitto::Mosquitto;
-use support::{PATIENCE, eventually, free_port, said};
+use support::sink::Sink;
+use support::{PATIENCE, eventually, free_port, repository, said};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -207,5 +208,63 @@ async fn a_broker_that_restarts_finds_the_devices_again_and_the_end_says_so() {
         said(&output).contains("connection broke 1 times"),
         "{}",
         said(&output)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_in_another_profile_raises_its_alarm_at_the_gateway() {
+    let broker = Mosquitto::start("");
+    let sink = Sink::start();
+    let gateway = Gateway::prepare(broker.port, &sink.url())
+        .with_shipped_rules()
+        .edited("[files]\n", "[files]\nprofiles = [\"zigbee2mqtt.toml\"]\n");
+    let shipped = std::fs::read_to_string(repository("config/profiles/zigbee2mqtt.toml")).unwrap();
+    write(&gateway.folder().join("zigbee2mqtt.toml"), &shipped);
+    let venues = gateway.folder().join("venues.toml").display().to_string();
+    let town = ["--venues", "2", "--profile", "zigbee2mqtt"];
+    let registering = [&town[..], &["--for", "100ms", "--venues-file", &venues]].concat();
+    let output = ended(simulate(broker.port, &registering)).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let gateway = gateway.start().await;
+
+    let script = gateway.folder().join("script.toml");
+    write(
+        &script,
+        "[[incident]]\nat = \"500ms\"\nvenue = \"v002\"\ndevice = \"g1\"\nwhat = \"gas_leak\"\nrise = \"1s\"\npeak = 62\n\n\
+         [[speaks]]\nvenue = \"v002\"\ndevice = \"valve\"\nprofile = \"zigbee2mqtt\"\n",
+    );
+    let script = script.display().to_string();
+    let child = simulate(broker.port, &[&town[..], &["--script", &script]].concat());
+    let raised = sink.wait_for("alarm.raised", "gas-high", "v002-g1").await.json();
+    assert_eq!(raised["alarm"]["venue"]["id"], "v002", "{raised}");
+    let standing = gateway.alarms("state=active").await;
+    assert!(
+        standing
+            .iter()
+            .any(|alarm| alarm["rule"] == "gas-high" && alarm["device"]["id"] == "v002-g1"),
+        "{standing:?}"
+    );
+    assert_eq!(gateway.metric("ninewatch_dead_letters_total", &[]).await, 0);
+    signal(child.id(), "INT");
+    let text = said(&ended(child).await);
+    assert!(text.contains("  00:00  gas_leak    v002 g1 "), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_played_is_said_before_anything_is() {
+    let port = free_port();
+    let wrong = repository("tests/scripts/invalid.toml").display().to_string();
+    let output = ended(simulate(port, &["--venues", "3", "--script", &wrong])).await;
+    let text = said(&output);
+    assert!(!output.status.success(), "{text}");
+    assert!(
+        text.contains("did you mean `gas_leak`?") && !text.contains("connect"),
+        "{text}"
+    );
+    let output = ended(simulate(port, &["--profile", "zigbee"])).await;
+    let text = said(&output);
+    assert!(
+        !output.status.success() && text.contains("zigbee2mqtt, tasmota"),
+        "{text}"
     );
 }

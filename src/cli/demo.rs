@@ -12,11 +12,12 @@ use anyhow::{Context, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::run::stop_signal;
+use super::simulate::{casting, profile, read_script};
 use crate::app::Running;
 use crate::broker::EmbeddedBroker;
 use crate::clock;
-use crate::config::{self, BrokerUrl, Secret, Settings};
-use crate::demo::banner::{self, Addresses, Ending};
+use crate::config::{self, BrokerUrl, Script, Secret, Settings};
+use crate::demo::banner::{self, Addresses, Ending, Plot};
 use crate::demo::message::{Paint, Reader};
 use crate::demo::officer;
 use crate::demo::screen::{LogWriter, Screen};
@@ -25,8 +26,10 @@ use crate::demo::status::Sources;
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::simulate::fleet::{Fleet, Login};
-use crate::simulate::simulator::{Plan, Simulator};
+use crate::simulate::plan::Plan;
+use crate::simulate::simulator::Simulator;
 use crate::simulate::town::Town;
+use crate::simulate::voice::{Voice, Voices};
 
 /// Signs the demo's webhook messages. Not a secret: both ends are in this process.
 const KEY: &str = "ninewatch demo, not a secret";
@@ -75,6 +78,15 @@ pub(super) struct DemoArguments {
     /// End after this time, for example 90s or 5m; default: at Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasts: Option<Duration>,
+    /// Let happen what this file says, a script in TOML as in config/incidents.toml, in the place of the demo's own story
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// The profile that the devices speak, as `zigbee2mqtt`; given more than once, or `all`: venues take turns
+    #[arg(long, value_name = "NAME", default_value = "native", value_parser = profile)]
+    profile: Vec<String>,
+    /// Let the demo's own story happen beside the script
+    #[arg(long, requires = "script")]
+    incidents: bool,
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -85,14 +97,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs the demo until it is told to stop.
 pub(super) fn demo(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
+    let town = Town::new(usize::from(arguments.venues));
+    let Ok(script) = read_script(arguments.script.as_deref(), &town) else {
+        return Ok(ExitCode::FAILURE);
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(on_screen(arguments));
+    let outcome = runtime.block_on(on_screen(arguments, (town, script)));
     // The broker's own tasks do not end by themselves.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn on_screen(arguments: DemoArguments) -> anyhow::Result<()> {
+async fn on_screen(arguments: DemoArguments, stage: (Town, Script)) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let (screen, writing) = Screen::start().context("cannot start writing to the terminal")?;
     super::log_to(LogWriter::new(&screen), "warn");
@@ -111,42 +127,31 @@ async fn on_screen(arguments: DemoArguments) -> anyhow::Result<()> {
             () = unread.cancelled() => {}
         }
     };
-    let outcome = Box::pin(play(arguments, screen, stop)).await;
+    let outcome = Box::pin(play(arguments, stage, screen, stop)).await;
     writing.finished().await;
     outcome
 }
 
 async fn play(
     arguments: DemoArguments,
+    (town, script): (Town, Script),
     screen: Screen,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let http = free(arguments.listen)?;
-    let colours = screen.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let plot = Plot {
+        story: arguments.script.is_none() || arguments.incidents,
+        script: arguments.script.as_deref(),
+    };
     let folder = Folder::new(arguments.data_dir)?;
     let broker = EmbeddedBroker::start(arguments.mqtt).await?;
     let sink = Sink::bind(KEY)
         .await
         .context("cannot take a loopback port for the webhook sink")?;
-    let town = Town::new(usize::from(arguments.venues));
-    let settings = settings(http, broker.address(), &sink.url(), &town, folder.path())?;
-    let stage = Stage {
-        paint: Paint(colours),
-        reader: Reader {
-            definitions: settings.definitions.clone(),
-            zone: jiff::tz::TimeZone::system(),
-            paint: Paint(colours),
-        },
-        kinds: settings
-            .definitions
-            .source()
-            .kinds
-            .iter()
-            .map(|kind| kind.id.clone())
-            .collect(),
-        broker: broker.address(),
-        screen,
-    };
+    let played = casting(&town, &arguments.profile, &script);
+    let mut settings = settings(http, broker.address(), &sink.url(), folder.path())?;
+    settings.registry = town.registry(&Voices::default(), &played);
+    let stage = Stage::new(&settings, broker.address(), screen);
     let running = Running::start(settings, None).await?;
     let addresses = Addresses {
         http,
@@ -154,14 +159,15 @@ async fn play(
     };
     stage
         .screen
-        .lines(banner::welcome(&town, &addresses, stage.paint))
+        .lines(banner::welcome(&town, &addresses, plot, stage.paint))
         .await;
 
     let started = clock::monotonic();
     let metrics = running.metrics().clone();
     let tally = sink.tally();
-    let simulator = Simulator::new(&town, plan());
+    let simulator = Simulator::new(&town, plan(script, played, plot.story));
     let fleet = stage.connect(&simulator).await?;
+    let devices = fleet.tally();
     let (mut tasks, town_stop) = stage.set(sink, (simulator, fleet), &metrics)?;
     let ended = running
         .run_until(async {
@@ -186,6 +192,7 @@ async fn play(
         kept: folder.kept(),
     };
     stage.screen.lines(banner::farewell(&ending)).await;
+    stage.screen.lines(devices.outcomes().lines()).await;
     ended
 }
 
@@ -199,6 +206,23 @@ struct Stage {
 }
 
 impl Stage {
+    fn new(settings: &Settings, broker: SocketAddr, screen: Screen) -> Stage {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let paint = Paint(screen.is_terminal() && !no_colour);
+        let kinds = settings.definitions.source().kinds.iter();
+        Stage {
+            paint,
+            reader: Reader {
+                definitions: settings.definitions.clone(),
+                zone: jiff::tz::TimeZone::system(),
+                paint,
+            },
+            kinds: kinds.map(|kind| kind.id.clone()).collect(),
+            broker,
+            screen,
+        }
+    }
+
     async fn connect(&self, simulator: &Simulator) -> anyhow::Result<Fleet> {
         let login = Login {
             host: self.broker.ip().to_string(),
@@ -254,23 +278,19 @@ impl Stage {
 }
 
 /// What the demo plays.
-fn plan() -> Plan {
+fn plan(script: Script, voices: Vec<Voice>, story: bool) -> Plan {
     Plan {
         seed: SEED,
-        story: true,
+        incidents: script.incidents,
+        story,
+        voices,
         ..Plan::default()
     }
 }
 
 /// The demo's settings: as from a file, with the addresses, the folder and the venues of this run.
-fn settings(
-    http: SocketAddr,
-    broker: SocketAddr,
-    sink: &str,
-    town: &Town,
-    folder: &Path,
-) -> anyhow::Result<Settings> {
-    let mut settings = config::load_str("the demo's configuration", CONFIG, folder)?;
+fn settings(http: SocketAddr, broker: SocketAddr, sink: &str, folder: &Path) -> anyhow::Result<Settings> {
+    let mut settings = config::load_str_with_profiles("the demo's configuration", CONFIG, folder)?;
     folder.clone_into(&mut settings.gateway.data_dir);
     settings.gateway.public_url = format!("http://{http}");
     settings.http.listen = http;
@@ -279,7 +299,6 @@ fn settings(
         port: broker.port(),
         tls: false,
     };
-    settings.registry = town.registry();
     for target in &mut settings.targets {
         target.url = Secret::new(sink.to_owned());
         target.secret = Some(Secret::new(KEY.to_owned()));

@@ -1,6 +1,7 @@
-//! `ninewatch simulate`: a town of simulated devices against any MQTT broker, at a rate, with or without incidents.
+//! `ninewatch simulate`: a town of simulated devices against any MQTT broker, at a rate, with or without incidents, those
+//! that come by themselves or those of a script.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,18 +10,26 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::check::report;
 use super::demo::duration;
 use super::run::stop_signal;
 use crate::clock;
+use crate::config::{self, Cast, Script};
 use crate::demo::screen::{LogWriter, Screen};
+use crate::domain::device::DeviceKey;
 use crate::lifecycle::Tasks;
+use crate::simulate::casting::cast;
 use crate::simulate::fleet::{Fleet, Login, Tally};
+use crate::simulate::plan::Plan;
 use crate::simulate::report::Figures;
-use crate::simulate::simulator::{Plan, Simulator};
+use crate::simulate::simulator::Simulator;
 use crate::simulate::town::Town;
+use crate::simulate::voice::{Voice, Voices};
 
 /// How often a line says what is going on.
 const LINE: Duration = Duration::from_secs(1);
+/// Stands for every profile.
+const ALL: &str = "all";
 /// The most messages a second that may be asked for.
 const FASTEST: f64 = 1_000_000.0;
 
@@ -42,6 +51,15 @@ pub(super) struct SimulateArguments {
     /// Let incidents happen: gas leaks, mute valves, hot ports, e-bikes in lifts, a lying and an offline detector
     #[arg(long)]
     incidents: bool,
+    /// Let happen what this file says, a script in TOML as in config/incidents.toml; the end says what came of it
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// The profile that the devices speak, as `zigbee2mqtt`; given more than once, or `all`: venues take turns
+    #[arg(long, value_name = "NAME", default_value = "native", value_parser = profile)]
+    profile: Vec<String>,
+    /// Write the venues and devices into this file, a venues file for the gateway that is to hear them
+    #[arg(long, value_name = "FILE")]
+    venues_file: Option<PathBuf>,
     /// Another seed gives other values and incidents
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -71,6 +89,30 @@ fn broker(text: &str) -> Result<(String, u16), String> {
     Ok((host.to_owned(), url.port().unwrap_or(1883)))
 }
 
+/// A profile that can be spoken, or `all`.
+pub(super) fn profile(text: &str) -> Result<String, String> {
+    let voices = Voices::default();
+    let names: Vec<&str> = voices.all().map(|(_, name, _)| name).collect();
+    if text == ALL || names.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "the simulated devices speak {}, or {ALL}",
+        names.join(", ")
+    ))
+}
+
+/// How each device of `town` speaks.
+pub(super) fn casting(town: &Town, profiles: &[String], script: &Script) -> Vec<Voice> {
+    let voices = Voices::default();
+    let chosen: Vec<Voice> = voices
+        .all()
+        .filter(|(_, name, _)| profiles.iter().any(|profile| profile == ALL || profile == name))
+        .map(|(voice, ..)| voice)
+        .collect();
+    cast(town, &voices, &chosen, &script.speaks)
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok();
     rate.filter(|rate| (0.001..=FASTEST).contains(rate))
@@ -79,17 +121,21 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// Plays the town until it is told to stop.
 pub(super) fn simulate(arguments: SimulateArguments) -> anyhow::Result<ExitCode> {
+    let town = Town::new(usize::from(arguments.venues));
+    let Ok(script) = read_script(arguments.script.as_deref(), &town) else {
+        return Ok(ExitCode::FAILURE);
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(on_screen(arguments))?;
+    runtime.block_on(on_screen(arguments, (town, script)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn on_screen(arguments: SimulateArguments) -> anyhow::Result<()> {
+async fn on_screen(arguments: SimulateArguments, stage: (Town, Script)) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let (screen, writing) = Screen::start().context("cannot start writing to the terminal")?;
     super::log_to(LogWriter::new(&screen), "warn");
     let unread = writing.closed();
-    let outcome = play(arguments, screen, async move {
+    let outcome = play(arguments, stage, screen, async move {
         tokio::select! {
             () = stop => {}
             () = unread.cancelled() => {}
@@ -102,16 +148,22 @@ async fn on_screen(arguments: SimulateArguments) -> anyhow::Result<()> {
 
 async fn play(
     arguments: SimulateArguments,
+    (town, script): (Town, Script),
     screen: Screen,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let login = login(&arguments)?;
-    let town = Town::new(usize::from(arguments.venues));
+    let played = casting(&town, &arguments.profile, &script);
+    if let Some(path) = &arguments.venues_file {
+        let text = town.venues_file(&Voices::default(), &played);
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let plan = Plan {
         seed: arguments.seed,
         rate: arguments.rate,
-        incidents: Vec::new(),
+        incidents: script.incidents,
         story: arguments.incidents,
+        voices: played,
     };
     let simulator = Simulator::new(&town, plan);
     let welcome = format!(
@@ -150,7 +202,23 @@ async fn play(
     }
     let figures = Figures::of(&tally, started.elapsed());
     screen.lines(figures.ending()).await;
+    screen.lines(tally.outcomes().lines()).await;
     Ok(())
+}
+
+/// The script in `path`; an empty one without. What is wrong with it is on the standard error then.
+pub(super) fn read_script(path: Option<&Path>, town: &Town) -> Result<Script, ()> {
+    let Some(path) = path else {
+        return Ok(Script::default());
+    };
+    let devices: Vec<DeviceKey> = town.devices.iter().map(|device| device.key.clone()).collect();
+    let voices = Voices::default();
+    let profiles: Vec<_> = voices.all().map(|(_, name, kinds)| (name, kinds)).collect();
+    let cast = Cast {
+        devices: &devices,
+        profiles: &profiles,
+    };
+    config::load_script(path, &cast).map_err(|findings| report(path, &findings))
 }
 
 fn check(

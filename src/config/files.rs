@@ -49,6 +49,49 @@ const BUILT_IN_RULES: [(&str, &str); 9] = [
     ),
 ];
 
+const BUILT_IN_PROFILES: [(&str, &str); 10] = [
+    (
+        "<built-in>/profiles/charging-station.toml",
+        include_str!("../../config/profiles/charging-station.toml"),
+    ),
+    (
+        "<built-in>/profiles/chirpstack-v4.toml",
+        include_str!("../../config/profiles/chirpstack-v4.toml"),
+    ),
+    (
+        "<built-in>/profiles/esphome.toml",
+        include_str!("../../config/profiles/esphome.toml"),
+    ),
+    (
+        "<built-in>/profiles/jetlinks.toml",
+        include_str!("../../config/profiles/jetlinks.toml"),
+    ),
+    (
+        "<built-in>/profiles/shelly-gen1.toml",
+        include_str!("../../config/profiles/shelly-gen1.toml"),
+    ),
+    (
+        "<built-in>/profiles/sparkplug-b.toml",
+        include_str!("../../config/profiles/sparkplug-b.toml"),
+    ),
+    (
+        "<built-in>/profiles/tasmota.toml",
+        include_str!("../../config/profiles/tasmota.toml"),
+    ),
+    (
+        "<built-in>/profiles/tasmota-topic-first.toml",
+        include_str!("../../config/profiles/tasmota-topic-first.toml"),
+    ),
+    (
+        "<built-in>/profiles/thingsboard.toml",
+        include_str!("../../config/profiles/thingsboard.toml"),
+    ),
+    (
+        "<built-in>/profiles/zigbee2mqtt.toml",
+        include_str!("../../config/profiles/zigbee2mqtt.toml"),
+    ),
+];
+
 /// The opened files of each sort, in the order of their globs.
 #[derive(Debug, Default)]
 pub(super) struct Files {
@@ -79,6 +122,11 @@ pub(super) fn open(mut table: Table<'_>, scope: &Scope<'_>) -> Files {
 pub(super) fn open_kinds(table: &mut Table<'_>, scope: &Scope<'_>) -> Vec<Arc<Source>> {
     let kinds = table.optional("kinds");
     kinds.map_or_else(|| vec![built_in_kinds(scope)], |globs| matching(&globs))
+}
+
+/// Opens every shipped profile.
+pub(super) fn built_in_profiles(scope: &Scope<'_>) -> Vec<Arc<Source>> {
+    BUILT_IN_PROFILES.map(|profile| built_in(profile, scope)).into()
 }
 
 /// Opens the built-in kinds.

@@ -10,22 +10,27 @@ use super::value::Value;
 
 const DEFAULT_DATA_DIR: &str = "data";
 const DEFAULT_MAX_DEVICES: u32 = 100_000;
+/// A tenth of all: a venue that is being fitted out is heard, a device that invents ids fills no memory.
+const DEFAULT_MAX_UNREGISTERED: u32 = 10_000;
 const MOST_DEVICES: u32 = 10_000_000;
 
 /// Reads the section. `listen` is where the API listens, for the links in messages.
 pub(super) fn read(mut table: Table<'_>, scope: &Scope<'_>, listen: SocketAddr) -> GatewaySettings {
     let id = table.required("id").and_then(|id| names::name(&id));
     let data_dir = table.optional("data_dir").and_then(|path| path.filled_text());
-    let max_devices = table
-        .optional("max_devices")
-        .and_then(|most| most.integer(1..=i64::from(MOST_DEVICES)));
+    let mut most = |key: &'static str, least: i64| {
+        let most = table.optional(key)?;
+        let most = most.integer(least..=i64::from(MOST_DEVICES))?;
+        u32::try_from(most).ok()
+    };
+    let max_devices = most("max_devices", 1);
+    let max_unregistered = most("max_unregistered", 0);
     let public_url = table.optional("public_url").and_then(|url| public_url(&url));
     GatewaySettings {
         id: id.unwrap_or_default(),
         data_dir: scope.path(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)),
-        max_devices: max_devices
-            .and_then(|most| u32::try_from(most).ok())
-            .unwrap_or(DEFAULT_MAX_DEVICES),
+        max_devices: max_devices.unwrap_or(DEFAULT_MAX_DEVICES),
+        max_unregistered: max_unregistered.unwrap_or(DEFAULT_MAX_UNREGISTERED),
         public_url: public_url.unwrap_or_else(|| format!("http://{listen}")),
     }
 }

@@ -8,9 +8,17 @@ use super::value::Value;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
+/// What a scrape writes within some twenty milliseconds: ten thousand devices with a handful of points.
+const DEFAULT_MAX_SERIES: usize = 50_000;
+const MOST_SERIES: i64 = 10_000_000;
+
 /// Reads the section.
 pub(super) fn read(mut table: Table<'_>) -> HttpSettings {
     let listen = table.optional("listen").and_then(|listen| address(&listen));
+    let max_series = table.optional("max_series");
+    let max_series = max_series
+        .and_then(|most| most.integer(0..=MOST_SERIES))
+        .and_then(|most| usize::try_from(most).ok());
     let given = table.optional("auth");
     let required = match &given {
         Some(auth) => auth.word("kind of auth", &[("required", true), ("none", false)]),
@@ -43,6 +51,7 @@ pub(super) fn read(mut table: Table<'_>) -> HttpSettings {
     HttpSettings {
         listen,
         auth: auth.unwrap_or(Auth::None),
+        max_series: max_series.unwrap_or(DEFAULT_MAX_SERIES),
     }
 }
 

@@ -19,13 +19,21 @@ pub fn load(path: &Path) -> Result<Settings, Findings> {
 /// As [`load`], with the rules of the files that `rules` names (globs, relative to the working directory) in the
 /// place of the configured ones; with those where it names none.
 pub fn load_with_rules(path: &Path, rules: &[String]) -> Result<Settings, Findings> {
-    load_file(path, &Wanted { rules, fixed: None })
+    let wanted = Wanted {
+        rules,
+        ..Wanted::default()
+    };
+    load_file(path, &wanted)
 }
 
 /// As [`load`], for a gateway that runs: what differs from `fixed` is a finding too.
 pub fn reload(path: &Path, fixed: &Fixed) -> Result<Settings, Findings> {
     let fixed = Some(fixed);
-    load_file(path, &Wanted { rules: &[], fixed })
+    let wanted = Wanted {
+        fixed,
+        ..Wanted::default()
+    };
+    load_file(path, &wanted)
 }
 
 /// What a caller wants beside what the files say.
@@ -33,6 +41,8 @@ pub fn reload(path: &Path, fixed: &Fixed) -> Result<Settings, Findings> {
 struct Wanted<'a> {
     rules: &'a [String],
     fixed: Option<&'a Fixed>,
+    /// Every shipped profile beside those of the files.
+    shipped_profiles: bool,
 }
 
 fn load_file(path: &Path, wanted: &Wanted<'_>) -> Result<Settings, Findings> {
@@ -44,6 +54,15 @@ fn load_file(path: &Path, wanted: &Wanted<'_>) -> Result<Settings, Findings> {
                 .help("name a file with --config; config/ninewatch.toml is an example".to_owned()),
         ])),
     }
+}
+
+/// As [`load_str`], with every shipped profile.
+pub fn load_str_with_profiles(name: &str, text: &str, base: &Path) -> Result<Settings, Findings> {
+    let wanted = Wanted {
+        shipped_profiles: true,
+        ..Wanted::default()
+    };
+    build((name, text), base, &wanted)
 }
 
 /// The settings in `text`, called `name` in findings; relative paths start from the folder `base`.
@@ -59,7 +78,7 @@ fn build((name, text): (&str, &str), base: &Path, wanted: &Wanted<'_>) -> Result
         source: std::sync::Arc::clone(&source),
         report: &report,
     };
-    let settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted.rules);
+    let settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted);
     // Where something is wrong a placeholder stands, which is no change that anybody asked for.
     if let Some(fixed) = wanted.fixed.filter(|_| report.count() == 0) {
         fixed.compare(&settings, &scope, tree.get_ref());
@@ -69,7 +88,7 @@ fn build((name, text): (&str, &str), base: &Path, wanted: &Wanted<'_>) -> Result
 }
 
 /// Reads everything; where something is wrong a placeholder stands in the settings and a finding in the report.
-fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
+fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings {
     let report = scope.report;
     let http = http::read(root.section("http"));
     let gateway = gateway::read(root.section("gateway"), scope, http.listen);
@@ -77,8 +96,11 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let store = store::read(root.section("store"));
     let postgres = postgres::read(root.section("postgres"));
     let mut files = files::open(root.section("files"), scope);
-    if !rules.is_empty() {
-        files.rules = files::open_argument_rules(rules, report);
+    if !wanted.rules.is_empty() {
+        files.rules = files::open_argument_rules(wanted.rules, report);
+    }
+    if wanted.shipped_profiles {
+        files.profiles.extend(files::built_in_profiles(scope));
     }
 
     let mut target_names = Names::new("target");
@@ -92,6 +114,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, rules: &[String]) -> Settings {
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
+        devices: &venues.enrolled,
         routes: &routes,
         route_names: Some(&route_names),
     };

@@ -9,6 +9,7 @@ mod finding;
 mod fixed;
 mod gateway;
 mod http;
+mod incidents;
 mod kinds;
 mod load;
 mod mqtt;
@@ -39,10 +40,11 @@ mod venues;
 
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
-pub use self::load::{load, load_str, load_with_rules, reload};
+pub use self::incidents::{Cast, Script, load_script};
+pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload};
 pub use self::profile_tests::{ProfileTests, load_profile_tests};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
-pub use self::script::{Happening, Incident};
+pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
     Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
     PostgresTls, Secret, Settings, StoreSettings, TargetSettings, counted,

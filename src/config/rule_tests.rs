@@ -108,6 +108,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>) -> RuleTests {
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
+        devices: &venues.enrolled,
         routes: &[],
         route_names: None,
     };

@@ -17,6 +17,7 @@ use super::value::Value;
 use crate::domain::almanac::{ScheduleDef, VenueFacts};
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
 use crate::domain::kind::{EVERY_KIND, GATEWAY_KIND, VENUE};
+use crate::domain::roll::Enrolled;
 use crate::domain::rule::{
     Class, DEFAULT_CHATTER, DEFAULT_MAX_GAP, MAX_LIMIT, MAX_REPEAT, Priority, Repeat, RuleDef, RuleField,
 };
@@ -44,6 +45,7 @@ struct RuleDraft {
 pub(super) struct Surroundings<'a> {
     pub(super) kinds: &'a Kinds,
     pub(super) venues: &'a [VenueFacts],
+    pub(super) devices: &'a [Enrolled],
     pub(super) routes: &'a [RouteDraft],
     /// `None`: where these rules are read there are no routes, and any may be named.
     pub(super) route_names: Option<&'a Names>,
@@ -344,6 +346,7 @@ fn compile(
         rules: drafts.iter().map(|draft| draft.def.clone()).collect(),
         schedules,
         venues: around.venues.to_vec(),
+        devices: around.devices.to_vec(),
     };
     match Definitions::compile(source) {
         Ok(definitions) => definitions,

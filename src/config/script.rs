@@ -16,6 +16,61 @@ pub struct Incident {
     pub what: Happening,
 }
 
+/// Which profile a device, or all devices of a venue, speak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaks {
+    /// The venue.
+    pub venue: String,
+    /// The device; `None`: all of the venue.
+    pub device: Option<String>,
+    /// The profile's name.
+    pub profile: String,
+}
+
+impl Speaks {
+    /// Whether it is said of `key`.
+    pub fn is_about(&self, key: &DeviceKey) -> bool {
+        self.venue == key.venue && self.device.as_ref().is_none_or(|device| *device == key.device)
+    }
+}
+
+/// As long as anything goes on.
+pub const FOREVER: Millis = Millis(u64::MAX / 2);
+
+/// Every happening by its word, as scripts write it; those that swell with what they grow to when the script is silent.
+pub(super) const WORDS: [(&str, Happening); 12] = [
+    (
+        "gas_leak",
+        Happening::GasLeak {
+            rise: Millis(7_000),
+            peak: 60.0,
+        },
+    ),
+    (
+        "fire",
+        Happening::Fire {
+            rise: Millis(10_000),
+            peak: 60.0,
+        },
+    ),
+    (
+        "overheat",
+        Happening::Overheat {
+            rise: Millis(10_000),
+            peak: 75.0,
+        },
+    ),
+    ("overcharge", Happening::Overcharge),
+    ("water", Happening::Water),
+    ("ebike", Happening::Ebike),
+    ("offline", Happening::Offline),
+    ("mute", Happening::Mute),
+    ("lie", Happening::Lie),
+    ("fault", Happening::Fault),
+    ("stuck", Happening::Stuck),
+    ("welded", Happening::Welded),
+];
+
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Happening {
@@ -81,8 +136,38 @@ impl Happening {
         }
     }
 
+    /// Its word in scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Happening::GasLeak { .. } => "gas_leak",
+            Happening::Fire { .. } => "fire",
+            Happening::Overheat { .. } => "overheat",
+            Happening::Overcharge => "overcharge",
+            Happening::Water => "water",
+            Happening::Ebike => "ebike",
+            Happening::Offline => "offline",
+            Happening::Mute => "mute",
+            Happening::Lie => "lie",
+            Happening::Fault => "fault",
+            Happening::Stuck => "stuck",
+            Happening::Welded => "welded",
+        }
+    }
+
     /// Whether it can befall a device of `kind`.
     pub fn can_befall(self, kind: &str) -> bool {
         self.kinds().is_empty() || self.kinds().contains(&kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WORDS;
+
+    #[test]
+    fn every_word_is_the_happenings_own() {
+        for (word, happening) in WORDS {
+            assert_eq!(happening.word(), word);
+        }
     }
 }

@@ -42,8 +42,10 @@ pub struct GatewaySettings {
     pub id: String,
     /// Where the store lives; absolute or relative to the working directory.
     pub data_dir: PathBuf,
-    /// The most devices taken in; messages of further ones become dead letters.
+    /// The most devices taken in, those apart that nobody registered; messages of further ones become dead letters.
     pub max_devices: u32,
+    /// The most devices taken in that nobody registered.
+    pub max_unregistered: u32,
     /// Where officers reach the API, for links in messages; without a trailing `/`.
     pub public_url: String,
 }
@@ -103,6 +105,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Who may use the API.
     pub auth: Auth,
+    /// The most series of devices that `/metrics` shows.
+    pub max_series: usize,
 }
 
 /// Who may use the API.
@@ -213,7 +217,7 @@ impl Secret {
 }
 
 impl Settings {
-    /// What is in it, counted: `8 kinds, 79 rules, …`.
+    /// What is in it, counted: `8 kinds, 80 rules, …`.
     pub fn summary(&self) -> String {
         let definitions = self.definitions.source();
         [

@@ -20,6 +20,7 @@ use crate::domain::almanac::{Expiry, VenueFacts};
 use crate::domain::device::DeviceKey;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::{RegisteredDevice, Registry, UNREGISTERED, Venue};
+use crate::domain::roll::Enrolled;
 use crate::domain::schedule::Hours;
 use crate::domain::time::Millis;
 
@@ -46,6 +47,8 @@ pub(super) struct Venues {
     pub(super) registry: Registry,
     /// Of those of which rules may ask something.
     pub(super) facts: Vec<VenueFacts>,
+    /// What of the devices decides anything.
+    pub(super) enrolled: Vec<Enrolled>,
 }
 
 /// What has been read of them so far.
@@ -281,9 +284,10 @@ impl Draft<'_> {
             }
             venues.push(draft.venue);
         }
-        let devices = self.devices.into_iter().map(|draft| draft.device);
+        let devices: Vec<RegisteredDevice> = self.devices.into_iter().map(|draft| draft.device).collect();
         Venues {
-            registry: Registry::new(venues, devices.collect()),
+            enrolled: devices.iter().map(RegisteredDevice::enrolled).collect(),
+            registry: Registry::new(venues, devices),
             facts,
         }
     }

@@ -24,29 +24,34 @@ pub struct Addresses {
 }
 
 /// What the viewer reads first: what this is, where it is, what to type.
-pub fn welcome(town: &Town, addresses: &Addresses, paint: Paint) -> Vec<String> {
+pub fn welcome(town: &Town, addresses: &Addresses, plot: Plot<'_>, paint: Paint) -> Vec<String> {
     let Addresses { http, mqtt } = addresses;
     let entry = |name: &str, text: String| format!("  {}{text}", padded(name, NAMES));
     let command = |name: &str, text: String| entry(name, paint.with("36", &text));
-    vec![
+    let mut lines = vec![
         format!(
-            "{} {} venues, {} devices. The devices are simulated; the MQTT broker, rules, store and webhooks are real.",
+            "{} {} venues, {} devices.",
             paint.bold("ninewatch demo"),
             town.venues.len(),
             town.devices.len(),
         ),
+        "The devices are simulated; the MQTT broker, rules, store and webhooks are real.".to_owned(),
         format!(
-            "{} {}个场所、{}台设备。设备是模拟的；MQTT、规则、存储、消息推送都是真的。",
+            "{} {}个场所、{}台设备。",
             paint.bold("ninewatch 演示"),
             town.venues.len(),
             town.devices.len(),
         ),
+        "设备是模拟的；MQTT、规则、存储、消息推送都是真的。".to_owned(),
         String::new(),
         entry("指标 metrics", format!("http://{http}/metrics")),
         entry("接口 API", format!("http://{http}/api/v1/alarms?state=active")),
         entry("MQTT", mqtt.to_string()),
         String::new(),
-        command("看报警 list alarms", format!("curl 'http://{http}/api/v1/alarms?state=active'")),
+        command(
+            "看报警 list alarms",
+            format!("curl 'http://{http}/api/v1/alarms?state=active'"),
+        ),
         command(
             "确认 acknowledge one",
             format!("curl -X POST http://{http}/api/v1/alarms/ALARM_ID/acknowledge"),
@@ -59,12 +64,41 @@ pub fn welcome(town: &Town, addresses: &Addresses, paint: Paint) -> Vec<String> 
             ),
         ),
         String::new(),
-        "  Gas leaks within ten seconds, then about every half minute. A closed valve ends a leak; else people air the"
-            .to_owned(),
-        "  room. Below is what a duty officer gets. Ctrl-C ends the demo.".to_owned(),
-        "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，否则由人员通风。以下是值班员收到的消息。"
-            .to_owned(),
-    ]
+    ];
+    lines.extend(plot.lines());
+    lines
+}
+
+/// What will happen.
+#[derive(Debug, Clone, Copy)]
+pub struct Plot<'a> {
+    /// What comes by itself.
+    pub story: bool,
+    /// The file that says more.
+    pub script: Option<&'a Path>,
+}
+
+impl Plot<'_> {
+    fn lines(self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(script) = self.script {
+            lines.push(format!("  What happens 剧本: {}", script.display()));
+        }
+        let told = if self.story {
+            [
+                "  Gas leaks within ten seconds, then about every half minute. A closed valve",
+                "  ends a leak; else people air the room. Below is what a duty officer gets.",
+                "  Ctrl-C ends the demo.",
+                "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，",
+                "  否则由人员通风。以下是值班员收到的消息。",
+            ]
+            .as_slice()
+        } else {
+            &["  Below is what a duty officer gets 以下是值班员收到的消息。 Ctrl-C ends the demo."]
+        };
+        lines.extend(told.iter().map(|&line| line.to_owned()));
+        lines
+    }
 }
 
 /// How a demo went.

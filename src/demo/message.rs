@@ -53,8 +53,8 @@ pub struct Alarm {
     pub title: Text,
     /// Where.
     pub venue: Place,
-    /// Which device.
-    pub device: Source,
+    /// Which device; `None`: the whole venue.
+    pub device: Option<Source>,
     /// The device's points.
     pub values: Map<String, Value>,
     /// Whether it is the first of its venue's standing alarms.
@@ -153,9 +153,11 @@ impl Reader {
         ];
         if badge.new {
             let (address_zh, address_en) = languages(&alarm.venue.address);
-            let (device_zh, device_en) = languages(&alarm.device.name);
+            let names = alarm.device.as_ref().map(|device| languages(&device.name));
+            let (device_zh, device_en) =
+                names.map_or_else(Default::default, |(zh, en)| (format!(" {zh}"), format!(", {en}")));
             lines.push(format!(
-                "{}{address_zh} {device_zh}{LANGUAGES}{address_en}, {device_en}{}",
+                "{}{address_zh}{device_zh}{LANGUAGES}{address_en}{device_en}{}",
                 " ".repeat(MARGIN + 1),
                 self.paint.dim(delivered)
             ));
@@ -191,8 +193,9 @@ impl Reader {
     /// The numbers that the alarm's rule speaks of, with their units; words and flags if there is no number.
     fn values(&self, alarm: &Alarm) -> String {
         let definitions = &self.definitions;
-        let Some(kind) = definitions
-            .kind_index(&alarm.device.kind)
+        let device = alarm.device.as_ref();
+        let Some(kind) = device
+            .and_then(|device| definitions.kind_index(&device.kind))
             .and_then(|index| definitions.kind(index))
         else {
             return String::new();
@@ -200,6 +203,8 @@ impl Reader {
         let rule = kind.rules.iter().find(|rule| rule.def.id == alarm.rule);
         let mut numbers = Vec::new();
         let mut words = Vec::new();
+        // What is so or not so is in the title.
+        let mut titled = false;
         for (index, point) in kind.kind.points() {
             let concerns = rule.is_some_and(|rule| rule.depends.contains(index));
             let Some(value) = alarm
@@ -210,17 +215,20 @@ impl Reader {
                 continue;
             };
             match (&point.value, value.as_f64()) {
-                (ValueType::Number { unit, .. }, Some(value)) => numbers.push(format!("{value:.1} {unit}")),
+                (ValueType::Number { unit, .. }, Some(value)) => {
+                    numbers.push(format!("{value:.1} {unit}").trim_end().to_owned());
+                }
                 (ValueType::Number { .. }, None) => {}
-                (ValueType::Bool | ValueType::Enum { .. }, _) => {
+                (ValueType::Bool, _) => titled = true,
+                (ValueType::Enum { .. }, _) => {
                     words.push(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 }
             }
         }
-        if numbers.is_empty() {
-            words.join(" ")
-        } else {
-            numbers.join(" ")
+        match (numbers.is_empty(), titled) {
+            (false, _) => numbers.join(" "),
+            (true, false) => words.join(" "),
+            (true, true) => String::new(),
         }
     }
 }
@@ -363,6 +371,18 @@ mod tests {
                 "           ALARM critical  Gas concentration high 53.2 %LEL  Old Street Noodles  first alarm here",
                 "           青石路3号 厨房燃气探测器 / 3 Qingshi Road, kitchen gas detector  delivered in 3 ms",
             ]
+        );
+    }
+
+    #[test]
+    fn an_alarm_of_a_whole_venue_names_no_device() {
+        let mut body = body("alarm.raised", &Value::Null);
+        body["alarm"]["device"] = Value::Null;
+        body["alarm"]["rule"] = json!("venue-valve-not-closed");
+        let lines = reader().lines(&serde_json::from_value(body).unwrap(), "  delivered in 3 ms");
+        assert_eq!(
+            lines[2],
+            "           青石路3号 / 3 Qingshi Road  delivered in 3 ms"
         );
     }
 

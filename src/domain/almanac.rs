@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::device::DeviceKey;
+use super::roll::Roll;
 use super::schedule::{Calendar, Hours, start_of_day, time_zone};
 use super::time::{Millis, Timestamp};
 
@@ -64,6 +65,8 @@ pub enum Fact {
     VenueClosed,
     /// It expires within so long, or has expired.
     ExpiresWithin(Millis),
+    /// Somebody has registered it. No wall clock says that, but like the rest it is known without a reading.
+    Registered,
 }
 
 /// All schedules, venues and dates, ready to be asked.
@@ -151,10 +154,11 @@ impl Almanac {
         named.chain([VENUE_OPEN, VENUE_CLOSED])
     }
 
-    /// The almanac opened at `at`.
-    pub fn open(&self, at: Timestamp) -> Page<'_> {
+    /// The almanac opened at `at`, and beside it who is registered.
+    pub fn open<'a>(&'a self, at: Timestamp, roll: Roll<'a>) -> Page<'a> {
         Page {
             almanac: self,
+            roll,
             at,
             in_force: self.calendars.iter().map(|_| Cell::new(None)).collect(),
         }
@@ -172,6 +176,7 @@ impl Almanac {
         for fact in facts {
             match fact {
                 Fact::Schedule(place) => ask(*place),
+                Fact::Registered => {}
                 Fact::VenueOpen | Fact::VenueClosed => self.venues.values().copied().for_each(&mut ask),
                 Fact::ExpiresWithin(length) => {
                     let dates = self.expiries.values().map(|expiry| before(*expiry, *length));
@@ -189,6 +194,7 @@ impl Almanac {
 #[derive(Debug)]
 pub struct Page<'a> {
     almanac: &'a Almanac,
+    roll: Roll<'a>,
     at: Timestamp,
     in_force: Vec<Cell<Option<bool>>>,
 }
@@ -204,6 +210,7 @@ impl Page<'_> {
             Fact::Schedule(place) => self.in_force(place),
             Fact::VenueOpen => open(),
             Fact::VenueClosed => open().map(|open| !open),
+            Fact::Registered => Some(self.roll.has(key)),
             Fact::ExpiresWithin(length) => {
                 let expiry = self.almanac.expiries.get(key)?;
                 Some(self.at >= before(*expiry, length))

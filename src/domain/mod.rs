@@ -19,6 +19,7 @@ pub mod profile;
 pub mod reading;
 pub mod registry;
 pub mod rehearsal;
+pub mod roll;
 pub mod route;
 pub mod rule;
 pub mod schedule;

@@ -42,7 +42,7 @@ pub struct AlarmBody<'a> {
     /// For class `alarm`: what it was, and whether the matter is closed.
     handling: Option<HandlingBody<'a>>,
     latched: bool,
-    /// Once its life has ended: `recovered`, `reset` or `rule_removed`.
+    /// Once its life has ended: `recovered`, `reset`, `rule_removed` or `device_retired`.
     cleared_reason: Option<&'static str>,
     /// Who reset it.
     cleared_by: Option<&'a str>,
@@ -182,6 +182,9 @@ pub struct DeviceEventBody<'a> {
     by: Option<&'a str>,
     note: Option<&'a str>,
     until: Option<String>,
+    /// Who the device was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a DeviceKey>,
 }
 
 impl<'a> DeviceEventBody<'a> {
@@ -198,6 +201,7 @@ impl<'a> DeviceEventBody<'a> {
             by: operator.map(|operator| operator.by.as_str()),
             note: operator.and_then(|operator| operator.note.as_deref()),
             until: event.step.until().map(Timestamp::to_rfc3339),
+            from: event.step.from(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::civil::Date;
 
 use super::device::DeviceKey;
+use super::roll::Enrolled;
 use super::time::Millis;
 
 /// The venue of devices that nobody registered and whose topics name no venue.
@@ -46,6 +47,19 @@ pub struct RegisteredDevice {
     pub retired: bool,
     /// Who it was before it moved or was renamed.
     pub aliases: Vec<DeviceKey>,
+}
+
+impl RegisteredDevice {
+    /// What of it decides anything.
+    pub fn enrolled(&self) -> Enrolled {
+        Enrolled {
+            key: self.key.clone(),
+            silent_after: self.silent_after,
+            parent: self.parent.clone(),
+            retired: self.retired,
+            aliases: self.aliases.clone(),
+        }
+    }
 }
 
 /// The venues and devices of the configuration.
@@ -90,6 +104,11 @@ impl Registry {
     /// The registered device with this identity.
     pub fn device(&self, key: &DeviceKey) -> Option<&RegisteredDevice> {
         self.devices.get(key)
+    }
+
+    /// Whether `key` is registered. Where nobody registers devices, none is missing from the register.
+    pub fn has(&self, key: &DeviceKey) -> bool {
+        self.devices.is_empty() || self.devices.contains_key(key)
     }
 
     /// The identity of the registered device of `kind` with this id, whatever its venue.

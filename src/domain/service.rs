@@ -1,4 +1,4 @@
-//! What happens to a device beside its alarms: it is taken out of service, and put back. Facts for the event chain; nobody
+//! What happens to a device beside its alarms: it is taken out of service, put back, and moves. Facts for the event chain; nobody
 //! is told of them.
 
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub enum DeviceStep {
     OutOfService(Pause),
     /// It is in service again: by somebody, or by itself.
     InService(Option<Operator>),
+    /// It moved or was renamed: who it was before.
+    Moved(Arc<DeviceKey>),
 }
 
 impl DeviceStep {
@@ -36,6 +38,7 @@ impl DeviceStep {
         match self {
             DeviceStep::OutOfService(_) => "device.out_of_service",
             DeviceStep::InService(_) => "device.in_service",
+            DeviceStep::Moved(_) => "device.moved",
         }
     }
 
@@ -44,6 +47,7 @@ impl DeviceStep {
         match self {
             DeviceStep::OutOfService(pause) => Some(&pause.operator),
             DeviceStep::InService(operator) => operator.as_ref(),
+            DeviceStep::Moved(_) => None,
         }
     }
 
@@ -51,7 +55,15 @@ impl DeviceStep {
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
             DeviceStep::OutOfService(pause) => Some(pause.until),
-            DeviceStep::InService(_) => None,
+            DeviceStep::InService(_) | DeviceStep::Moved(_) => None,
+        }
+    }
+
+    /// Who the device was before, if that is what happened.
+    pub fn from(&self) -> Option<&DeviceKey> {
+        match self {
+            DeviceStep::Moved(from) => Some(from),
+            DeviceStep::OutOfService(_) | DeviceStep::InService(_) => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::rebirth::REQUEST;
 use super::{Gateway, GatewayError};
-use crate::domain::device::DeviceIndex;
+use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::id::Id;
 use crate::domain::interlock::{Attempt, Report};
 use crate::domain::journal::{Addressed, Commanded, Input};
@@ -67,6 +67,33 @@ impl Gateway {
     /// Opens the way to the devices.
     pub fn connect(&mut self, commands: mpsc::Sender<CommandMessage>) {
         self.outbound.commands = Some(commands);
+    }
+
+    /// Takes in the registered devices that obey commands: one that never says a word has to be told to close all the same,
+    /// and people have to hear that it did not.
+    pub(super) fn admit_commanded(&mut self, now: Moment) -> Result<(), GatewayError> {
+        let around = &self.surroundings;
+        let obeys = |kind: &str| {
+            let kinds = &around.definitions.source().kinds;
+            kinds
+                .iter()
+                .any(|known| known.id == kind && !known.commands.is_empty())
+        };
+        let registered = around.registry.devices().filter(|device| !device.retired);
+        let mut keys: Vec<DeviceKey> = registered
+            .map(|device| &device.key)
+            .filter(|key| obeys(&key.kind) && self.engine.find(key).is_none())
+            .cloned()
+            .collect();
+        keys.sort_unstable();
+        for key in keys {
+            if let Err(refused) = self.admission.check(&key, &self.surroundings) {
+                tracing::warn!(venue = key.venue, device = key.device, %refused, "a registered device has no room");
+                continue;
+            }
+            self.admit(&key, now)?;
+        }
+        Ok(())
     }
 
     /// Hands the attempts that the engine wants made to the connection for commands.

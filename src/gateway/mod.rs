@@ -1,11 +1,13 @@
 //! The owner of the engine: receive → decode → step → the open batch. Decides nothing: the decoder and the engine do.
 //! Waits for nothing and is told the time; its task (task.rs) does the waiting, a simulation calls it instead.
 
+mod admission;
 mod batch;
 mod command;
 mod dispatch;
 mod rebirth;
 mod reconfigure;
+mod survey;
 mod task;
 
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prometheus::IntCounter;
 
+use self::admission::Admission;
 pub use self::batch::Due;
 use self::batch::OpenBatch;
 use self::dispatch::Outbound;
@@ -67,8 +70,10 @@ pub struct Surroundings {
     pub id: String,
     /// Where officers reach the API.
     pub public_url: String,
-    /// The most devices taken in.
+    /// The most devices taken in, those apart that nobody registered.
     pub max_devices: usize,
+    /// The most devices taken in that nobody registered.
+    pub max_unregistered: usize,
     /// Names and addresses.
     pub registry: Registry,
     /// Who is told of what.
@@ -106,6 +111,7 @@ pub struct Gateway {
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
     outbound: Outbound,
+    admission: Admission,
     /// How many rebirths were asked for, going round.
     asked: u32,
 }
@@ -117,6 +123,7 @@ impl Gateway {
         let profiles = profile_counters(&decoder, &metrics);
         command::prepare_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
+        let admission = Admission::of(engine.keys(), &surroundings);
         Gateway {
             engine,
             decoder,
@@ -128,6 +135,7 @@ impl Gateway {
             topics: Vec::new(),
             open,
             outbound: Outbound::default(),
+            admission,
             asked: 0,
         }
     }
@@ -137,7 +145,9 @@ impl Gateway {
     pub fn start(&mut self, now: Moment) -> Result<(), GatewayError> {
         self.adopt_definitions(&Arc::clone(&self.surroundings.definitions), now)?;
         let own = DeviceKey::gateway(&self.surroundings.id);
+        self.admission = Admission::of(self.engine.keys(), &self.surroundings);
         self.admit(&own, now)?;
+        self.admit_commanded(now)?;
         self.step(now, &Input::Listening(false))?;
         self.collect()
     }
@@ -186,6 +196,7 @@ impl Gateway {
     pub fn receive(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
         // One message of each run is timed: two clock reads a message would cost as much as the rules.
         let mut timed = true;
+        self.decoder.make_room(run.len());
         let mut topics = std::mem::take(&mut self.topics);
         topics.extend(run.iter().map(|envelope| self.decoder.resolve(&envelope.topic)));
         let known = topics.iter().filter_map(|topic| match topic {
@@ -294,9 +305,11 @@ impl Gateway {
             return Ok(Ok(device));
         }
         let key = self.decoder.key(slot).clone();
-        let most = self.surroundings.max_devices;
-        if self.engine.find(&key).is_none() && self.engine.device_count() >= most {
-            return Ok(Err(Reject::TooManyDevices));
+        if self.engine.find(&key).is_none()
+            && let Err(reject) = self.admission.check(&key, &self.surroundings)
+        {
+            self.decoder.refuse(slot);
+            return Ok(Err(reject));
         }
         Ok(match self.admit(&key, now)? {
             Some(device) => {
@@ -316,6 +329,7 @@ impl Gateway {
         self.step(now, &Input::Device(key))?;
         let device = self.engine.find(key);
         if let Some(number) = device {
+            self.admission.note(key, &self.surroundings);
             self.open.seen(SeenDevice {
                 number,
                 key: key.clone(),
@@ -373,6 +387,13 @@ impl Gateway {
             .inc_by(std::mem::take(&mut self.effects.repetitions));
         let effects = &mut self.effects;
         self.open.keep(&mut effects.points, &mut effects.samples)?;
+        for moved in effects.moved.drain(..) {
+            self.open.seen(SeenDevice {
+                number: moved.device,
+                key: DeviceKey::clone(&moved.key),
+                at: moved.at,
+            });
+        }
         let around = &self.surroundings;
         for event in self.effects.devices.drain(..) {
             let body = DeviceEventBody::new(&event, &around.registry, &around.id);
@@ -449,6 +470,8 @@ impl Gateway {
         for (kind, presence) in self.engine.presence() {
             self.show_presence(kind, presence);
         }
+        let unregistered = i64::try_from(self.admission.unregistered());
+        self.metrics.unregistered.set(unregistered.unwrap_or(i64::MAX));
     }
 
     fn show_presence(&self, kind: &str, presence: Presence) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::admission::Admission;
 use super::command::prepare_counters;
 use super::{Gateway, GatewayError, Surroundings, profile_counters, reading_counters};
 use crate::domain::alarm::{AlarmStep, ClearReason};
@@ -44,9 +45,12 @@ impl Gateway {
         self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);
         prepare_counters(&wanted.surroundings.definitions, &self.metrics);
         self.surroundings = wanted.surroundings;
+        self.admission = Admission::of(self.engine.keys(), &self.surroundings);
         self.profiles = profile_counters(&wanted.decoder, &self.metrics);
         self.decoder = wanted.decoder;
         self.effects.alarms = later;
+        self.collect()?;
+        self.admit_commanded(now)?;
         self.collect()?;
         self.count_devices();
         self.open.answer(Answer::Reconfigured {

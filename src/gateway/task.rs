@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::survey::Surveying;
 use super::{Due, Gateway, GatewayError, Reconfiguration};
 use crate::clock::{self, Clock};
 use crate::domain::time::Ticks;
@@ -55,6 +56,8 @@ impl Gateway {
         self.start(clock.now())?;
         lines.listening.mark_changed();
         lines.store.mark_changed();
+        let surveys = self.metrics.surveys.clone();
+        let mut surveying: Option<Surveying> = None;
         let mut opened = None;
         let mut census = Instant::from_std(clock::monotonic());
         loop {
@@ -85,6 +88,10 @@ impl Gateway {
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
                 () = until(clock, self.deadline()), if room => self.expire(clock.now())?,
+                () = surveys.asked(), if surveying.is_none() => surveying = Some(Surveying::begin()),
+                () = part(surveying.as_ref()), if surveying.is_some() => {
+                    surveying = surveying.and_then(|under_way| self.survey(under_way));
+                }
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
                         self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
@@ -134,6 +141,14 @@ async fn due_permit(
             }
             work.reserve().await.map_err(|_| GatewayError::WriterEnded)
         }
+    }
+}
+
+/// When the next part of a survey is to be copied.
+async fn part(surveying: Option<&Surveying>) {
+    match surveying {
+        None => pending().await,
+        Some(surveying) => sleep_until(surveying.next).await,
     }
 }
 

@@ -37,6 +37,16 @@ const LAST_EVENT: &str = "SELECT hash FROM event WHERE store = $1 AND seq = $2";
 const REFUSE: &str =
     "INSERT INTO replica_refused (store, at, \"table\", row, reason) VALUES ($1, now(), $2, $3, $4)";
 
+/// Gives devices the names that they go by now, unless somebody goes by them already.
+const RENAME: &str = "
+    UPDATE device SET venue = moved.venue, device = moved.device
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        AS moved (kind, venue, device, old_venue, old_device)
+    WHERE device.store = $1 AND device.kind = moved.kind
+        AND device.venue = moved.old_venue AND device.device = moved.old_device
+        AND NOT EXISTS (SELECT FROM device AS other WHERE other.store = $1 AND other.kind = moved.kind
+            AND other.venue = moved.venue AND other.device = moved.device)";
+
 const FORGET_REGISTRY: [&str; 2] = [
     "DELETE FROM venue WHERE gateway = $1",
     "DELETE FROM registered_device WHERE gateway = $1",
@@ -164,10 +174,32 @@ impl Session {
         registry: &Registry,
     ) -> Result<Copied, ReplicateError> {
         let loads = tables::registry(gateway, registry);
-        match self.replace(gateway, &loads, false).await {
+        let copied = match self.replace(gateway, &loads, false).await {
             Err(error) if error.of_rows().is_some() => self.replace(gateway, &loads, true).await,
             other => other,
+        };
+        self.rename(registry).await?;
+        copied
+    }
+
+    /// Devices that moved or were renamed keep their number here too.
+    async fn rename(&mut self, registry: &Registry) -> Result<(), ReplicateError> {
+        let mut names: [Vec<&str>; 5] = Default::default();
+        for device in registry.devices() {
+            for alias in &device.aliases {
+                let key = &device.key;
+                let moved = [&key.kind, &key.venue, &key.device, &alias.venue, &alias.device];
+                for (names, name) in names.iter_mut().zip(moved) {
+                    names.push(name);
+                }
+            }
         }
+        let [kinds, venues, devices, old_venues, old_devices] = &names;
+        if !kinds.is_empty() {
+            let values: [Value<'_>; 6] = [&self.store, kinds, venues, devices, old_venues, old_devices];
+            answered(self.answer, self.connection.client.execute(RENAME, &values)).await?;
+        }
+        Ok(())
     }
 
     async fn replace(

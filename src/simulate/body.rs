@@ -61,6 +61,16 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Its name.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Command::Close => "close",
+            Command::Open => "open",
+            Command::Off => "off",
+            Command::On => "on",
+        }
+    }
 }
 
 /// What is wrong with the device itself.
@@ -81,8 +91,10 @@ pub enum Position {
     Open,
     /// No gas flows.
     Closed,
-    /// Under way.
-    Moving,
+    /// On its way to closed.
+    Closing,
+    /// On its way to open.
+    Opening,
 }
 
 /// What measures and moves.
@@ -235,7 +247,7 @@ impl Body {
         match (self, command) {
             (Body::Valve(position), Command::Close | Command::Open) => {
                 if !ails.stuck && *position != goal(command) {
-                    *position = Position::Moving;
+                    *position = way(command);
                 }
                 Some(TRAVEL)
             }
@@ -283,7 +295,7 @@ impl Body {
         match self {
             Body::Valve(Position::Closed) => Some(Command::Open),
             Body::Port(port) if port.is_cut() => Some(Command::On),
-            Body::Valve(Position::Open | Position::Moving)
+            Body::Valve(Position::Open | Position::Opening | Position::Closing)
             | Body::Port(_)
             | Body::Air(_)
             | Body::Head(_)
@@ -304,6 +316,13 @@ impl Body {
     }
 }
 
+const fn way(command: Command) -> Position {
+    match command {
+        Command::Close | Command::Off => Position::Closing,
+        Command::Open | Command::On => Position::Opening,
+    }
+}
+
 const fn goal(command: Command) -> Position {
     match command {
         Command::Close | Command::Off => Position::Closed,
@@ -316,7 +335,8 @@ impl Position {
         match self {
             Position::Open => "open",
             Position::Closed => "closed",
-            Position::Moving => "moving",
+            Position::Closing => "closing",
+            Position::Opening => "opening",
         }
     }
 }
@@ -388,7 +408,7 @@ mod tests {
     #[test]
     fn a_valve_moves_and_arrives_and_a_stuck_one_stays() {
         for (stuck, during, after) in [
-            (false, Position::Moving, Position::Closed),
+            (false, Position::Closing, Position::Closed),
             (true, Position::Open, Position::Open),
         ] {
             let ails = Ails {

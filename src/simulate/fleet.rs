@@ -16,7 +16,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::simulator::{Act, Counts, Simulator, UnitNumber};
+use super::counts::Counts;
+use super::outcome::Outcomes;
+use super::plan::{Act, UnitNumber};
+use super::simulator::Simulator;
 use super::voice::Message;
 use crate::clock::Clock;
 use crate::domain::time::Ticks;
@@ -88,6 +91,7 @@ struct Wire {
     breaks: AtomicU64,
     down: AtomicBool,
     counts: watch::Sender<Counts>,
+    outcomes: watch::Sender<Outcomes>,
 }
 
 impl Tally {
@@ -119,6 +123,11 @@ impl Tally {
     /// What the simulator counted.
     pub fn counts(&self) -> Counts {
         *self.0.counts.borrow()
+    }
+
+    /// What came of the script, once the town has ended.
+    pub fn outcomes(&self) -> Outcomes {
+        self.0.outcomes.borrow().clone()
     }
 }
 
@@ -200,6 +209,13 @@ impl Fleet {
             }
         }
         self.tally.0.counts.send_replace(*simulator.counts());
+        self.tally.0.outcomes.send_replace(simulator.outcomes().clone());
+        let words = async {
+            for message in simulator.farewell(clock.now()) {
+                publish(&self.common, message, &self.tally).await;
+            }
+        };
+        let _unsaid = timeout(PATIENCE, words).await;
         self.settle().await;
     }
 
@@ -207,7 +223,7 @@ impl Fleet {
         match act {
             Act::Publish(number, message) => {
                 let client = self.alone.get(&number).map_or(&self.common, |(client, _)| client);
-                publish(client, message, false, &self.tally).await;
+                publish(client, message, &self.tally).await;
             }
             Act::Appear(number) => self.appear(number, simulator).await,
             // The socket closes without a DISCONNECT: the broker publishes the last will.
@@ -234,7 +250,7 @@ impl Fleet {
         let (client, mut events) = AsyncClient::new(options, WAITING);
         use_nodelay(&mut events);
         let connection = self.connections.spawn(keep_alone(events, self.tally.clone()));
-        publish(&client, online, true, &self.tally).await;
+        publish(&client, online, &self.tally).await;
         self.alone.insert(number, (client, connection));
     }
 
@@ -351,9 +367,9 @@ async fn greet(
     }
 }
 
-async fn publish(client: &AsyncClient, message: Message, retain: bool, tally: &Tally) {
+async fn publish(client: &AsyncClient, message: Message, tally: &Tally) {
     let queued = client
-        .publish(message.topic, QoS::AtLeastOnce, retain, message.payload)
+        .publish(message.topic, QoS::AtLeastOnce, message.retain, message.payload)
         .await;
     match queued {
         Ok(()) => {

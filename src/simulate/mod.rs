@@ -3,8 +3,12 @@
 
 pub mod agenda;
 pub mod body;
+pub mod casting;
+pub mod counts;
 pub mod dice;
 pub mod fleet;
+pub mod outcome;
+pub mod plan;
 pub mod port;
 pub mod report;
 pub mod simulator;

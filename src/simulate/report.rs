@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::counts::Counts;
 use super::fleet::Tally;
-use super::simulator::Counts;
 
 /// The figures of one instant.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::Figures;
-    use crate::simulate::simulator::Counts;
+    use crate::simulate::counts::Counts;
 
     fn figures(lasted: u64, sent: u64, acknowledged: u64) -> Figures {
         Figures {

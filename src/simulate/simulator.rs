@@ -5,17 +5,18 @@ use std::collections::HashMap;
 
 use super::agenda::Agenda;
 use super::body::{Body, Command};
+use super::counts::Counts;
 use super::dice::Dice;
+use super::outcome::{Fate, Outcomes};
+use super::plan::{Act, Due, MS, Place, Plan, SECOND, UnitNumber, When, nanoseconds, natural_period};
 use super::story::Story;
 use super::town::Town;
 use super::unit::{Answer, Order, Unit};
-use super::voice::{Message, Voice};
+use super::voice::{Heard, Message, Voice, Voices};
 use crate::config::{Happening, Incident};
 use crate::domain::device::DeviceKey;
 use crate::domain::time::{Moment, Ticks, Timestamp};
 
-const MS: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MS;
 /// How often a device speaks at least while a value is out of the ordinary.
 const ALARMED_PERIOD: u64 = 500 * MS;
 /// A report that is late by more than this is left out: a town that was held up does not speak in a burst.
@@ -23,112 +24,22 @@ const LATEST: u64 = 5 * SECOND;
 /// When somebody on site opens a valve, or resets a port, after a command.
 const BY_HAND: u64 = 60 * SECOND;
 
-/// A device's place in the town.
-pub type UnitNumber = usize;
-
-/// What happens in the town.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
-    /// A device publishes.
-    Publish(UnitNumber, Message),
-    /// A device with a connection of its own connects.
-    Appear(UnitNumber),
-    /// Its connection breaks without a word: the broker publishes its last will.
-    Vanish(UnitNumber),
-}
-
-/// What the town is to play.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// The same seed plays the same.
-    pub seed: u64,
-    /// Regular reports a second of all devices together; `None`: as often as such devices do.
-    pub rate: Option<f64>,
-    /// What happens when.
-    pub incidents: Vec<Incident>,
-    /// Whether incidents come by themselves too.
-    pub story: bool,
-}
-
-/// What came of it so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Regular reports.
-    pub reports: u64,
-    /// Reports left out because the town was held up.
-    pub skipped: u64,
-    /// Incidents that began.
-    pub incidents: u64,
-    /// Commands that came for a device of the town.
-    pub heard: u64,
-    /// Of those: obeyed.
-    pub obeyed: u64,
-    /// Of those: obeyed before, acknowledged again.
-    pub repeated: u64,
-    /// Of those: nothing that such a device does.
-    pub refused: u64,
-    /// Of those: retained by the broker, not obeyed.
-    pub retained: u64,
-    /// Of those: past their time, not obeyed.
-    pub expired: u64,
-    /// Of those: for a device that is offline or mute.
-    pub unheard: u64,
-    /// Of those: bytes that are no command.
-    pub unreadable: u64,
-}
-
-/// Something due.
-#[derive(Debug)]
-enum Due {
-    /// A regular report.
-    Speak(UnitNumber),
-    Begin(Incident),
-    End(UnitNumber, Happening),
-    Obey(UnitNumber, Order),
-    Finish(UnitNumber, Command),
-    ByHand(UnitNumber),
-    GoOn,
-}
-
 /// The town at work.
 #[derive(Debug)]
 pub struct Simulator {
     /// For the values, which depend on how often a device is asked.
     dice: Dice,
     story: Option<Story>,
+    voices: Voices,
     agenda: Agenda<Due>,
     places: Vec<Place>,
     by_key: HashMap<DeviceKey, UnitNumber>,
     by_venue: HashMap<String, Vec<UnitNumber>>,
     by_topic: HashMap<String, Vec<UnitNumber>>,
     counts: Counts,
+    outcomes: Outcomes,
     /// Of the step under way.
     acts: Vec<Act>,
-}
-
-/// When something was due.
-#[derive(Debug, Clone, Copy)]
-struct When {
-    /// In nanoseconds since the start.
-    at: u64,
-    /// The same.
-    then: Moment,
-    /// When the town turns to it.
-    now: Moment,
-}
-
-/// A device and its rhythm.
-#[derive(Debug)]
-struct Place {
-    unit: Unit,
-    /// Nanoseconds between two regular reports.
-    period: u64,
-    /// When the next is due; what else the agenda says was put off.
-    next: u64,
-    /// Reports of a lying device.
-    lies: usize,
-    /// It has a connection of its own.
-    alone: bool,
 }
 
 impl Simulator {
@@ -137,23 +48,25 @@ impl Simulator {
         let mut simulator = Simulator {
             dice: Dice::new(plan.seed),
             story: plan.story.then(|| Story::new(town, plan.seed)),
+            voices: Voices::default(),
             agenda: Agenda::new(),
             places: Vec::with_capacity(town.devices.len()),
             by_key: HashMap::new(),
             by_venue: HashMap::new(),
             by_topic: HashMap::new(),
             counts: Counts::default(),
+            outcomes: Outcomes::new(&plan.incidents),
             acts: Vec::new(),
         };
-        for device in &town.devices {
-            simulator.settle(&device.key);
+        let voices = plan.voices.into_iter().chain(std::iter::repeat(Voice::NATIVE));
+        for (device, voice) in town.devices.iter().zip(voices) {
+            simulator.settle(&device.key, voice);
         }
         simulator.set_rhythm(plan.rate);
         simulator.let_the_lonely_connect(&plan.incidents);
-        for incident in plan.incidents {
-            simulator
-                .agenda
-                .note(incident.at.0.saturating_mul(MS), Due::Begin(incident));
+        for (number, incident) in plan.incidents.into_iter().enumerate() {
+            let at = incident.at.0.saturating_mul(MS);
+            simulator.agenda.note(at, Due::Begin(incident, Some(number)));
         }
         if simulator.story.is_some() {
             simulator.agenda.note(0, Due::GoOn);
@@ -161,14 +74,15 @@ impl Simulator {
         simulator
     }
 
-    fn settle(&mut self, key: &DeviceKey) {
+    fn settle(&mut self, key: &DeviceKey, voice: Voice) {
         let Some(body) = Body::of(&key.kind, &mut self.dice) else {
             return;
         };
         let number = self.places.len();
-        let unit = Unit::new(key.clone(), body, Voice::Native);
-        let topic = unit.voice.command_topic(key);
-        self.by_topic.entry(topic).or_default().push(number);
+        let unit = Unit::new(key.clone(), body, voice);
+        if let Some(topic) = self.voices.command_topic(voice, key) {
+            self.by_topic.entry(topic).or_default().push(number);
+        }
         self.by_venue.entry(key.venue.clone()).or_default().push(number);
         self.by_key.insert(key.clone(), number);
         self.places.push(Place {
@@ -214,7 +128,8 @@ impl Simulator {
                 .get(key)
                 .and_then(|number| self.places.get_mut(*number))
             {
-                place.alone = true;
+                let unit = &place.unit;
+                place.alone = self.voices.will(unit.voice, &unit.key, false).is_some();
             }
         }
     }
@@ -229,16 +144,30 @@ impl Simulator {
     /// back. Both retained.
     pub fn status(&self, number: UnitNumber, online: bool) -> Option<Message> {
         let unit = &self.places.get(number)?.unit;
-        Some(unit.voice.status(&unit.key, online))
+        self.voices.will(unit.voice, &unit.key, online)
     }
 
     /// The filters under which commands for the town come.
     pub fn subscriptions(&self) -> Vec<&'static str> {
         let voices = self.places.iter().map(|place| place.unit.voice);
-        let mut filters: Vec<_> = voices.flat_map(Voice::subscriptions).copied().collect();
+        let mut filters: Vec<_> = voices
+            .flat_map(|voice| self.voices.filters(voice))
+            .copied()
+            .collect();
         filters.sort_unstable();
         filters.dedup();
         filters
+    }
+
+    /// How `key` speaks.
+    pub fn voice_of(&self, key: &DeviceKey) -> Option<Voice> {
+        let number = *self.by_key.get(key)?;
+        Some(self.places.get(number)?.unit.voice)
+    }
+
+    /// What is published when the town ends.
+    pub fn farewell(&mut self, now: Moment) -> Vec<Message> {
+        self.voices.farewell(now.wall)
     }
 
     /// What came of it so far.
@@ -246,24 +175,48 @@ impl Simulator {
         &self.counts
     }
 
+    /// What came of the script so far.
+    pub const fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
     /// A message on one of the [`subscriptions`](Simulator::subscriptions). A retained one is never obeyed: it is
     /// from before.
     pub fn hear(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
+        let mut reborn = Vec::new();
         for &number in self.by_topic.get(topic).map_or(&[][..], Vec::as_slice) {
-            let Some(place) = self.places.get(number) else {
+            let Some(Unit { key, voice, .. }) = self.places.get(number).map(|place| &place.unit) else {
                 continue;
+            };
+            let order = match self.voices.hear(*voice, key, payload) {
+                Heard::Others => continue,
+                Heard::Rebirth => {
+                    reborn.push(number);
+                    continue;
+                }
+                Heard::Order(order) => Some(order),
+                Heard::Unreadable => None,
             };
             self.counts.heard += 1;
-            if retained {
-                self.counts.retained += 1;
-                continue;
+            let command = order.as_ref().and_then(|order| order.command);
+            match order {
+                Some(order) if !retained => {
+                    let at = now.ticks.0 * MS + self.dice.millis(20, 60) * MS;
+                    self.agenda.note(at, Due::Obey(number, order));
+                }
+                Some(_) | None => {
+                    let (count, fate) = if retained {
+                        (&mut self.counts.retained, Fate::Retained)
+                    } else {
+                        (&mut self.counts.unreadable, Fate::Unreadable)
+                    };
+                    *count += 1;
+                    self.outcomes.tell(key, command, fate, now.ticks.0);
+                }
             }
-            let Some(order) = place.unit.voice.order(payload) else {
-                self.counts.unreadable += 1;
-                continue;
-            };
-            let at = now.ticks.0 * MS + self.dice.millis(20, 60) * MS;
-            self.agenda.note(at, Due::Obey(number, order));
+        }
+        if !retained && !reborn.is_empty() {
+            self.agenda.note(now.ticks.0 * MS, Due::SayAnew(reborn));
         }
     }
 
@@ -280,11 +233,17 @@ impl Simulator {
             let when = When { at, then, now };
             match due {
                 Due::Speak(number) => self.speak(number, when),
-                Due::Begin(incident) => self.begin(&incident, when),
+                Due::Begin(incident, number) => {
+                    if let Some(number) = number {
+                        self.outcomes.begin(number, at / MS);
+                    }
+                    self.begin(&incident, when);
+                }
                 Due::End(number, happening) => self.end(number, happening, then),
                 Due::Obey(number, order) => self.obey(number, &order, when),
                 Due::Finish(number, command) => self.finish(number, command, when),
                 Due::ByHand(number) => self.by_hand(number, then),
+                Due::SayAnew(numbers) => self.say_anew(&numbers, then),
                 Due::GoOn => self.go_on(at),
             }
         }
@@ -322,17 +281,51 @@ impl Simulator {
         if unit.is_away() {
             return;
         }
+        let (voice, ails) = (unit.voice, unit.ails());
         if unit.suffers(Happening::Lie) {
-            let lie = unit.voice.lie(&unit.key, place.lies, then.wall);
+            let points = unit.body.points(then, ails, &mut self.dice);
+            let turn = (place.lies, then.wall);
+            let lie = self.voices.lie(voice, (&unit.key, &points), turn);
             place.lies += 1;
-            self.acts.push(Act::Publish(number, lie));
+            self.publish(number, lie);
             return;
         }
-        let ails = unit.ails();
-        let points = unit.body.points(then, ails, &mut self.dice);
-        let messages = unit.voice.telemetry(&unit.key, &points, then.wall);
+        let together = if self.voices.is_joint(voice) {
+            self.fellows(number)
+        } else {
+            vec![number]
+        };
+        let mut measured = Vec::with_capacity(together.len());
+        for fellow in together {
+            if let Some(unit) = self.places.get_mut(fellow).map(|place| &mut place.unit) {
+                let points = unit.body.points(then, unit.ails(), &mut self.dice);
+                measured.push((unit.key.clone(), points));
+            }
+        }
+        let measured: Vec<_> = measured.iter().map(|(key, points)| (key, points)).collect();
+        let messages = self.voices.say(voice, &measured, then.wall);
+        self.publish(number, messages);
+    }
+
+    /// The devices that speak together with this one: of its venue and voice, and in a state to say the truth.
+    fn fellows(&self, number: UnitNumber) -> Vec<UnitNumber> {
+        let Some(unit) = self.places.get(number).map(|place| &place.unit) else {
+            return Vec::new();
+        };
+        let speaks = |other: &&UnitNumber| {
+            let other = self.places.get(**other).map(|place| &place.unit);
+            other.is_some_and(|other| {
+                other.voice == unit.voice && !other.is_away() && !other.suffers(Happening::Lie)
+            })
+        };
+        let of_venue = self.by_venue.get(&unit.key.venue);
+        of_venue.into_iter().flatten().filter(speaks).copied().collect()
+    }
+
+    fn publish(&mut self, number: UnitNumber, messages: impl IntoIterator<Item = Message>) {
+        let acts = messages.into_iter();
         self.acts
-            .extend(messages.into_iter().map(|message| Act::Publish(number, message)));
+            .extend(acts.map(|message| Act::Publish(number, message)));
     }
 
     fn begin(&mut self, incident: &Incident, when: When) {
@@ -352,10 +345,10 @@ impl Simulator {
         if shut {
             place.unit.body.air_out(then.ticks);
         }
-        if incident.what == Happening::Offline {
-            self.acts.push(Act::Vanish(number));
-        }
         place.next = at;
+        if incident.what == Happening::Offline {
+            self.come_or_go(number, false, then);
+        }
         self.agenda.note(at, Due::Speak(number));
     }
 
@@ -368,9 +361,32 @@ impl Simulator {
         }
         place.unit.body.end(happening, then.ticks);
         if happening == Happening::Offline {
-            self.acts.push(Act::Appear(number));
+            self.come_or_go(number, true, then);
         }
         self.report(number, then);
+    }
+
+    fn come_or_go(&mut self, number: UnitNumber, online: bool, then: Moment) {
+        let Some(place) = self.places.get(number) else {
+            return;
+        };
+        if place.alone {
+            let act = if online { Act::Appear } else { Act::Vanish };
+            self.acts.push(act(number));
+            return;
+        }
+        let unit = &place.unit;
+        let said = self.voices.presence(unit.voice, &unit.key, (online, then.wall));
+        self.publish(number, said);
+    }
+
+    fn say_anew(&mut self, numbers: &[UnitNumber], then: Moment) {
+        for place in numbers.iter().filter_map(|number| self.places.get(*number)) {
+            self.voices.forget(place.unit.voice, &place.unit.key);
+        }
+        for number in numbers {
+            self.report(*number, then);
+        }
     }
 
     fn obey(&mut self, number: UnitNumber, order: &Order, when: When) {
@@ -380,33 +396,19 @@ impl Simulator {
             return;
         };
         let answer = place.unit.obey(order, now.wall);
-        let ok = match answer {
-            Answer::Obeyed(command, takes) => {
-                self.counts.obeyed += 1;
-                self.agenda.note(at + takes.0 * MS, Due::Finish(number, command));
-                true
-            }
-            Answer::Repeated => {
-                self.counts.repeated += 1;
-                true
-            }
-            Answer::Refused => {
-                self.counts.refused += 1;
-                false
-            }
-            Answer::Expired => {
-                self.counts.expired += 1;
-                return;
-            }
-            Answer::Unheard => {
-                self.counts.unheard += 1;
-                return;
-            }
-        };
         let unit = &place.unit;
-        let acknowledgement = unit.voice.acknowledgement(&unit.key, order, ok);
-        self.acts
-            .extend(acknowledgement.map(|message| Act::Publish(number, message)));
+        let fate = self.counts.answered(answer);
+        self.outcomes.tell(&unit.key, order.command, fate, at / MS);
+        if let Answer::Obeyed(command, takes) = answer {
+            self.agenda.note(at + takes.0 * MS, Due::Finish(number, command));
+        }
+        let ok = match fate {
+            Fate::Obeyed | Fate::Repeated => true,
+            Fate::Refused => false,
+            Fate::Retained | Fate::Expired | Fate::Unheard | Fate::Unreadable => return,
+        };
+        let acknowledgement = self.voices.acknowledgement(unit.voice, &unit.key, (order, ok));
+        self.publish(number, acknowledgement);
         self.report(number, now);
     }
 
@@ -421,6 +423,10 @@ impl Simulator {
             self.agenda.note(at + BY_HAND, Due::ByHand(number));
         }
         let venue = unit.key.venue.clone();
+        if !unit.is_away() {
+            let done = self.voices.done(unit.voice, &unit.key, command);
+            self.publish(number, done);
+        }
         if self.gas_is_shut_off(&venue) {
             self.air_out(&venue, then.ticks);
         }
@@ -443,7 +449,7 @@ impl Simulator {
         let (incidents, next) = story.go_on(at / MS);
         self.agenda.note(next.saturating_mul(MS), Due::GoOn);
         for incident in incidents {
-            self.agenda.note(at, Due::Begin(incident));
+            self.agenda.note(at, Due::Begin(incident, None));
         }
     }
 
@@ -463,21 +469,4 @@ impl Simulator {
             }
         }
     }
-}
-
-/// How often a device of `kind` speaks, in nanoseconds.
-fn natural_period(kind: &str) -> u64 {
-    match kind {
-        "shutoff_valve" | "smoke_detector" | "swap_cabinet" => 5 * SECOND,
-        _ => SECOND,
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "saturates, and a period of nothing would be a loop without an end"
-)]
-fn nanoseconds(value: f64) -> u64 {
-    (value.round() as u64).max(1)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::dice::Dice;
 use super::town::Town;
-use crate::config::{Happening, Incident};
+use crate::config::{FOREVER, Happening, Incident};
 use crate::domain::device::DeviceKey;
 use crate::domain::time::Millis;
 
@@ -17,8 +17,6 @@ const SPEAKS_FOR: u64 = 20_000;
 const SILENT_FOR: u64 = 75_000;
 /// Time in which a venue sees no second incident.
 const QUIET: u64 = 80_000;
-/// As long as anything goes on.
-const FOREVER: Millis = Millis(u64::MAX / 2);
 
 /// Makes incidents up, one after the other.
 #[derive(Debug)]

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::simulator::{Act, Counts, Plan, Simulator};
+use super::counts::Counts;
+use super::plan::{Act, Plan};
+use super::simulator::Simulator;
 use super::town::Town;
 use super::voice::Message;
 use crate::config::{Happening, Incident};
@@ -371,5 +373,29 @@ fn a_cut_port_is_without_power_and_a_welded_one_is_not() {
         let power = played.said(PORT, "power").pop().unwrap().1;
         assert_eq!(power == 0.0, !welded, "{power}");
         assert_eq!(played.acks(PORT).len(), 1);
+    }
+}
+
+#[test]
+fn a_script_ends_with_what_each_incident_led_to() {
+    let incidents = [
+        (500, 60_000, VALVE, Happening::Mute),
+        (1_000, 60_000, "v002/gas_detector/g1", LEAK),
+        (90_000, 1_000, PORT, Happening::Welded),
+    ];
+    let played = Played::new(2, script(&incidents)).until(3);
+    let played = played
+        .tell(VALVE, ("a", "close"), 10_000, false)
+        .tell("v002/shutoff_valve/valve", ("b", "close"), 10_000, false)
+        .until(20);
+    let lines = played.simulator.outcomes().lines();
+    let expected = [
+        ("00:00  mute", "close → valve: not heard after 2.5 s"),
+        ("00:01  gas_leak", "close → valve: obeyed after 2.0 s"),
+        ("01:30  welded", "not begun"),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, (head, end)) in lines.iter().zip(expected) {
+        assert!(line.contains(head) && line.ends_with(end), "{line}");
     }
 }

@@ -1,6 +1,9 @@
 //! The made-up town of the demo: venues with names, addresses and devices. Pure: the same number of venues is
 //! always the same town.
 
+use std::fmt::Write as _;
+
+use super::voice::{Voice, Voices};
 use crate::domain::device::DeviceKey;
 use crate::domain::registry::{RegisteredDevice, Registry, Venue};
 
@@ -37,7 +40,7 @@ const TRADES: [Trade; 12] = [
         "restaurant",
         Fourth::Gas("大堂", "dining room"),
     ),
-    Trade("旅馆", "Guesthouse", "lodging", Fourth::Lift),
+    Trade("旅馆", "Guesthouse", "hotel", Fourth::Lift),
     Trade("便利店", "Corner Shop", "shop", Fourth::Cabinet),
     Trade(
         "烧烤店",
@@ -45,7 +48,7 @@ const TRADES: [Trade; 12] = [
         "restaurant",
         Fourth::Gas("气瓶间", "cylinder room"),
     ),
-    Trade("诊所", "Clinic", "medical", Fourth::Lift),
+    Trade("诊所", "Clinic", "clinic", Fourth::Lift),
     Trade(
         "包子铺",
         "Steamed Buns",
@@ -53,7 +56,7 @@ const TRADES: [Trade; 12] = [
         Fourth::Gas("蒸房", "steam room"),
     ),
     Trade("网吧", "Internet Cafe", "internet_cafe", Fourth::Smoke),
-    Trade("浴室", "Bathhouse", "bath", Fourth::Port),
+    Trade("浴室", "Bathhouse", "beauty_bath", Fourth::Port),
     Trade("家具作坊", "Furniture Workshop", "workshop", Fourth::Smoke),
     Trade("幼儿园", "Kindergarten", "school", Fourth::Smoke),
     Trade("歌厅", "Karaoke", "entertainment", Fourth::Port),
@@ -107,8 +110,58 @@ impl Town {
     }
 
     /// The registry that the gateway is configured with.
-    pub fn registry(&self) -> Registry {
-        Registry::new(self.venues.clone(), self.devices.clone())
+    ///
+    /// `played` is how its devices speak, in their order: each is registered as its profile knows it.
+    pub fn registry(&self, voices: &Voices, played: &[Voice]) -> Registry {
+        Registry::new(self.venues.clone(), self.seen_by_a_gateway(voices, played))
+    }
+
+    /// The devices as their profiles know them.
+    pub fn seen_by_a_gateway(&self, voices: &Voices, played: &[Voice]) -> Vec<RegisteredDevice> {
+        let all = played.iter().copied().chain(std::iter::repeat(Voice::NATIVE));
+        let devices = self.devices.iter().zip(all);
+        let seen = devices.map(|(device, voice)| RegisteredDevice {
+            key: DeviceKey {
+                device: voices.id(voice, &device.key),
+                ..device.key.clone()
+            },
+            profile: (voice != Voice::NATIVE).then(|| voices.profile(voice).to_owned()),
+            ..device.clone()
+        });
+        seen.collect()
+    }
+
+    /// A venues file for the gateway that is to hear the devices.
+    pub fn venues_file(&self, voices: &Voices, played: &[Voice]) -> String {
+        let devices = self.seen_by_a_gateway(voices, played);
+        let mut text = "# The simulated venues and devices, written by `ninewatch simulate`.\n".to_owned();
+        for venue in &self.venues {
+            let Venue {
+                id,
+                name,
+                kind,
+                address,
+                ..
+            } = venue;
+            let _infallible = write!(
+                text,
+                "\n[[venue]]\nid = \"{id}\"\nname = \"{name}\"\nkind = \"{kind}\"\naddress = \"{address}\"\n"
+            );
+            for RegisteredDevice {
+                key, name, profile, ..
+            } in devices.iter().filter(|device| device.key.venue == *id)
+            {
+                let DeviceKey { kind, device, .. } = key;
+                let _infallible = write!(
+                    text,
+                    "\n[[venue.device]]\nid = \"{device}\"\nkind = \"{kind}\"\nname = \"{name}\"\n"
+                );
+                if let Some(profile) = profile {
+                    let _infallible = writeln!(text, "profile = \"{profile}\"");
+                }
+            }
+        }
+        text
     }
 
     fn open(&mut self, number: usize, place: &(&str, &str), trade: &Trade, street: &(&str, &str)) {

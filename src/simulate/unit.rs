@@ -13,7 +13,7 @@ use crate::domain::time::{Millis, Timestamp};
 const REMEMBERED: usize = 32;
 
 /// A command as it came over the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Order {
     /// What tells a repeated command from a new one, if the wire form has it.
     pub id: Option<String>,
@@ -143,7 +143,7 @@ mod tests {
             device: "valve".to_owned(),
         };
         let body = Body::of(&key.kind, &mut Dice::new(1)).unwrap();
-        Unit::new(key, body, Voice::Native)
+        Unit::new(key, body, Voice::NATIVE)
     }
 
     fn order(id: &str, command: Option<Command>, expires_at: i64) -> Order {

@@ -162,7 +162,8 @@ fn write_history(
         let key = &seen.key;
         transaction
             .prepare_cached(
-                "INSERT INTO device (number, venue, kind, device, first_seen) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO device (number, venue, kind, device, first_seen) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (number) DO UPDATE SET venue = ?2, kind = ?3, device = ?4",
             )?
             .execute(params![seen.number.0, key.venue, key.kind, key.device, seen.at.0])?;
     }

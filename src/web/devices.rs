@@ -246,6 +246,7 @@ async fn describe(shared: &Shared, directory: &Directory, devices: &[Known]) -> 
             "kind": device.key.kind,
             "name": registered.map(|device| &device.name),
             "registered": registered.is_some(),
+            "retired": registered.is_some_and(|device| device.retired),
             "first_seen": device.seen.map(|(_, at)| at.to_rfc3339()),
             "online": online("value"),
             "online_at": online("at"),

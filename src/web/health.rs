@@ -1,5 +1,7 @@
 //! `/-/healthy`, `/-/ready` and `/metrics`: what others watch the process by. Sets nothing.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -42,7 +44,21 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Response {
 
 /// All metrics. Rendered off the runtime: with many series it takes longer than a task should.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
-    let rendered = tokio::task::spawn_blocking(move || shared.metrics.render()).await;
+    let survey = shared.metrics.surveys.ask().await;
+    let directory = Arc::clone(&shared.directory.borrow());
+    let mut names = Arc::clone(&shared.names).lock_owned().await;
+    let rendered = tokio::task::spawn_blocking(move || {
+        let mut series = String::new();
+        if let Some(survey) = survey {
+            let dropped = names.write(&survey, &directory, shared.max_series, &mut series);
+            let dropped = u64::try_from(dropped).unwrap_or(u64::MAX);
+            shared.metrics.series_dropped.inc_by(dropped);
+        }
+        let mut text = shared.metrics.render()?;
+        text.push_str(&series);
+        Ok::<String, prometheus::Error>(text)
+    })
+    .await;
     let text = match rendered {
         Ok(Ok(text)) => text,
         Ok(Err(error)) => {

@@ -23,7 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::auth::Gate;
@@ -33,6 +33,7 @@ use crate::handoff::{Directory, OperatorRequest};
 use crate::lifecycle::Health;
 use crate::metrics::Metrics;
 use crate::reload::ReloadRequest;
+use crate::series::Names;
 use crate::store::StoreReader;
 
 /// Everything the web side needs: give it these and [`bind`](Web::bind) it.
@@ -118,6 +119,9 @@ struct Shared {
     metrics: Metrics,
     health: Health,
     limits: Limits,
+    max_series: usize,
+    /// One scrape at a time: who else scrapes waits for it.
+    names: Arc<Mutex<Names>>,
 }
 
 impl Web {
@@ -152,6 +156,8 @@ impl Web {
             metrics: self.metrics,
             health: self.health,
             limits: self.limits,
+            max_series: self.settings.max_series,
+            names: Arc::default(),
         };
         let open = Router::new()
             .route("/-/healthy", get(health::healthy))

@@ -58,7 +58,10 @@ fn perform(site: &mut Site, act: &Act, confirms: bool) {
     match act {
         Act::Gas(first, lel) => site.gas(if *first { "g1" } else { "g2" }, *lel),
         Act::Valve(first, at) => {
-            let other = site.engine.find(&crate::site::key("shutoff_valve", "s2")).is_some();
+            let other = site
+                .engine
+                .find(&crate::site::key("shutoff_valve", "s2"))
+                .is_some();
             site.valve(if *first || !other { "s1" } else { "s2" }, *at);
         }
         Act::Pass(ms) => site.pass(*ms),
@@ -114,16 +117,14 @@ proptest! {
             for event in site.effects.commands.drain(..) {
                 let (device, id) = (event.order.device.device.clone(), event.order.id);
                 prop_assert!(event.order.attempt <= event.order.attempts);
-                match event.step.event_type() {
-                    "command.requested" => prop_assert_eq!(under_way.insert(device, id), None),
-                    _ => prop_assert_eq!(under_way.get(&device), Some(&id)),
+                if event.step.event_type() == "command.requested" {
+                    prop_assert_eq!(under_way.insert(device, id), None);
+                } else {
+                    prop_assert_eq!(under_way.get(&device), Some(&id));
                 }
                 if event.step.result().is_some() {
                     under_way.remove(&event.order.device.device);
                 }
-            }
-            for attempt in site.effects.attempts.drain(..) {
-                prop_assert!(attempt.expires_at > site.now.wall || site.now.wall.0 - attempt.expires_at.0 < 70_000);
             }
         }
         // Whatever is under way comes to an end by itself.

@@ -18,6 +18,7 @@ mod life;
 mod masks;
 mod properties;
 mod record;
+mod registered;
 mod restore;
 mod schedule;
 mod several;

@@ -212,6 +212,8 @@ proptest! {
                         matches!(action, Action::Operate(OperatorAction::Reset, _))
                     }
                     AlarmStep::Cleared(ClearReason::RuleRemoved) => matches!(action, Action::Define(_)),
+                    // Nobody is retired here.
+                    AlarmStep::Cleared(ClearReason::DeviceRetired) => false,
                     AlarmStep::Recovered => {
                         !matches!(action, Action::Operate(..) | Action::Serve(_) | Action::Define(_))
                     }

@@ -115,6 +115,7 @@ fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
             expiries: Vec::new(),
             confirms: false,
         }],
+        ..DefinitionSource::default()
     }
 }
 

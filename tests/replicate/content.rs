@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ninewatch::config::Durability;
 use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
-use ninewatch::handoff::Batch;
+use ninewatch::domain::registry::{RegisteredDevice, Registry};
+use ninewatch::domain::time::Timestamp;
+use ninewatch::handoff::{Batch, Directory};
 
 use crate::fixture::{batch, step};
 use crate::follower::{BEGIN, Site, eventually, names, push, seen, settings};
@@ -142,4 +144,37 @@ async fn the_views_answer_with_names() {
         server.rows("SELECT name FROM venue") == ["新名字"]
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_was_renamed_keeps_its_number_here_and_there() {
+    let server = Postgres::start("");
+    let mut site = Site::start("g", Durability::Local);
+    let follower = site.follow(settings(&server));
+    site.feed(12).await;
+    site.same(&server).await;
+    let former = seen(0, "d");
+    let mut renamed = former.clone();
+    "kitchen".clone_into(&mut renamed.key.device);
+    renamed.at = Timestamp(BEGIN + 60_000);
+    let device = RegisteredDevice {
+        key: renamed.key.clone(),
+        // One of them was never heard of.
+        aliases: vec![seen(7, "old").key, former.key],
+        ..RegisteredDevice::default()
+    };
+    let mut next = batch(200, 1);
+    next.seen.push(renamed);
+    site.running.send(next).await;
+    follower.directory.send_replace(Arc::new(Directory {
+        registry: Registry::new(Vec::new(), vec![device]),
+        ..Directory::default()
+    }));
+    eventually("it has its new name there", || {
+        server.rows("SELECT number FROM device WHERE device = 'kitchen'") == ["0"]
+    })
+    .await;
+    // It was first seen when it was.
+    site.same(&server).await;
+    assert_eq!(server.rows("SELECT count(*) FROM device"), ["2"]);
 }

@@ -110,6 +110,7 @@ impl Seen {
             Entry::Command(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Device(_)
             | Entry::Commanded(_)
+            | Entry::Addressed { .. }
             | Entry::Timeout
             | Entry::Definitions { .. }
             | Entry::Listening(_)
@@ -268,7 +269,7 @@ impl Reference {
             ));
         }
         let missing =
-            |id: &[u8; 16], over: bool| !stored.contains_key(id) && !(over && taken.orders.contains(id));
+            |id: &[u8; 16], over: bool| !(stored.contains_key(id) || over && taken.orders.contains(id));
         match self.orders.iter().find(|(id, (_, over))| missing(id, *over)) {
             None => Ok(()),
             Some((_, order)) => Err(format!("an order is not stored: {order:?}")),

@@ -149,8 +149,8 @@ async fn one_device_and_the_venues_are_told_of() {
     assert_eq!(
         one,
         json!({
-            "id": "g1", "venue": "v1", "kind": "gas_detector", "name": "厨房", "registered": true,
-            "first_seen": at(start, 0), "online": false, "online_at": at(start, 15),
+            "id": "g1", "venue": "v1", "kind": "gas_detector", "name": "厨房", "registered": true, "retired": false,
+            "commands": [], "first_seen": at(start, 0), "online": false, "online_at": at(start, 15),
             "values": {
                 "lel": {"value": 20.0, "at": at(start, 5)},
                 "state": {"value": "fault", "at": at(start, 7)},

@@ -427,6 +427,7 @@ async fn a_port_in_use_is_one_clear_message() {
         .unwrap();
     let web = Web {
         settings: HttpSettings {
+            max_series: 50_000,
             listen: first.local_addr(),
             auth: Auth::None,
         },

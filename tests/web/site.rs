@@ -117,7 +117,11 @@ pub(super) async fn bind(
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     store.metrics.queue_ingest.set(7);
     let web = Web {
-        settings: HttpSettings { listen, auth },
+        settings: HttpSettings {
+            listen,
+            auth,
+            max_series: 3,
+        },
         reader: store.reader.clone(),
         operators,
         reloads,

@@ -48,6 +48,8 @@ pub enum ClearReason {
     Reset(Operator),
     /// Its rule is gone from the configuration.
     RuleRemoved,
+    /// Its device is out of use: retired, or somebody else by now.
+    DeviceRetired,
 }
 
 impl ClearReason {
@@ -57,6 +59,7 @@ impl ClearReason {
             ClearReason::Recovered => "recovered",
             ClearReason::Reset(_) => "reset",
             ClearReason::RuleRemoved => "rule_removed",
+            ClearReason::DeviceRetired => "device_retired",
         }
     }
 
@@ -64,7 +67,7 @@ impl ClearReason {
     pub fn by(&self) -> Option<&str> {
         match self {
             ClearReason::Reset(operator) => Some(&operator.by),
-            ClearReason::Recovered | ClearReason::RuleRemoved => None,
+            ClearReason::Recovered | ClearReason::RuleRemoved | ClearReason::DeviceRetired => None,
         }
     }
 }
@@ -198,7 +201,9 @@ impl AlarmStep {
             | AlarmStep::Suppressed
             | AlarmStep::Limited
             | AlarmStep::Recovered
-            | AlarmStep::Cleared(ClearReason::Recovered | ClearReason::RuleRemoved)
+            | AlarmStep::Cleared(
+                ClearReason::Recovered | ClearReason::RuleRemoved | ClearReason::DeviceRetired,
+            )
             | AlarmStep::Unclosed => None,
         }
     }

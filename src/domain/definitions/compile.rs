@@ -1,11 +1,13 @@
 //! Definitions as written → compiled: every rule against the kinds that it watches, and what they refer to among each
 //! other. Every error at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::almanac::{Almanac, Fact};
+use super::super::device::DeviceKey;
 use super::super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
+use super::super::roll::{self, Enrolled, Roll};
 use super::super::rule::{
     Derivations, ExpressionError, Feed, Grid, Members, Program, Quantity, Rule, RuleDef, RuleField,
     compile_faulty, nearest,
@@ -17,7 +19,8 @@ use super::{DefinitionSource, Definitions, KindRules, RuleError, RuleProblem};
 
 impl Definitions {
     /// Checks and compiles `source`; every error at once.
-    pub fn compile(source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
+    pub fn compile(mut source: DefinitionSource) -> Result<Definitions, Vec<RuleError>> {
+        roll::sort(&mut source.devices);
         let mut draft = Draft::new(&source);
         let mut errors = draft.compile_faulty();
         for (place, def) in source.rules.iter().enumerate() {
@@ -191,14 +194,23 @@ impl Draft {
             target.finish(derived, &source, &venue.rules, errors);
         }
         let facts = facts(kinds.iter().chain([&venue]));
+        let in_use = kinds.len();
+        let out_of_use: HashSet<DeviceKey> = Roll::of(&source.devices).out_of_use().cloned().collect();
+        if !out_of_use.is_empty() {
+            let left: Vec<KindRules> = kinds.iter().map(KindRules::out_of_use).collect();
+            kinds.extend(left);
+        }
         Definitions {
             explaining: explaining(&venue, &kinds),
-            source,
             kinds,
+            in_use,
+            children: children(&source.devices),
+            out_of_use,
             venue,
             nothing: KindRules::default(),
             almanac,
             facts,
+            source,
         }
     }
 }
@@ -270,7 +282,12 @@ fn resolve_suppressors(
                     let meeting = |other: &&RuleDef| meet(&rule.def, other, &source.kinds);
                     let beside = written.iter().filter(meeting).map(|other| other.id.as_str());
                     let on_venues = above.iter().map(|rule| rule.def.id.as_str());
-                    let others = beside.chain(on_venues);
+                    // On a device that another speaks through it may be, of whatever kind that is.
+                    let on_parents = written
+                        .iter()
+                        .filter(|other| target.kind.id != VENUE && on_devices(other));
+                    let on_parents = on_parents.map(|other| other.id.as_str());
+                    let others = beside.chain(on_venues).chain(on_parents);
                     if others.clone().any(|id| id == name) {
                         // It watches another of the rule's kinds, or venues, or is wrong itself.
                         continue;
@@ -310,6 +327,11 @@ fn resolve_suppressors(
     }
 }
 
+/// Whether the rule watches devices that others may speak through.
+fn on_devices(def: &RuleDef) -> bool {
+    !def.watches(VENUE) && !def.watches(GATEWAY_KIND)
+}
+
 /// Whether some kind is watched by both.
 fn meet(one: &RuleDef, other: &RuleDef, kinds: &[Kind]) -> bool {
     let ids = kinds.iter().map(|kind| kind.id.as_str());
@@ -347,6 +369,20 @@ fn explaining(venue: &KindRules, kinds: &[KindRules]) -> Vec<u16> {
         .filter(|(_, rule)| named(&rule.def.id))
         .map(|(place, _)| place)
         .collect()
+}
+
+/// By parent, the devices that speak through it.
+fn children(devices: &[Enrolled]) -> HashMap<DeviceKey, Vec<DeviceKey>> {
+    let mut children: HashMap<DeviceKey, Vec<DeviceKey>> = HashMap::new();
+    for device in devices {
+        if let Some(parent) = &device.parent {
+            children
+                .entry(parent.clone())
+                .or_default()
+                .push(device.key.clone());
+        }
+    }
+    children
 }
 
 /// The schedule of a rule.

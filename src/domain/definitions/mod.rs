@@ -3,15 +3,20 @@
 
 mod actions;
 mod compile;
+mod retired;
+
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::actions::{ActionField, ActionProblem};
-use super::almanac::{Almanac, Fact, ScheduleDef, VenueFacts};
+use super::almanac::{Almanac, Fact, Page, ScheduleDef, VenueFacts};
+use super::device::DeviceKey;
 use super::kind::{Kind, SlotSet};
+use super::roll::{Enrolled, Roll};
 use super::rule::{Derived, ExpressionError, Feed, Grid, Program, Rule, RuleDef, RuleField};
-use super::time::Millis;
+use super::time::{Millis, Timestamp};
 
 /// Kinds and rules as written: what is stored beside the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -26,6 +31,9 @@ pub struct DefinitionSource {
     /// The venues of which rules may ask something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub venues: Vec<VenueFacts>,
+    /// The registered devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Enrolled>,
 }
 
 impl DefinitionSource {
@@ -106,6 +114,12 @@ impl KindRules {
 pub struct Definitions {
     source: DefinitionSource,
     kinds: Vec<KindRules>,
+    /// How many of them are not of devices out of use.
+    in_use: usize,
+    /// By parent, the devices that speak through it.
+    children: HashMap<DeviceKey, Vec<DeviceKey>>,
+    /// Who is out of use.
+    out_of_use: HashSet<DeviceKey>,
     venue: KindRules,
     nothing: KindRules,
     /// The places of the rules on venues that rules on devices are suppressed by.
@@ -180,6 +194,26 @@ impl Definitions {
         &self.almanac
     }
 
+    /// Who is registered.
+    pub fn roll(&self) -> Roll<'_> {
+        Roll::of(&self.source.devices)
+    }
+
+    /// The devices that speak through `key`.
+    pub fn children_of(&self, key: &DeviceKey) -> &[DeviceKey] {
+        self.children.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// All devices through which others speak, in no particular order.
+    pub fn parents(&self) -> impl Iterator<Item = &DeviceKey> {
+        self.children.keys()
+    }
+
+    /// What is known at `at` without any reading.
+    pub fn page(&self, at: Timestamp) -> Page<'_> {
+        self.almanac.open(at, self.roll())
+    }
+
     /// What the rules ask of [`Definitions::almanac`]; nothing: the wall clock decides nothing.
     pub fn facts(&self) -> &[Fact] {
         &self.facts
@@ -198,8 +232,29 @@ impl Definitions {
             .map(|(index, _)| KindIndex(index))
     }
 
+    /// What watches the device `key`: the rules of its kind, or those that are left for one that is out of use.
+    pub fn kind_of(&self, key: &DeviceKey) -> Option<KindIndex> {
+        let kind = self.kind_index(&key.kind)?;
+        if !self.out_of_use.contains(key) {
+            return Some(kind);
+        }
+        let place = usize::from(kind.0) + self.in_use;
+        let place = Some(place).filter(|place| *place < self.kinds.len());
+        place.map_or(Some(kind), |place| u16::try_from(place).ok().map(KindIndex))
+    }
+
+    /// Whether this number is of devices out of use.
+    pub fn is_out_of_use(&self, kind: KindIndex) -> bool {
+        usize::from(kind.0) >= self.in_use
+    }
+
     /// All kinds, in number order: those of the source, and the gateway's.
     pub fn kinds(&self) -> impl Iterator<Item = &KindRules> {
+        self.kinds.iter().take(self.in_use)
+    }
+
+    /// All kinds, and behind them each as it is for devices out of use, if there are any.
+    pub fn all_kinds(&self) -> impl Iterator<Item = &KindRules> {
         self.kinds.iter()
     }
 }

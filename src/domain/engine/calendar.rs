@@ -87,7 +87,7 @@ impl Engine {
         if self.watch.next.is_none() {
             return;
         }
-        let page = self.definitions.almanac().open(now.wall);
+        let page = self.definitions.page(now.wall);
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
             if let Some(rules) = device.kind.and_then(|kind| self.definitions.kind(kind)) {
                 let turn = Turn::new(index, rules, self.listening, now);
@@ -112,7 +112,7 @@ impl Engine {
         let looked = self.watch.looked;
         let now = if now.ticks < looked.ticks { looked } else { now };
         let (listening, definitions) = (self.listening, Arc::clone(&self.definitions));
-        let page = definitions.almanac().open(now.wall);
+        let page = definitions.page(now.wall);
         if let Some((device, rules, ledger)) = self.subject(index) {
             let turn = Turn::new(index, rules, listening, now);
             let answers = device.consult(&turn, &page);

@@ -28,6 +28,7 @@ impl Engine {
         now: Moment,
         effects: &mut Effects,
     ) {
+        let venues = self.move_devices(definitions, now, effects);
         let old = std::mem::replace(&mut self.definitions, Arc::clone(definitions));
         let rules = &definitions.source().rules;
         let limited = |id: &str| rules.iter().any(|rule| rule.id == id && rule.limit.is_some());
@@ -36,13 +37,18 @@ impl Engine {
         self.recorder.plan(definitions, &mut effects.points);
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
             let before = device.kind.and_then(|kind| old.kind(kind));
-            let kind = definitions.kind_index(&device.key.kind);
+            let kind = definitions.kind_of(&device.key);
             let after = kind.and_then(|kind| definitions.kind(kind));
             if let Some(before) = before {
                 let step = Step::of(&Turn::new(index, before, self.listening, now));
+                let was_in_use = device.kind.is_some_and(|kind| !old.is_out_of_use(kind));
+                if was_in_use && kind.is_some_and(|kind| definitions.is_out_of_use(kind)) {
+                    device.retire(&step, &mut self.ledger, effects);
+                }
                 close_removed(&mut self.ledger, device, &step, after, effects);
             }
             carry_over(device, kind, before, after);
+            device.enrol(definitions);
             device.silence_at = after.and_then(|after| device.next_silence(after, self.listening));
         }
         for (number, venue) in (0_u32..).zip(&mut self.venues) {
@@ -63,6 +69,9 @@ impl Engine {
         self.adopt_all();
         self.consult(Look::Renewed, now, effects);
         self.confront_all(&old, now, effects);
+        for venue in venues {
+            self.look_first(venue, now, effects);
+        }
         self.call_standing();
     }
 
@@ -94,7 +103,7 @@ impl Engine {
             ..
         } = self;
         let of_kinds: Vec<Vec<usize>> = definitions
-            .kinds()
+            .all_kinds()
             .map(|after| {
                 let before = old.kind_index(&after.kind.id).and_then(|kind| old.kind(kind));
                 before.map_or_else(Vec::new, |before| unproven(before, after))

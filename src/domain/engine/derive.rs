@@ -11,7 +11,8 @@ use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Millis, Moment, Ticks};
 use super::super::window::{Held, Window};
 use super::device::{Device, Slots};
-use super::ledger::{Due, Ledger};
+use super::due::Due;
+use super::ledger::Ledger;
 
 /// What is kept for one derived value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -280,7 +281,7 @@ impl Device {
                 let silent = get(&self.slots, derived.slot) > 0.0;
                 listening
                     .filter(|_| !silent)
-                    .map(|since| since.max(self.heard).after(length))
+                    .map(|since| since.max(self.heard).after(length.max(self.silent_after)))
             }
             Quantity::Window { .. }
             | Quantity::Held { .. }

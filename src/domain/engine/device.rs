@@ -47,6 +47,9 @@ pub(super) struct Device {
     watermark: Option<Timestamp>,
     /// When its newest sample was taken, in gateway time and [`ClockBounds::MOST_BEHIND`]; never goes back.
     pub(super) sampled: Ticks,
+    /// How long it may be silent, where its kind's rules allow less.
+    #[serde(skip)]
+    pub(super) silent_after: Millis,
     /// When it last spoke, or came to be known.
     pub(super) heard: Ticks,
     /// Its kind in the definitions in force; `None` when they do not know it.
@@ -135,6 +138,7 @@ impl Device {
             kind,
             watermark: None,
             sampled: Ticks::default(),
+            silent_after: Millis::ZERO,
             heard: now,
             silence_at: None,
             fresh: rules.map_or_else(Box::default, |rules| rules.stale.iter().map(|_| now).collect()),

@@ -12,10 +12,11 @@ use super::super::rule::{Class, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
 use super::book::Book;
+use super::due::Due;
 use super::limit::Limits;
 use super::orders::Call;
 use super::subject::Subject;
-use super::venue::{Told, venue_at};
+use super::venue::Told;
 
 /// What is to become of a standing alarm's mask.
 pub(super) struct Remask {
@@ -34,21 +35,6 @@ fn raised(standing: &Standing) -> AlarmStep {
     }
 }
 
-/// What a deadline of a device is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
-    /// The alarm of the rule with this ordinal.
-    Rule(u16),
-    /// The derived value at this place: a condition may have held long enough.
-    Held(u16),
-    /// The device may have been silent long enough.
-    Silence,
-    /// A mask of the device's alarms is over, or may be.
-    Mask,
-    /// The time of its order's attempt is over.
-    Order,
-}
-
 /// How many alarms of each class stand in a venue.
 type StandingByClass = [u32; Class::ALL.len()];
 
@@ -65,8 +51,8 @@ pub(super) struct Ledger {
     standing: HashMap<Id, (DeviceIndex, u16)>,
     /// What the present device has to tell its venue.
     told: Vec<Told>,
-    /// The venues whose own alarms have moved: they may explain those of their devices.
-    moved_venues: Vec<u32>,
+    /// The venues and devices whose alarms have moved: they may explain those of others.
+    pub(super) moved: Vec<DeviceIndex>,
     /// What has come up about commands, in order.
     calls: VecDeque<Call>,
     /// How often rules with a limit were told of.
@@ -86,7 +72,7 @@ impl Ledger {
             deadlines: BTreeSet::new(),
             standing: HashMap::new(),
             told: Vec::new(),
-            moved_venues: Vec::new(),
+            moved: Vec::new(),
             calls: VecDeque::new(),
             limits: Limits::default(),
             book: Book::default(),
@@ -175,20 +161,6 @@ impl Ledger {
     /// What a device has to tell its venue.
     pub(super) fn told(&self) -> &[Told] {
         &self.told
-    }
-
-    /// An alarm has moved; if it is a venue's, that is noted.
-    pub(super) fn note_move(&mut self, index: DeviceIndex) {
-        if let Some(venue) = venue_at(index)
-            && !self.moved_venues.contains(&venue)
-        {
-            self.moved_venues.push(venue);
-        }
-    }
-
-    /// A venue whose own alarms have moved.
-    pub(super) fn take_moved_venue(&mut self) -> Option<u32> {
-        self.moved_venues.pop()
     }
 
     /// Something has come up about commands.
@@ -409,7 +381,13 @@ impl Ledger {
         }
     }
 
-    fn end(&mut self, reason: ClearReason, life: &mut Life, subject: &Subject<'_>, effects: &mut Effects) {
+    pub(super) fn end(
+        &mut self,
+        reason: ClearReason,
+        life: &mut Life,
+        subject: &Subject<'_>,
+        effects: &mut Effects,
+    ) {
         let mut ended = std::mem::take(life);
         let Some(standing) = ended.standing() else { return };
         self.standing.remove(&standing.id);

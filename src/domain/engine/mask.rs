@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::super::alarm::{AlarmStep, Life, Mask, MaskChange, MaskReason, Operator, Pause};
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
+use super::super::rule::RuleDef;
 use super::super::service::{DeviceEvent, DeviceStep};
 use super::super::time::Ticks;
 use super::Effects;
 use super::derive::Turn;
 use super::device::Device;
-use super::ledger::{Due, Ledger, Remask};
+use super::due::Due;
+use super::ledger::{Ledger, Remask};
 use super::orders::Call;
 use super::step::Step;
 
@@ -25,6 +27,9 @@ pub(super) struct Masks {
     shelves: Vec<Shelf>,
     /// The rules on the device's venue whose active alarms may explain the device's.
     pub(super) venue: Vec<String>,
+    /// The rules on the devices through which it speaks whose active alarms may explain its own.
+    #[serde(skip)]
+    pub(super) above: Vec<Arc<RuleDef>>,
 }
 
 /// A rule that is shelved on a device.
@@ -36,6 +41,10 @@ struct Shelf {
 }
 
 impl Masks {
+    fn is_above(&self, rule: &str) -> bool {
+        self.above.iter().any(|above| above.id == rule)
+    }
+
     fn shelf(&self, place: usize) -> Option<&Pause> {
         let found = self
             .shelves
@@ -96,7 +105,7 @@ impl Device {
         };
         let of_venue = || {
             let mut names = rule.def.suppressed_by.iter();
-            names.find(|name| self.masks.venue.contains(name))
+            names.find(|name| self.masks.venue.contains(name) || self.masks.is_above(name))
         };
         let suppressors = rule.suppressors.iter().map(|other| usize::from(*other));
         let mut explaining = suppressors.filter(|other| self.explains(*other));

@@ -4,19 +4,25 @@
 mod book;
 mod calendar;
 mod change;
+mod demands;
 mod derive;
 mod device;
+mod due;
+mod enrol;
 mod gateway;
+mod judge;
 mod ledger;
 mod limit;
 mod linkage;
 mod mask;
 mod operate;
 mod orders;
+mod parent;
 mod record;
 mod snapshot;
 mod step;
 mod subject;
+mod survey;
 mod venue;
 
 use std::collections::HashMap;
@@ -25,21 +31,25 @@ use std::sync::Arc;
 use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
-use self::ledger::{Due, Ledger};
+use self::due::Due;
+pub use self::enrol::Moved;
+use self::judge::{judge, mature, read_late};
+use self::ledger::Ledger;
 pub use self::operate::Refusal;
 use self::orders::Call;
 use self::record::Recorder;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
+pub use self::survey::{Survey, Surveyed};
 use self::venue::Word;
-use super::alarm::{AlarmEvent, AlarmStep, ClearReason, Stimulus, Transition};
+use super::alarm::{AlarmEvent, AlarmStep, ClearReason};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::interlock::{Attempt, CommandEvent};
 use super::journal::{Addressed, Commanded, DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND, SlotSet};
+use super::kind::{BROKER, GATEWAY_KIND};
 use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
@@ -57,6 +67,8 @@ pub struct Effects {
     pub commands: Vec<CommandEvent>,
     /// Commands that are to leave at once, in order.
     pub attempts: Vec<Attempt>,
+    /// Devices that have another identity from now on.
+    pub moved: Vec<Moved>,
     /// Points whose samples begin, before the first of them.
     pub points: Vec<HistoryPoint>,
     /// What the history keeps, in order of receipt.
@@ -171,7 +183,7 @@ impl Engine {
                 order,
                 report,
             }) => {
-                self.signal(*device, *order, (*report).into(), now, effects);
+                self.signal((*device, *order), (*report).into(), now, effects);
                 Ok(())
             }
             Input::Command(input) => self.command(input, now, effects),
@@ -230,6 +242,11 @@ impl Engine {
         self.devices.len() - usize::from(self.gateway.is_some())
     }
 
+    /// Who the devices are that have been seen, in the order of their numbers; the gateway is one.
+    pub fn keys(&self) -> impl Iterator<Item = &DeviceKey> {
+        self.devices.iter().map(|device| device.key.as_ref())
+    }
+
     /// Each kind with its devices' presence, counted now; without the gateway.
     pub fn presence(&self) -> Vec<(&str, Presence)> {
         let mut counts: Vec<(&str, Presence)> = self
@@ -264,50 +281,6 @@ impl Engine {
     /// How many alarms stand.
     pub fn standing_count(&self) -> usize {
         self.ledger.standing_count()
-    }
-
-    fn admit(&mut self, key: &DeviceKey, now: Moment, effects: &mut Effects) {
-        if self.by_key.contains_key(key) {
-            return;
-        }
-        let Ok(index) = u32::try_from(self.devices.len()).map(DeviceIndex) else {
-            return;
-        };
-        if venue::venue_at(index).is_some() {
-            return;
-        }
-        let key = Arc::new(key.clone());
-        let venue = self.ledger.venue(&key.venue);
-        let kind = self.definitions.kind_index(&key.kind);
-        let rules = kind.and_then(|kind| self.definitions.kind(kind));
-        let mut device = Device::new(Arc::clone(&key), venue, kind, rules, now.ticks);
-        if let Some(rules) = rules {
-            let turn = Turn::new(index, rules, self.listening, now);
-            device.arm_silence(&turn, &mut self.ledger);
-        }
-        let first = venue as usize == self.venues.len();
-        if first {
-            let rules = self.definitions.on_venue(&key.venue);
-            self.venues
-                .push(venue::entity(&key.venue, venue, rules, now.ticks));
-            self.members.push(Vec::new());
-            self.explained.push(Vec::new());
-        }
-        self.devices.push(device);
-        self.enter(key, index);
-        self.consult_first(index, now, effects);
-        self.join(index, now, effects);
-        if first {
-            self.look_first(venue, now, effects);
-        }
-        self.ledger.call(Call::Joined(index));
-    }
-
-    fn enter(&mut self, key: Arc<DeviceKey>, index: DeviceIndex) {
-        if key.kind == GATEWAY_KIND {
-            self.gateway = Some(index);
-        }
-        self.by_key.insert(key, index);
     }
 
     /// Silence while nobody listened says nothing: every device's counts from now at the earliest.
@@ -427,101 +400,6 @@ impl Engine {
         let word = Word::of(&turn, news.heard);
         if venue::venue_at(index).is_none() {
             self.tell(word, now, effects);
-        }
-    }
-}
-
-/// Brings what is derived from the news up to date, and evaluates the rules whose answer may have changed, and those
-/// that wait for evidence. The news with what was derived.
-fn judge(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    turn: &Turn<'_>,
-    news: News,
-    effects: &mut Effects,
-) -> News {
-    let news = device.settle(turn, news, ledger);
-    let step = Step::of(turn);
-    let mut moved = false;
-    for place in turn.rules.grid.due(news, device.restless) {
-        let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
-            device.answer(place - turn.rules.rules.len(), turn.rules, ledger);
-            continue;
-        };
-        // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
-        // one is what the device said last, also when its clock stands still and all its messages look alike.
-        if turn.repeated && rule.def.after.is_some() {
-            device.restless = device.restless.union(rule.depends);
-            continue;
-        }
-        effects.evaluations += 1;
-        let stimulus = device::observe(rule, &device.slots, life);
-        let transition = life.transition(stimulus, turn.now.ticks, &rule.def);
-        if transition != Transition::Stay {
-            device.restless = device.restless.union(rule.depends);
-            device.carry_out((place, transition), &step, ledger, effects);
-            moved |= transition.moves();
-        }
-    }
-    if moved {
-        device.explain(&step, ledger, effects);
-    }
-    if device.restless == SlotSet::ALL && !news.heard.is_empty() {
-        device.find_restless(turn.rules, turn.now.ticks);
-    }
-    news
-}
-
-/// The deadline of an alarm's state has come.
-fn mature(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    turn: &Turn<'_>,
-    (ordinal, at): (u16, Ticks),
-    effects: &mut Effects,
-) {
-    let step = Step::of(turn);
-    let place = usize::from(ordinal);
-    let rule = turn.rules.rules.get(place);
-    let wanted = rule
-        .zip(device.lives.get(place))
-        .and_then(|(rule, life)| life.deadline(&rule.def));
-    if wanted != Some(at) {
-        // The life has moved on. Acting on it would let the past decide what comes first, which a restart forgets.
-        return;
-    }
-    device.vouch(turn, place);
-    let transition = device.respond(place, Stimulus::Deadline, &step);
-    if transition == Transition::Stay {
-        // Stale evidence: the next reading decides, not the clock.
-        return;
-    }
-    device.carry_out((place, transition), &step, ledger, effects);
-    device.explain(&step, ledger, effects);
-}
-
-/// A late sample may raise, marked as late; it never moves a standing or pending alarm, never clears, and does
-/// not touch the device's present values (DESIGN §4).
-fn read_late(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    step: &Step<'_>,
-    updated: SlotSet,
-    effects: &mut Effects,
-) {
-    let Some((_, slots)) = step.late else { return };
-    for (place, rule) in step.rules.rules.iter().enumerate() {
-        let Some(life) = device.lives.get(place) else {
-            break;
-        };
-        // A rule that waits or counts needs to see the condition hold: one old sample cannot show that.
-        let waits = rule.def.hold.0 > 0 || rule.def.after.is_some();
-        if life.standing().is_some() || waits || !rule.depends.intersects(updated) {
-            continue;
-        }
-        effects.evaluations += 1;
-        if device::observe(rule, slots, life) == Stimulus::Holds {
-            device.carry_out((place, Transition::Raise), step, ledger, effects);
         }
     }
 }

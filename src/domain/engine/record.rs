@@ -82,7 +82,7 @@ impl Recorder {
         let known = self.points.len();
         let points = &mut self.points;
         self.plans = definitions
-            .kinds()
+            .all_kinds()
             .map(|kind| {
                 let plan = |point: &PointDef| Plan {
                     number: number(points, &kind.kind.id, point),

@@ -145,6 +145,7 @@ impl Engine {
         engine.venues = loaded.venues;
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
             device.venue = engine.ledger.venue(&device.key.venue);
+            device.enrol(&engine.definitions);
             engine.by_key.insert(Arc::clone(&device.key), index);
             if device.key.kind == GATEWAY_KIND {
                 engine.gateway = Some(index);

@@ -11,9 +11,10 @@ use super::super::rule::{Feed, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::derive::Turn;
 use super::device::Device;
+use super::judge::judge;
 use super::ledger::Ledger;
 use super::step::Step;
-use super::{Effects, Engine, judge};
+use super::{Effects, Engine};
 
 /// Venues stand behind all devices.
 const FIRST: u32 = 1 << 31;
@@ -132,6 +133,7 @@ impl Engine {
         if let Some(explained) = self.explained.get(venue as usize) {
             device.masks.venue.clone_from(explained);
         }
+        self.ask_parent(index);
         let word = Word {
             device: index,
             heard: SlotSet::EMPTY,
@@ -154,11 +156,16 @@ impl Engine {
                 }
             }
         }
+        self.inform_children();
     }
 
-    /// Lets the devices of the venues whose own alarms have moved know what those explain now, if that has changed.
+    /// Lets the devices of the venues, and those behind the devices, whose own alarms have moved know what those explain now.
     pub(super) fn spread(&mut self, now: Moment, effects: &mut Effects) {
-        while let Some(venue) = self.ledger.take_moved_venue() {
+        while let Some(index) = self.ledger.moved.pop() {
+            let Some(venue) = venue_at(index) else {
+                self.tell_children(index, now, effects);
+                continue;
+            };
             let number = venue as usize;
             let (Some(entity), Some(members), Some(explained)) = (
                 self.venues.get(number),

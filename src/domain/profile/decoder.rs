@@ -157,7 +157,7 @@ impl Decoder {
         if let Some(outcome) = self.others.get(topic) {
             return outcome.clone().map(|()| Resolved::Ignored);
         }
-        if self.topics.len() >= Decoder::MAX_KNOWN_TOPICS || self.devices.is_full() {
+        if self.topics.len() >= Decoder::MAX_KNOWN_TOPICS {
             self.forget();
         }
         match self.search(topic) {
@@ -188,10 +188,18 @@ impl Decoder {
         Some(self.topic(topic)?.profile)
     }
 
-    /// Forgets a topic, so that it is learnt anew: its devices were not taken in, and a flood of ids shall not push
-    /// out the known ones.
-    pub fn forget_topic(&mut self, topic: &str) {
-        self.known.remove(topic);
+    /// Makes room for a run of so many messages. What is remembered is forgotten and learnt anew when it is too much, or too
+    /// much of it is of devices that were refused: between runs only, for an id resolved before is void then.
+    pub fn make_room(&mut self, coming: usize) {
+        let full = self.topics.len().saturating_add(coming) > Decoder::MAX_KNOWN_TOPICS;
+        if full || self.devices.is_full() {
+            self.forget();
+        }
+    }
+
+    /// Takes note that a device was not taken in: a flood of ids shall not be remembered.
+    pub fn refuse(&mut self, device: SlotId) {
+        self.devices.refuse(device);
     }
 
     /// How many topics of devices are remembered; at most [`Decoder::MAX_KNOWN_TOPICS`].

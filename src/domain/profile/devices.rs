@@ -41,6 +41,8 @@ pub(super) struct Devices {
     /// The id of the first slot: ids are never given twice, so a stale one is never another device's.
     first: u32,
     known: foldhash::HashMap<Box<str>, SlotId>,
+    /// How many of the slots are of devices that were refused.
+    refused: usize,
     scratch: String,
 }
 
@@ -49,12 +51,17 @@ struct Slot {
     key: DeviceKey,
     kind: usize,
     device: Option<DeviceIndex>,
+    refused: bool,
     address: Option<Box<Address>>,
 }
 
 impl Devices {
     /// Devices remembered: all are forgotten and learnt anew beyond that.
     pub(super) const MAX: usize = 400_000;
+
+    /// Those of them that may have been refused: to learn a hundred thousand devices anew costs each of so many less than
+    /// its own dead letter, and they take some 20 MB.
+    const MAX_REFUSED: usize = 40_000;
 
     /// Nothing heard yet.
     pub(super) fn new(kind_ids: Vec<String>, venues: Vec<HashMap<String, String>>) -> Devices {
@@ -64,13 +71,14 @@ impl Devices {
             slots: Vec::new(),
             first: 0,
             known: foldhash::HashMap::new(),
+            refused: 0,
             scratch: String::new(),
         }
     }
 
     /// Whether it is time to forget them.
     pub(super) const fn is_full(&self) -> bool {
-        self.slots.len() >= Devices::MAX
+        self.slots.len() >= Devices::MAX || self.refused >= Devices::MAX_REFUSED
     }
 
     /// Forgets all of them.
@@ -79,6 +87,7 @@ impl Devices {
         self.first = self.first.wrapping_add(self.slots.len() as u32);
         self.known.clear();
         self.slots.clear();
+        self.refused = 0;
     }
 
     /// The kinds' ids.
@@ -147,6 +156,7 @@ impl Devices {
             key,
             kind,
             device: None,
+            refused: false,
             address,
         });
         id
@@ -174,6 +184,15 @@ impl Devices {
     /// The engine's device, once it is bound.
     pub(super) fn device(&self, id: SlotId) -> Option<DeviceIndex> {
         self.slot(id)?.device
+    }
+
+    /// Takes note that a device was not taken in.
+    pub(super) fn refuse(&mut self, id: SlotId) {
+        let at = id.0.wrapping_sub(self.first) as usize;
+        if let Some(slot) = self.slots.get_mut(at).filter(|slot| !slot.refused) {
+            slot.refused = true;
+            self.refused += 1;
+        }
     }
 
     /// Remembers the engine's device.

@@ -43,6 +43,9 @@ pub enum Reject {
     /// There are as many devices as the limit allows.
     #[error("the limit of devices is reached")]
     TooManyDevices,
+    /// Nobody registered the device, and there are as many of those as the limit allows.
+    #[error("nobody registered this device, and the limit of such devices is reached")]
+    TooManyUnregistered,
     /// The payload is larger than allowed.
     #[error("payload of {0} bytes is over the limit")]
     TooLarge(usize),
@@ -76,12 +79,13 @@ pub enum Reject {
 
 impl Reject {
     /// Every reason, for counters resolved at start.
-    pub const REASONS: [&'static str; 13] = [
+    pub const REASONS: [&'static str; 14] = [
         "unknown_topic",
         "unknown_kind",
         "bad_identity",
         "too_many_items",
         "too_many_devices",
+        "too_many_unregistered",
         "too_large",
         "invalid_utf8",
         "invalid_json",
@@ -100,6 +104,7 @@ impl Reject {
             Reject::BadIdentity(_) => "bad_identity",
             Reject::TooManyItems(_) => "too_many_items",
             Reject::TooManyDevices => "too_many_devices",
+            Reject::TooManyUnregistered => "too_many_unregistered",
             Reject::TooLarge(_) => "too_large",
             Reject::InvalidUtf8 => "invalid_utf8",
             Reject::InvalidJson(_) => "invalid_json",

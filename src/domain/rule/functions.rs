@@ -15,7 +15,7 @@ use super::error::ExpressionError;
 use super::scan::SUPPORTED;
 
 /// Every function's name.
-pub(super) const FUNCTIONS: [&str; 10] = [
+pub(super) const FUNCTIONS: [&str; 11] = [
     "rate",
     "avg",
     "min",
@@ -26,6 +26,7 @@ pub(super) const FUNCTIONS: [&str; 10] = [
     "expires_within",
     "clock_skew",
     "command_failed",
+    "registered",
 ];
 
 impl<'a> Checker<'a, '_> {
@@ -45,6 +46,7 @@ impl<'a> Checker<'a, '_> {
             "command_failed" => {
                 return self.of_itself(expr, call, "command_failed", Quantity::CommandFailed);
             }
+            "registered" => return self.registered(expr, call),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
                 return Err(self.error(expr, message));
@@ -183,6 +185,17 @@ impl<'a> Checker<'a, '_> {
     ) -> Checked<Typed<'a>> {
         self.of_the_device(expr, call, name)?;
         let slot = self.derive(expr, format!("{name}()"), SlotSet::EMPTY, quantity)?;
+        Ok(Typed::Truth(Condition::slot(slot)))
+    }
+
+    fn registered(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Checked<Typed<'a>> {
+        if !matches!(self.context.scope, Scope::Device) {
+            let message = "`registered` is for rules on devices: each is told of by itself";
+            return Err(self.error(expr, message));
+        }
+        self.of_the_device(expr, call, "registered")?;
+        let name = "registered()".to_owned();
+        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::Fact(Fact::Registered))?;
         Ok(Typed::Truth(Condition::slot(slot)))
     }
 

@@ -153,6 +153,7 @@ fn values_over_time_are_compared_by_their_bounds() {
         ("'10m' < age()", [True, False, Unknown]),
         ("!(age() > '10m') && online", [False, True, Unknown]),
         ("clock_skew()", [True, False, Unknown]),
+        ("!registered()", [False, True, Unknown]),
         ("!clock_skew() && online", [False, True, Unknown]),
         ("command_failed()", [True, False, Unknown]),
     ] {
@@ -386,6 +387,12 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
         "command_failed(lel)",
         "takes nothing",
         Some("command_failed()"),
+    ),
+    (
+        "registered('1m')",
+        "registered('1m')",
+        "takes nothing",
+        Some("registered()"),
     ),
     ("clock_skw()", "clock_skw", "not supported", Some("clock_skew")),
     ("age() > 600", "age() > 600", "quoted length of time", None),

@@ -107,3 +107,30 @@ fn no_subscription_covers_another() {
         ["ninewatch/#", "x/#"]
     );
 }
+
+#[test]
+fn refused_devices_are_forgotten_between_runs_and_never_within_one() {
+    let mut decoder = decoder(&[]);
+    let first = topic(&mut decoder, TELEMETRY);
+    let most = 50_000;
+    for at in 0..most {
+        let refused = topic(&mut decoder, &format!("ninewatch/v/gas_detector/{at}/status"));
+        let slot = decoder.slot(refused).unwrap();
+        // One that goes on speaking is one.
+        decoder.refuse(slot);
+        decoder.refuse(slot);
+    }
+    assert_eq!(decoder.remembered(), most + 1);
+    assert_eq!(
+        topic(&mut decoder, TELEMETRY),
+        first,
+        "an id stands for the whole run"
+    );
+    decoder.make_room(1);
+    assert_eq!(decoder.remembered(), 0);
+    for at in 0..10 {
+        topic(&mut decoder, &format!("ninewatch/v/gas_detector/{at}/status"));
+        decoder.make_room(1);
+    }
+    assert_eq!(decoder.remembered(), 10, "nobody was refused since");
+}
