@@ -6,12 +6,12 @@ use super::profile_source::{Words, condition, conditions, json, places, pointers
 use super::source::Place;
 use super::value::Value;
 use crate::domain::profile::def::{
-    AckDef, CommandDef, CommandPayload, ConditionDef, Form, MarkDef, MessageDef, Packing, ParentDef,
-    PointMap, RecordsDef, SourceDef, TestDef, TimeDef, TimeUnit,
+    AckDef, CommandDef, CommandPayload, ConditionDef, FieldsDef, Form, MarkDef, MessageDef, Packing,
+    ParentDef, PointMap, RecordsDef, SourceDef, TestDef, TimeDef, TimeUnit,
 };
 use crate::domain::reading::ReadingKind;
 
-const FORMS: [(&str, Form); 7] = [
+const FORMS: [(&str, Form); 10] = [
     ("json", Form::Json),
     ("text", Form::Text),
     ("hex", Form::Packed(Packing::Hex)),
@@ -19,16 +19,22 @@ const FORMS: [(&str, Form); 7] = [
     ("bytes", Form::Packed(Packing::Bytes)),
     ("json-text", Form::Packed(Packing::Json)),
     ("base64-json", Form::Packed(Packing::Base64Json)),
+    ("fields", Form::Packed(Packing::Fields)),
+    ("octets", Form::Packed(Packing::Octets)),
+    ("registers", Form::Packed(Packing::Registers)),
 ];
 
-const PACKINGS: [(&str, Packing); 4] = [
+const PACKINGS: [(&str, Packing); 7] = [
     ("json", Packing::Json),
     ("hex", Packing::Hex),
     ("base64", Packing::Base64),
     ("base64-json", Packing::Base64Json),
+    ("fields", Packing::Fields),
+    ("octets", Packing::Octets),
+    ("registers", Packing::Registers),
 ];
 
-const UNITS: [&str; 7] = ["s", "ms", "us", "epoch", "rfc3339", "iso", "packed"];
+const UNITS: [&str; 9] = ["s", "ms", "us", "ns", "epoch", "auto", "rfc3339", "iso", "packed"];
 
 const MOST_BYTES: i64 = 65_535;
 
@@ -138,9 +144,25 @@ fn bytes_and_items(table: &mut Table<'_>, message: MessageDef) -> MessageDef {
                 count,
             })
         }),
+        fields: table.optional("fields").and_then(|value| {
+            let mut fields = value.table("`fields`")?;
+            let usual = FieldsDef::default();
+            let mut text = |key| {
+                let value: Option<Value<'_>> = fields.optional(key);
+                value.and_then(|value| value.text().map(String::from))
+            };
+            Some(FieldsDef {
+                between: text("between").unwrap_or(usual.between),
+                pair: text("pair").unwrap_or(usual.pair),
+            })
+        }),
         each: table
             .optional("each")
             .and_then(|each| each.filled_text().map(String::from)),
+        carry: table
+            .optional("carry")
+            .map(|value| pointers(&value))
+            .unwrap_or_default(),
         conditions: table
             .optional("if")
             .map(|value| conditions(&value))
@@ -244,14 +266,16 @@ fn time(value: &Value<'_>, zone: Option<&str>) -> Option<TimeDef> {
             None
         }
     };
-    let source = if time.has("at") {
+    let at = if time.has("at") {
         super::profile_source::source_of(&mut time)
     } else {
         time.missing("`at`");
         None
     };
+    let base = time.optional("base").and_then(|base| source(&base));
     Some(TimeDef {
-        source: source?,
+        source: at?,
+        base,
         unit: unit?,
         zone: own.or_else(|| zone.map(str::to_owned)),
     })
@@ -261,7 +285,9 @@ fn time_unit(word: &str) -> TimeUnit {
     match word {
         "s" => TimeUnit::Seconds,
         "us" => TimeUnit::Microseconds,
+        "ns" => TimeUnit::Nanoseconds,
         "epoch" => TimeUnit::Epoch,
+        "auto" => TimeUnit::Auto,
         "rfc3339" => TimeUnit::Rfc3339,
         "iso" => TimeUnit::Iso,
         "packed" => TimeUnit::Packed,

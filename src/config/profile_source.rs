@@ -13,6 +13,13 @@ const CODINGS: [(&str, Coding); 4] = [
     ("bcd", Coding::Bcd),
 ];
 
+/// Whether the least significant byte is first, and whether the least significant word of two bytes is.
+const ORDERS: [(&str, (bool, bool)); 3] = [
+    ("big", (false, false)),
+    ("little", (true, false)),
+    ("swapped", (false, true)),
+];
+
 /// What a value is written as.
 pub(super) enum Words {
     /// A table.
@@ -93,7 +100,7 @@ fn place(value: &Value<'_>) -> Option<String> {
         return Some(text.into_owned());
     }
     let help = if escapes_fit {
-        format!("did you mean \"/{text}\"?")
+        format!("did you mean \"/{}\"?", text.replace('.', "/"))
     } else {
         "`~` is written `~0`, and a `/` within a name `~1`".to_owned()
     };
@@ -134,7 +141,8 @@ fn bytes(table: &mut Table<'_>) -> Option<ByteField> {
         }
         return None;
     };
-    let little = endian.and_then(|endian| endian.word("byte order", &[("big", false), ("little", true)]));
+    let order = endian.and_then(|endian| endian.word("byte order", &ORDERS));
+    let (little, swapped) = order.unwrap_or_default();
     let signed = signed.and_then(|signed| signed.boolean()) == Some(true);
     let usual = if signed { Coding::Signed } else { Coding::Unsigned };
     Some(ByteField {
@@ -142,7 +150,8 @@ fn bytes(table: &mut Table<'_>) -> Option<ByteField> {
         width: width
             .and_then(|width| usize::try_from(width.integer(1..=8)?).ok())
             .unwrap_or(1),
-        little: little.unwrap_or_default(),
+        little,
+        swapped,
         coding: coding
             .and_then(|coding| coding.word("coding", &CODINGS))
             .unwrap_or(usual),

@@ -36,11 +36,12 @@ pub(super) struct Coded {
 
 impl Codecs {
     /// The codecs of `profiles`, which have been compiled without error.
-    pub(super) fn new(profiles: &[ProfileDef], kinds: &[Kind]) -> Codecs {
+    pub(super) fn new(profiles: &[ProfileDef], kinds: &[Kind], devices: &mut Devices) -> Codecs {
         let codec = |(profile, def): (usize, &ProfileDef)| {
+            // No program has this number: a codec's devices are learnt apart.
+            let place = devices.place(usize::MAX - profile, None);
             let spoken = |kind| Spoken {
-                // No program has this number: a codec's devices are learnt apart.
-                program: usize::MAX - profile,
+                place,
                 kind,
                 venue: None,
                 address: None,

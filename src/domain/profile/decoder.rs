@@ -6,13 +6,13 @@ use foldhash::HashMapExt as _;
 use super::Reject;
 use super::codecs::Codecs;
 use super::command::{Address, Outgoing};
-use super::compile::program::Body;
 use super::compile::{Compiled, ProfileError, compile, venues_by_device};
 use super::def::ProfileDef;
 use super::devices::{Devices, SlotId};
-use super::flat::read_text;
+use super::flat::read_quickly;
 use super::follow::{Topic, follow, topic_of, topic_of_codec};
-use super::general::{Scratch, Speech};
+use super::general::Scratch;
+use super::hear::{Hearing, quick};
 use super::parts::Parts;
 use super::topic::filter_covers;
 use crate::domain::device::{DeviceIndex, DeviceKey};
@@ -121,14 +121,15 @@ impl Decoder {
         let mut parts = Parts::default();
         parts.points.reserve(MAX_POINTS);
         parts.all.reserve(1);
+        let mut devices = Devices::new(kinds.iter().map(|kind| kind.id.clone()).collect(), venues);
         Ok(Decoder {
+            codecs: Codecs::new(profiles, kinds, &mut devices),
             compiled,
-            devices: Devices::new(kinds.iter().map(|kind| kind.id.clone()).collect(), venues),
+            devices,
             known: foldhash::HashMap::new(),
             topics: Vec::new(),
             first: 0,
             others: foldhash::HashMap::new(),
-            codecs: Codecs::new(profiles, kinds),
             scratch: Scratch::default(),
             parts,
             nobody: DeviceKey {
@@ -255,47 +256,27 @@ impl Decoder {
                 .read(coded, (payload, now), &mut self.devices, &mut self.parts);
             return self.decoded(outcome.err());
         }
-        // The form of a message that said something, and what went wrong with one that did not.
-        let (mut said, mut failed) = (None, None);
-        for speaker in &topic.speakers {
-            let Some(program) = self.compiled.programs.get(speaker.program) else {
-                continue;
+        if let Some((slot, field)) = quick(&self.compiled, topic)
+            && read_quickly(slot, payload, field, &mut self.parts)
+        {
+            return Decoded {
+                parts: 1,
+                acks: 0,
+                reject: None,
             };
-            let before = self.parts.said();
-            let earlier = self.parts.reject.take();
-            let speech = speaker.place.as_ref().map(|place| Speech {
-                topic: &topic.text,
-                captures: &topic.captures,
-                slot: speaker.slot,
-                place,
-                payload,
-            });
-            let outcome = match (&program.body, speech) {
-                (Body::Flat { root, sender }, _) => {
-                    sender.read((speaker.slot, payload), &mut self.parts, |text, sink| {
-                        root.read(text, sink)
-                    })
-                }
-                (Body::Text(field), _) => read_text((speaker.slot, payload), field, &mut self.parts),
-                (Body::General(general), Some(speech)) => {
-                    general.read(speech, &mut self.scratch, &mut self.devices, &mut self.parts)
-                }
-                (Body::General(_), None) => Err(Reject::UnknownTopic),
-            };
-            let own = outcome.err().or(self.parts.reject.take());
-            self.parts.reject = earlier;
-            if self.parts.said() > before {
-                said.get_or_insert(program.form);
-                if let Some(reject) = own {
-                    self.parts.refuse(reject);
-                }
-            } else if let Some(reject) = own {
-                failed.get_or_insert((reject, program.form));
-            }
         }
-        // A payload that is of one form cannot be of another too.
-        let failed = failed.filter(|(_, form)| said.is_none_or(|said| said == *form));
-        self.decoded(failed.map(|(reject, _)| reject))
+        let failed = Hearing {
+            compiled: &self.compiled,
+            topic,
+            payload,
+            devices: &mut self.devices,
+            scratch: &mut self.scratch,
+            parts: &mut self.parts,
+            scanned: None,
+            broken: None,
+        }
+        .all();
+        self.decoded(failed)
     }
 
     fn decoded(&mut self, failed: Option<Reject>) -> Decoded {

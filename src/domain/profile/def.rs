@@ -58,8 +58,12 @@ pub struct MessageDef {
     pub tags: Vec<(String, usize)>,
     /// Bytes are records of one size.
     pub records: Option<RecordsDef>,
+    /// How texts are split into parts; `None`: `a=1,b=2`.
+    pub fields: Option<FieldsDef>,
     /// Each item of an array (`/ports/*`, `/ports/[]`) or entry of an object is a part of its own.
     pub each: Option<String>,
+    /// Places of an item that count for the items behind it too, until another says something else.
+    pub carry: Vec<String>,
     /// When it applies: all of these.
     pub conditions: Vec<ConditionDef>,
     /// The name by which the points are chosen, a template; `None`: `{point}` if the topic has it.
@@ -107,6 +111,30 @@ pub enum Packing {
     Base64Json,
     /// The bytes themselves (a payload only).
     Bytes,
+    /// Parts between separators, some with names.
+    Fields,
+    /// An array of bytes as numbers.
+    Octets,
+    /// An array of 16-bit registers as numbers: two bytes each, the most significant first.
+    Registers,
+}
+
+/// How a text is split into parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldsDef {
+    /// Each of these characters separates two parts; with white space among them, empty parts do not count.
+    pub between: String,
+    /// What stands between a part's name and its value; empty: parts have no names.
+    pub pair: String,
+}
+
+impl Default for FieldsDef {
+    fn default() -> FieldsDef {
+        FieldsDef {
+            between: ",".to_owned(),
+            pair: "=".to_owned(),
+        }
+    }
 }
 
 /// Records of one size in bytes.
@@ -139,6 +167,8 @@ pub struct ByteField {
     pub width: usize,
     /// Least significant byte first.
     pub little: bool,
+    /// Words of two bytes, the least significant word first, each with its most significant byte first.
+    pub swapped: bool,
     /// What the bits mean.
     pub coding: Coding,
 }
@@ -161,6 +191,8 @@ pub enum Coding {
 pub struct TimeDef {
     /// Where.
     pub source: SourceDef,
+    /// Where a number stands that is added, in the same unit.
+    pub base: Option<SourceDef>,
     /// How.
     pub unit: TimeUnit,
     /// The zone of a time that names none (IANA); `None`: such a time cannot be read.
@@ -176,8 +208,12 @@ pub enum TimeUnit {
     Milliseconds,
     /// Microseconds since 1970.
     Microseconds,
-    /// Seconds, milliseconds or microseconds since 1970, by the number of digits (10, 13, 16).
+    /// Nanoseconds since 1970.
+    Nanoseconds,
+    /// Seconds, milliseconds, microseconds or nanoseconds since 1970, by the number of digits (10, 13, 16, 19).
     Epoch,
+    /// A number as in `Epoch`, a text as in `Iso`.
+    Auto,
     /// RFC 3339 text.
     Rfc3339,
     /// Date and time as text: ISO 8601, extended or compact, with or without a zone.
@@ -271,6 +307,13 @@ pub struct PointMap {
     /// Word on the wire (`word`, `begin*`, `1..9`, `*`) → word of the point's enum, `true`/`false` for a bool, a
     /// number, or nothing for no reading. Empty: the wire's value is the point's.
     pub map: Vec<(String, String)>,
+}
+
+impl MessageDef {
+    /// Whether the payload or a text in it holds something.
+    pub fn unpacks(&self) -> bool {
+        matches!(self.form, Form::Packed(_)) || !self.unpack.is_empty()
+    }
 }
 
 impl Default for PointMap {

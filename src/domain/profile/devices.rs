@@ -2,7 +2,6 @@
 //! engine but never makes them.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use foldhash::HashMapExt as _;
@@ -19,8 +18,9 @@ pub struct SlotId(u32);
 /// Where the devices of a message stand, beside their ids.
 #[derive(Debug, Clone)]
 pub(super) struct Spoken {
-    /// The number of the program: devices of different ones are learnt apart, for their addresses' sake.
-    pub(super) program: usize,
+    /// [`Devices::place`] of the program and the venue: devices of different programs are learnt apart, for their
+    /// addresses' sake.
+    pub(super) place: u32,
     /// The devices' kind.
     pub(super) kind: usize,
     /// `None`: where the registry has the device.
@@ -40,10 +40,14 @@ pub(super) struct Devices {
     slots: Vec<Slot>,
     /// The id of the first slot: ids are never given twice, so a stale one is never another device's.
     first: u32,
-    known: foldhash::HashMap<Box<str>, SlotId>,
+    /// By kind, place and id.
+    known: foldhash::HashMap<Box<[u8]>, SlotId>,
     /// How many of the slots are of devices that were refused.
     refused: usize,
-    scratch: String,
+    scratch: Vec<u8>,
+    places: foldhash::HashMap<(usize, Option<Box<str>>), u32>,
+    /// Never given twice: codecs keep theirs.
+    next_place: u32,
 }
 
 #[derive(Debug)]
@@ -72,7 +76,9 @@ impl Devices {
             first: 0,
             known: foldhash::HashMap::new(),
             refused: 0,
-            scratch: String::new(),
+            scratch: Vec::new(),
+            places: foldhash::HashMap::new(),
+            next_place: 0,
         }
     }
 
@@ -88,6 +94,16 @@ impl Devices {
         self.known.clear();
         self.slots.clear();
         self.refused = 0;
+        self.places.clear();
+    }
+
+    /// The number under which the devices of a program in a venue are learnt.
+    pub(super) fn place(&mut self, program: usize, venue: Option<&str>) -> u32 {
+        let key = (program, venue.map(Into::into));
+        *self.places.entry(key).or_insert_with(|| {
+            self.next_place = self.next_place.wrapping_add(1);
+            self.next_place
+        })
     }
 
     /// The kinds' ids.
@@ -123,29 +139,27 @@ impl Devices {
         address: impl FnOnce() -> Option<Box<Address>>,
     ) -> Result<SlotId, Reject> {
         self.scratch.clear();
-        let venue = spoken.venue.as_deref();
-        // Control characters are in no id, so that no two devices share a name.
-        let _infallible = write!(
-            self.scratch,
-            "{kind}\0{}\0{}\0{id}",
-            spoken.program,
-            venue.unwrap_or("\0")
-        );
-        if let Some(slot) = self.known.get(self.scratch.as_str()) {
+        self.scratch.extend_from_slice(&kind.to_le_bytes());
+        self.scratch.extend_from_slice(&spoken.place.to_le_bytes());
+        self.scratch.extend_from_slice(id.as_bytes());
+        if let Some(slot) = self.known.get(self.scratch.as_slice()) {
             return Ok(*slot);
         }
         if self.slots.len() >= 2 * Devices::MAX {
             return Err(Reject::TooManyDevices);
         }
         let registered = || self.venues.get(kind).and_then(|venues| venues.get(id));
-        let venue = venue.or_else(|| registered().map(String::as_str));
+        let venue = spoken
+            .venue
+            .as_deref()
+            .or_else(|| registered().map(String::as_str));
         let key = DeviceKey {
             venue: venue.unwrap_or(UNREGISTERED).to_owned(),
             kind: self.kind_ids.get(kind).cloned().unwrap_or_default(),
             device: id.to_owned(),
         };
         let slot = self.add(key, kind, address());
-        self.known.insert(self.scratch.as_str().into(), slot);
+        self.known.insert(self.scratch.as_slice().into(), slot);
         Ok(slot)
     }
 

@@ -7,8 +7,9 @@ use super::codecs::Coded;
 use super::compile::program::{Body, Program};
 use super::compile::{Meaning, Route, VenueSource};
 use super::devices::{Devices, SlotId, Spoken};
+use super::general::General;
 use super::source::captured;
-use super::text::{Origin, sound};
+use super::text::{Origin, TextTemplate, sound};
 use super::topic::{Ranges, filter_covers};
 
 /// A topic seen before.
@@ -34,7 +35,20 @@ pub(super) struct Speaker {
     /// The device, when the topic alone says it.
     pub(super) slot: Option<SlotId>,
     /// `None`: the topic's device is all there is.
-    pub(super) place: Option<Box<Spoken>>,
+    pub(super) place: Option<Box<Placed>>,
+}
+
+/// What the topic says to a message that reads more than fixed places.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// Where devices named by the payload stand.
+    pub(super) spoken: Spoken,
+    /// The parent, when the topic alone says it.
+    pub(super) parent: Option<SlotId>,
+    /// The points' places, when the topic names its point.
+    pub(super) chosen: Option<Box<[usize]>>,
+    /// The point's place, when the payload is its value and nothing else.
+    pub(super) bare: Option<usize>,
 }
 
 /// What is remembered of `topic`.
@@ -130,28 +144,69 @@ fn speaker(
         address
     });
     let spoken = Spoken {
-        program: at,
+        place: devices.place(at, venue),
         kind,
         venue: venue.map(Into::into),
         address,
         names: program.names.clone(),
     };
-    let mut slot = None;
-    if !meaning.device.uses_payload() {
-        let mut id = String::new();
-        let written = meaning.device.write(&mut id, |origin| match origin {
-            Origin::Topic(place) => captured(topic, captures, place),
-            Origin::Payload(_) => None,
-        });
-        if written.is_none() || sound(&id).is_err() {
-            return Err(Reject::UnknownTopic);
-        }
-        slot = Some(devices.child(&spoken, &id, |_| None)?);
-    }
-    let general = matches!(program.body, Body::General(_));
+    let texts = (topic, captures);
+    let slot = match by_topic(&meaning.device, texts) {
+        None => None,
+        Some(id) => Some(devices.child(&spoken, &id?, |_| None)?),
+    };
+    let place = match &program.body {
+        Body::General(general) => Some(Box::new(placed(general, spoken, texts, devices)?)),
+        Body::Flat { .. } | Body::Text(_) => None,
+    };
     Ok(Some(Speaker {
         program: at,
         slot,
-        place: general.then(|| Box::new(spoken)),
+        place,
     }))
+}
+
+fn placed(
+    general: &General,
+    spoken: Spoken,
+    texts: (&str, &Ranges),
+    devices: &mut Devices,
+) -> Result<Placed, Reject> {
+    let parent = general
+        .parent
+        .as_ref()
+        .and_then(|parent| Some((parent.kind, by_topic(&parent.device, texts)?)));
+    let parent = match parent {
+        None => None,
+        Some((kind, id)) => Some(devices.relative(&spoken, kind, &id?)?),
+    };
+    let name = general.name.as_ref().filter(|name| !name.uses_payload());
+    let mut text = String::new();
+    let name = name.and_then(|name| name.write(&mut text, |origin| of_topic(origin, texts)));
+    let chosen = name.map(|()| general.called(&text));
+    let bare = chosen.as_ref().and_then(|chosen| general.bare(chosen));
+    Ok(Placed {
+        spoken,
+        parent,
+        chosen,
+        bare,
+    })
+}
+
+/// The id that `template` makes of the topic; `None`: the payload has a part in it.
+fn by_topic(template: &TextTemplate, texts: (&str, &Ranges)) -> Option<Result<String, Reject>> {
+    if template.uses_payload() {
+        return None;
+    }
+    let mut id = String::new();
+    let written = template.write(&mut id, |origin| of_topic(origin, texts));
+    let sound = written.is_some() && sound(&id).is_ok();
+    Some(sound.then_some(id).ok_or(Reject::UnknownTopic))
+}
+
+fn of_topic<'t>(origin: Origin, (topic, captures): (&'t str, &Ranges)) -> Option<&'t str> {
+    match origin {
+        Origin::Topic(place) => captured(topic, captures, place),
+        Origin::Payload(_) => None,
+    }
 }

@@ -3,18 +3,20 @@
 //! devices without escapes in its texts.
 
 use super::Reject;
+use super::compile::program::Shared;
 use super::def::{Form, Packing};
 use super::devices::{Devices, SlotId, Spoken};
+use super::flat::mute;
 use super::parts::{Parts, RawPart};
-use super::plan::Plan;
 use super::source::{Condition, Mark, Source, Value, View, all};
 use super::table::Table;
 use super::text::{Origin, TextTemplate, sound};
 use super::topic::Ranges;
+use super::unpack::Unread;
 use super::wire::field::Field;
 use super::wire::scalar::{Scalar, bad_value, read_seq};
 use super::wire::time::TimeForm;
-use crate::domain::kind::{ONLINE, ONLINE_NAME};
+use crate::domain::kind::ONLINE;
 use crate::domain::reading::ReadingKind;
 use crate::domain::time::{ClockBounds, Timestamp};
 
@@ -22,14 +24,19 @@ use crate::domain::time::{ClockBounds, Timestamp};
 #[derive(Debug)]
 pub(super) struct General {
     pub(super) form: Form,
-    pub(super) plan: Plan,
+    /// The number of the plan by which payloads are read before.
+    pub(super) plan: usize,
+    /// The scope of its items.
+    pub(super) leaf: usize,
+    /// Whether it reads what has been unpacked.
+    pub(super) unpacks: bool,
     pub(super) conditions: Vec<Condition>,
     pub(super) same: Vec<(Source, TextTemplate)>,
     pub(super) captures: Vec<Source>,
     pub(super) device: TextTemplate,
     pub(super) parent: Option<Parent>,
     pub(super) name: Option<TextTemplate>,
-    pub(super) time: Option<(Source, TimeForm)>,
+    pub(super) time: Option<TimeRule>,
     pub(super) test: Option<Mark>,
     pub(super) history: Option<Mark>,
     pub(super) reading: Option<ReadingKind>,
@@ -45,11 +52,21 @@ pub(super) struct General {
 #[derive(Debug)]
 pub(super) struct PointRule {
     pub(super) name: String,
+    /// Whether a mapping before it is of the same point.
+    pub(super) again: bool,
     pub(super) source: Source,
     pub(super) conditions: Vec<Condition>,
     pub(super) default: Option<f64>,
     pub(super) null_unsets: bool,
     pub(super) field: Field,
+}
+
+/// A compiled time.
+#[derive(Debug)]
+pub(super) struct TimeRule {
+    pub(super) source: Source,
+    pub(super) base: Option<Source>,
+    pub(super) form: TimeForm,
 }
 
 /// The device above.
@@ -87,12 +104,44 @@ pub(super) struct Speech<'m> {
     pub(super) slot: Option<SlotId>,
     /// Where devices named by the payload stand.
     pub(super) place: &'m Spoken,
-    /// The payload.
-    pub(super) payload: &'m [u8],
+    /// Its parent, when the topic alone says it.
+    pub(super) parent: Option<SlotId>,
+    /// The points' places, when the topic names its point.
+    pub(super) chosen: Option<&'m [usize]>,
+}
+
+impl<'m> Speech<'m> {
+    const fn view<'v>(&self, table: &'v Table, row: usize) -> View<'v>
+    where
+        'm: 'v,
+    {
+        View {
+            table,
+            row,
+            topic: self.topic,
+            captures: self.captures,
+        }
+    }
+}
+
+impl Scratch {
+    /// Reads a payload by `plan`, for all messages that share it. An error: nothing of it can be used.
+    pub(super) fn scan(&mut self, Shared { plan, form }: &Shared, payload: &[u8]) -> Result<(), Reject> {
+        let table = &mut self.table;
+        if *form == Form::Packed(Packing::Bytes) {
+            return plan.value(Scalar::Bytes(payload), Some(Packing::Bytes), table);
+        }
+        let text = std::str::from_utf8(payload).map_err(|_| Reject::InvalidUtf8)?;
+        match form {
+            Form::Json => plan.json(text, table),
+            Form::Text => plan.value(Scalar::Text(text.trim()), None, table),
+            Form::Packed(packing) => plan.value(Scalar::Text(text), Some(*packing), table),
+        }
+    }
 }
 
 impl General {
-    /// Reads a payload into `parts`. An error: nothing of it can be used.
+    /// Turns what was read of a payload into `parts`. An error: nothing of it can be used.
     pub(super) fn read(
         &self,
         speech: Speech<'_>,
@@ -100,28 +149,23 @@ impl General {
         devices: &mut Devices,
         parts: &mut Parts,
     ) -> Result<(), Reject> {
-        if let Err(reject) = self.scan(speech.payload, &mut scratch.table) {
-            return if self.is_meant(speech, &scratch.table, &reject) {
-                Err(reject)
-            } else {
-                Ok(())
-            };
-        }
         let Scratch {
             table,
             names,
             texts,
             id,
         } = scratch;
-        let leaf = self.plan.leaf();
-        let rows = (0..table.len()).filter(|row| table.scope(*row) == leaf);
-        for row in rows {
-            let view = View {
-                table,
-                row,
-                topic: speech.topic,
-                captures: speech.captures,
+        if self.unpacks
+            && let Some(unread) = &table.unread
+        {
+            return if self.is_meant(speech, table, unread) {
+                Err(unread.reject())
+            } else {
+                Ok(())
             };
+        }
+        for row in (0..table.len()).filter(|row| table.scope(*row) == self.leaf) {
+            let view = speech.view(table, row);
             if !all(&self.conditions, &view) {
                 continue;
             }
@@ -135,38 +179,15 @@ impl General {
         Ok(())
     }
 
-    /// Whether a payload that could not be read is this message's trouble. A text that does not unpack is none to a
-    /// message whose conditions are about what stands beside it, and do not hold.
-    fn is_meant(&self, speech: Speech<'_>, table: &Table, reject: &Reject) -> bool {
-        if self.form != Form::Json || self.conditions.is_empty() || !matches!(reject, Reject::BadValue { .. })
-        {
+    /// Whether a text that did not unpack is this message's trouble. It is none to a message whose conditions are about
+    /// what stands beside it, and do not hold.
+    fn is_meant(&self, speech: Speech<'_>, table: &Table, unread: &Unread) -> bool {
+        if self.form != Form::Json || self.conditions.is_empty() || !unread.is_value() {
             return true;
         }
-        let leaf = self.plan.leaf();
-        let mut rows = (0..table.len()).filter(|row| table.scope(*row) == leaf);
-        rows.any(|row| {
-            let view = View {
-                table,
-                row,
-                topic: speech.topic,
-                captures: speech.captures,
-            };
-            all(&self.conditions, &view)
-        })
-    }
-
-    fn scan(&self, payload: &[u8], table: &mut Table) -> Result<(), Reject> {
-        if self.form == Form::Packed(Packing::Bytes) {
-            return self
-                .plan
-                .value(Scalar::Bytes(payload), Some(Packing::Bytes), table);
-        }
-        let text = std::str::from_utf8(payload).map_err(|_| Reject::InvalidUtf8)?;
-        match self.form {
-            Form::Json => self.plan.json(text, table),
-            Form::Text => self.plan.value(Scalar::Text(text.trim()), None, table),
-            Form::Packed(packing) => self.plan.value(Scalar::Text(text), Some(packing), table),
-        }
+        (0..table.len())
+            .filter(|row| table.scope(*row) == self.leaf)
+            .any(|row| all(&self.conditions, &speech.view(table, row)))
     }
 
     fn note_captures(&self, view: &View<'_>, names: &mut Vec<Option<(usize, usize)>>, texts: &mut String) {
@@ -199,9 +220,10 @@ impl General {
             named.id(&self.device, id)?;
             devices.child(speech.place, id, |place| named.payload(place))?
         };
-        let parent = match &self.parent {
-            None => None,
-            Some(parent) => {
+        let parent = match (&self.parent, speech.parent) {
+            (None, _) => None,
+            (Some(_), Some(parent)) => Some(parent),
+            (Some(parent), None) => {
                 named.id(&parent.device, id)?;
                 Some(devices.relative(speech.place, parent.kind, id)?)
             }
@@ -212,18 +234,55 @@ impl General {
                 return Ok(());
             }
         }
-        let name = match &self.name {
-            None => None,
-            Some(template) => {
-                named.write(template, id)?;
-                Some(id.as_str())
+        let rules = self.points.iter();
+        match (&self.name, speech.chosen) {
+            (None, _) => self.say(named, (slot, parent), rules, parts),
+            (Some(_), Some(chosen)) => {
+                let rules = chosen.iter().filter_map(|at| self.points.get(*at));
+                self.say(named, (slot, parent), rules, parts)
             }
-        };
-        if name.is_some_and(|name| !self.points.iter().any(|rule| rule.name == name)) {
-            return Ok(());
+            (Some(template), None) => {
+                named.write(template, id)?;
+                let name = id.as_str();
+                self.say(
+                    named,
+                    (slot, parent),
+                    rules.filter(|rule| rule.name == name),
+                    parts,
+                )
+            }
         }
-        let part = self.part(&named.view, slot, parent, parts);
-        self.say(part, &named.view, name, parts)
+    }
+
+    /// The place of the point, when a payload is one text value and `chosen` the one point that it can be.
+    pub(super) fn bare(&self, chosen: &[usize]) -> Option<usize> {
+        let [at] = chosen else {
+            return None;
+        };
+        let rule = self.points.get(*at)?;
+        let plain = self.form == Form::Text
+            && self.leaf == 0
+            && self.conditions.is_empty()
+            && self.same.is_empty()
+            && self.captures.is_empty()
+            && self.parent.is_none()
+            && self.time.is_none()
+            && self.test.is_none()
+            && self.history.is_none()
+            && self.reading.is_none()
+            && self.seq.is_none()
+            && self.ack.is_none()
+            && rule.conditions.is_empty()
+            && rule.source.is_item();
+        plain.then_some(*at)
+    }
+
+    /// The places of the points called `name`.
+    pub(super) fn called(&self, name: &str) -> Box<[usize]> {
+        let all = self.points.iter().enumerate();
+        all.filter(|(_, rule)| rule.name == name)
+            .map(|(at, _)| at)
+            .collect()
     }
 
     /// What all points of an item share.
@@ -236,7 +295,7 @@ impl General {
         };
         RawPart {
             slot,
-            device_at: self.device_at(view, parts),
+            device_at: self.time.as_ref().and_then(|time| time.read(view, parts)),
             clock: self.clock,
             seq: self.seq(view, parts),
             kind,
@@ -245,20 +304,6 @@ impl General {
             points: (parts.points.len(), parts.points.len()),
             unset: (parts.unset.len(), parts.unset.len()),
         }
-    }
-
-    fn device_at(&self, view: &View<'_>, parts: &mut Parts) -> Option<Timestamp> {
-        let (source, form) = self.time.as_ref()?;
-        let scalar = match source.value(view) {
-            Value::Absent | Value::Found(Scalar::Null) => return None,
-            Value::Short => Scalar::Null,
-            Value::Found(scalar) => scalar,
-        };
-        let at = form.read(scalar);
-        if at.is_none() {
-            parts.refuse(bad_value("ts", form.wanted(), scalar));
-        }
-        at
     }
 
     fn seq(&self, view: &View<'_>, parts: &mut Parts) -> Option<u64> {
@@ -273,23 +318,30 @@ impl General {
         seq
     }
 
-    /// The points of an item. Of several mappings of one point the first that says something counts.
-    fn say(
+    /// The points of an item by `rules`; none of a message that names its point: nothing is said. Of several mappings of
+    /// one point the first that says something counts.
+    fn say<'r>(
         &self,
-        part: RawPart,
-        view: &View<'_>,
-        name: Option<&str>,
+        named: &Named<'_>,
+        (slot, parent): (SlotId, Option<SlotId>),
+        rules: impl Iterator<Item = &'r PointRule>,
         parts: &mut Parts,
     ) -> Result<(), Reject> {
+        let mut rules = rules.peekable();
+        if self.name.is_some() && rules.peek().is_none() {
+            return Ok(());
+        }
+        let view = &named.view;
+        let part = self.part(view, slot, parent, parts);
         let (from, unset_from) = (part.points.0, part.unset.0);
         let mut online_lost = self.only_online;
-        for rule in &self.points {
+        for rule in rules {
             let point = rule.field.point;
             let said = |parts: &Parts| {
                 parts.points.iter().skip(from).any(|(other, _)| *other == point)
                     || parts.unset.iter().skip(unset_from).any(|other| *other == point)
             };
-            if name.is_some_and(|name| rule.name != name) || said(parts) || !all(&rule.conditions, view) {
+            if (rule.again && said(parts)) || !all(&rule.conditions, view) {
                 continue;
             }
             let read = match rule.source.value(view) {
@@ -299,7 +351,13 @@ impl General {
                     parts.unset.push(point);
                     continue;
                 }
-                Value::Found(scalar) => rule.field.read(scalar),
+                Value::Found(scalar) => {
+                    if let Some(value) = rule.field.quick(scalar) {
+                        parts.points.push((point, value));
+                        continue;
+                    }
+                    rule.field.read(scalar)
+                }
             };
             match read {
                 Ok(Some(value)) => parts.points.push((point, value)),
@@ -311,10 +369,7 @@ impl General {
             }
         }
         if online_lost && parts.points.len() == from && parts.unset.len() == unset_from {
-            return Err(Reject::BadValue {
-                point: ONLINE_NAME.to_owned(),
-                problem: "the message does not say".to_owned(),
-            });
+            return Err(mute());
         }
         parts.push(part)
     }
@@ -329,6 +384,32 @@ fn mark(mark: Option<&Mark>, name: &str, view: &View<'_>, parts: &mut Parts) -> 
             parts.refuse(reject);
             false
         }
+    }
+}
+
+impl TimeRule {
+    fn read(&self, view: &View<'_>, parts: &mut Parts) -> Option<Timestamp> {
+        let found = |source: &Source| match source.value(view) {
+            Value::Absent | Value::Found(Scalar::Null) => None,
+            Value::Short => Some(Scalar::Null),
+            Value::Found(scalar) => Some(scalar),
+        };
+        let scalar = match (found(&self.source), self.base.as_ref().and_then(found)) {
+            (None, None) => return None,
+            (Some(scalar), None) | (None, Some(scalar)) => scalar,
+            (Some(own), Some(base)) => {
+                let sum = own
+                    .parsed_number()
+                    .zip(base.parsed_number())
+                    .map(|(own, base)| own + base);
+                sum.map_or(Scalar::Null, Scalar::Float)
+            }
+        };
+        let at = self.form.read(scalar);
+        if at.is_none() {
+            parts.refuse(bad_value("ts", self.form.wanted(), scalar));
+        }
+        at
     }
 }
 

@@ -6,11 +6,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Reject;
+use super::flat::mute;
 use super::place::{array_place, path};
 use super::wire::field::Field;
 use super::wire::scalar::{Scalar, bad_value, read_bool, read_seq};
 use super::wire::time::TimeForm;
-use crate::domain::kind::{ONLINE, ONLINE_NAME, PointIndex};
+use crate::domain::kind::{ONLINE, PointIndex};
 use crate::domain::time::Timestamp;
 
 /// What a mapped member means.
@@ -139,6 +140,10 @@ impl<'s> Sink<'s> {
 
     /// Reads one value of one point.
     pub(super) fn point(&mut self, field: &Field, scalar: Scalar<'_>) {
+        if let Some(value) = field.quick(scalar) {
+            self.points.push((field.point, value));
+            return;
+        }
         match field.read(scalar) {
             Ok(Some(value)) => self.points.push((field.point, value)),
             Ok(None) => {}
@@ -154,10 +159,7 @@ impl<'s> Sink<'s> {
         if !self.online_lost || self.points.len() > self.from {
             return true;
         }
-        self.refuse(Reject::BadValue {
-            point: ONLINE_NAME.to_owned(),
-            problem: "the message does not say".to_owned(),
-        });
+        self.refuse(mute());
         false
     }
 
@@ -348,12 +350,12 @@ impl<'n> Visitor<'_> for Key<'n> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        let members = self.node.members.iter().enumerate();
-        Ok(members
-            .clone()
-            .skip(self.expected)
-            .chain(members.take(self.expected))
-            .find(|(_, member)| member.name == name))
+        let members = &self.node.members;
+        let found = match members.get(self.expected) {
+            Some(member) if member.name == name => Some(self.expected),
+            Some(_) | None => members.iter().position(|member| member.name == name),
+        };
+        Ok(found.and_then(|at| Some((at, members.get(at)?))))
     }
 }
 

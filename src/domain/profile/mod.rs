@@ -9,6 +9,7 @@ pub mod devices;
 mod flat;
 mod follow;
 mod general;
+mod hear;
 mod json;
 pub mod native;
 mod parts;
@@ -23,6 +24,7 @@ mod tests;
 mod text;
 mod topic;
 pub mod trial;
+mod unpack;
 mod wire;
 
 /// Why a message, or a part of it, was not used.

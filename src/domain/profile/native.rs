@@ -30,6 +30,7 @@ fn telemetry() -> MessageDef {
         topic: "ninewatch/{venue}/{kind}/{device}/telemetry".to_owned(),
         time: Some(TimeDef {
             source: SourceDef::at("/ts"),
+            base: None,
             unit: TimeUnit::Milliseconds,
             zone: None,
         }),

@@ -47,6 +47,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Forgets the last message.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.all.clear();
         self.points.clear();
@@ -68,20 +69,24 @@ impl Parts {
 
     /// Adds a part whose points were put behind all others. It joins the one before when both are of one device and
     /// one instant and share no point.
+    #[inline]
     pub(super) fn push(&mut self, mut part: RawPart) -> Result<(), Reject> {
         part.points.1 = self.points.len();
         part.unset.1 = self.unset.len();
         let ordinal = self.all.len();
-        if let Some(last) = self.all.last_mut() {
-            let alike = (last.slot, last.device_at, last.kind, last.parent)
-                == (part.slot, part.device_at, part.kind, part.parent);
+        let last = self.all.last_mut();
+        let last = last.filter(|last| {
+            last.slot == part.slot
+                && (last.device_at, last.kind, last.parent) == (part.device_at, part.kind, part.parent)
+        });
+        if let Some(last) = last {
             let adjoins = last.points.1 == part.points.0 && last.unset.1 == part.unset.1;
             let before = self.points.get(last.points.0..last.points.1).unwrap_or_default();
             let own = self.points.get(part.points.0..part.points.1).unwrap_or_default();
             let shares = own
                 .iter()
                 .any(|(point, _)| before.iter().any(|(other, _)| other == point));
-            if alike && adjoins && !shares {
+            if adjoins && !shares {
                 last.points.1 = part.points.1;
                 return Ok(());
             }

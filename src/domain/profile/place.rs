@@ -110,7 +110,8 @@ pub(super) fn steps(each: &str) -> Result<Vec<Step>, String> {
     }
     if steps.is_empty() || !way.is_empty() {
         return Err(format!(
-            "{each:?} ends with /* (entries of an object or array) or /[] (items of an array, or one that is none)"
+            "`each` = {each:?} must end with /* (entries of an object or array) or /[] (items of an array, or one that \
+             is none): for example \"{each}/*\""
         ));
     }
     if steps.len() > 3 {

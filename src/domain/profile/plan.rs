@@ -3,22 +3,25 @@
 use serde::de::DeserializeSeed as _;
 
 use super::Reject;
-use super::def::{Packing, RecordsDef};
+use super::def::{MessageDef, Packing};
 use super::place::{Step, array_place};
 use super::scan::Walk;
-use super::table::{Cell, Key, Row, Table};
-use super::wire::bytes;
-use super::wire::scalar::{Scalar, bad_value};
+use super::table::{Key, Row, Table};
+use super::unpack::Packed;
+use super::wire::scalar::Scalar;
 
-/// A place in the payload: which cells it fills, and the places below it.
+/// The most members of one object that can be read: each has a bit, by which one that stands twice is known.
+pub(super) const MAX_MEMBERS: usize = 128;
+
+/// A place in the payload: which cell it fills, and the places below it.
 #[derive(Debug, Default)]
 pub(super) struct Spot {
-    pub(super) slots: Vec<u16>,
+    pub(super) slot: Option<u16>,
     pub(super) members: Vec<Member>,
     pub(super) each: Option<Box<Each>>,
-    packing: Option<Packing>,
+    pub(super) packing: Option<Packing>,
     /// Its address as written, for messages.
-    name: String,
+    pub(super) name: String,
 }
 
 /// A place below another.
@@ -37,74 +40,95 @@ pub(super) struct Each {
     pub(super) entries: bool,
     pub(super) scope: usize,
     pub(super) item: Spot,
+    /// Cells that keep what the item before had.
+    pub(super) carried: Vec<u16>,
 }
 
-/// Everything that a message reads of a payload.
-#[derive(Debug, Default)]
+/// Everything that one message or more read of a payload: those of one topic that can share a pass do.
+#[derive(Debug)]
 pub(super) struct Plan {
     root: Spot,
-    steps: Vec<Step>,
-    /// By scope: how many cells a row has.
+    /// By scope: how many cells a row has. Scope 0 is the payload itself.
     widths: Vec<usize>,
-    tags: Vec<Tag>,
-    records: Option<RecordsDef>,
-}
-
-#[derive(Debug)]
-struct Tag {
-    bytes: Vec<u8>,
-    name: String,
-    length: usize,
+    /// What is unpacked and how bytes are split; `None`: nothing is.
+    pub(super) packed: Option<Packed>,
+    /// The steps of the message begun last, and the scopes from the payload to its items.
+    steps: Vec<Step>,
+    scopes: Vec<usize>,
 }
 
 impl Plan {
-    /// A plan that reads nothing yet: the items of `steps`, bytes with these tags or records.
-    pub(super) fn new(
-        steps: Vec<Step>,
-        tags: &[(String, usize)],
-        records: Option<RecordsDef>,
-    ) -> Result<Plan, String> {
-        let mut plan = Plan {
-            widths: vec![0; steps.len() + 1],
-            steps,
-            records,
-            ..Plan::default()
-        };
-        for (name, length) in tags {
-            let mut bytes = Vec::new();
-            if bytes::hex(name, &mut bytes).is_none() || bytes.is_empty() {
-                return Err(format!("tag {name:?} is no hexadecimal text, such as \"0367\""));
-            }
-            plan.tags.push(Tag {
-                bytes,
-                name: name.clone(),
-                length: *length,
-            });
+    /// A plan that reads nothing yet.
+    pub(super) fn new() -> Plan {
+        Plan {
+            root: Spot::default(),
+            widths: vec![0],
+            packed: None,
+            steps: Vec::new(),
+            scopes: vec![0],
         }
-        if plan.records.is_some_and(|records| records.size == 0) {
-            return Err("records have a size of at least 1".to_owned());
-        }
-        // The items are gone through even when nothing of them is read.
-        plan.spot(plan.steps.len(), &[]);
-        Ok(plan)
     }
 
-    /// The innermost scope, whose rows are the items.
-    pub(super) const fn leaf(&self) -> usize {
+    /// Begins a message: the items of `steps`. They are gone through even when nothing of them is read.
+    pub(super) fn begin(&mut self, steps: Vec<Step>) {
+        self.scopes = vec![0];
+        let mut spot = &mut self.root;
+        for step in &steps {
+            let next = self.widths.len();
+            let each = spot.each(step, next);
+            if each.scope == next {
+                self.widths.push(0);
+            }
+            self.scopes.push(each.scope);
+            spot = &mut each.item;
+        }
+        self.steps = steps;
+    }
+
+    /// What unpacked texts and bytes hold, whether they are the payload or stand in it.
+    pub(super) fn split(&mut self, message: &MessageDef) -> Result<(), String> {
+        self.packed.get_or_insert_default().split(message)
+    }
+
+    /// What stands at `path` of an item counts for the items behind it too, until another says something else.
+    pub(super) fn carry(&mut self, path: &[String]) -> Result<(), String> {
+        let Some((step, steps)) = self
+            .steps
+            .split_last()
+            .map(|(step, rest)| (step.clone(), rest.len()))
+        else {
+            return Err("`carry` is from item to item: give `each`".to_owned());
+        };
+        let slot = self.cell(self.depth(), path)?;
+        let each = self.spot(steps, &[]).each(&step, 0);
+        if !each.carried.contains(&slot) {
+            each.carried.push(slot);
+        }
+        Ok(())
+    }
+
+    /// How many levels of items the message begun last goes in.
+    pub(super) const fn depth(&self) -> usize {
         self.steps.len()
     }
 
-    /// The cell of the place at `path` in the items of `scope`.
-    pub(super) fn cell(&mut self, scope: usize, path: &[String]) -> Result<u16, String> {
-        let Some(width) = self.widths.get(scope).copied() else {
+    /// The scope of its items.
+    pub(super) fn leaf(&self) -> usize {
+        self.scopes.last().copied().unwrap_or_default()
+    }
+
+    /// The cell of the place at `path` in the items at `depth`.
+    pub(super) fn cell(&mut self, depth: usize, path: &[String]) -> Result<u16, String> {
+        let scope = self.scopes.get(depth).copied();
+        let Some((scope, width)) = scope.and_then(|scope| Some((scope, *self.widths.get(scope)?))) else {
             return Err("the place is further out than the message goes".to_owned());
         };
-        let spot = self.spot(scope, path);
-        if let Some(slot) = spot.slots.first() {
-            return Ok(*slot);
+        let spot = self.spot(depth, path);
+        if let Some(slot) = spot.slot {
+            return Ok(slot);
         }
         let cell = u16::try_from(width).map_err(|_| "the message reads too many places".to_owned())?;
-        spot.slots.push(cell);
+        spot.slot = Some(cell);
         if let Some(width) = self.widths.get_mut(scope) {
             *width += 1;
         }
@@ -112,22 +136,52 @@ impl Plan {
     }
 
     /// The text at `path` of the payload holds something.
-    pub(super) fn unpack(&mut self, scope: usize, path: &[String], packing: Packing) {
-        self.spot(scope, path).packing = Some(packing);
+    pub(super) fn unpack(&mut self, path: &[String], packing: Packing) {
+        self.spot(0, path).packing = Some(packing);
+        self.packed.get_or_insert_default().add(path, packing);
     }
 
-    fn spot(&mut self, scope: usize, path: &[String]) -> &mut Spot {
-        let steps = self.steps.get(..scope).unwrap_or_default();
-        self.root.descend(steps, 1, path)
+    fn spot(&mut self, depth: usize, path: &[String]) -> &mut Spot {
+        let mut spot = &mut self.root;
+        for step in self.steps.get(..depth).unwrap_or_default() {
+            // It is there since the message was begun.
+            spot = &mut spot.each(step, 0).item;
+        }
+        spot.below(path)
+    }
+
+    /// Whether a message that reads `other` may read this plan instead, and those of this one go on as before.
+    pub(super) fn takes(&self, other: &Plan) -> bool {
+        let alike = match (&self.packed, &other.packed) {
+            (Some(own), Some(other)) => own == other,
+            (Some(_), None) | (None, _) => true,
+        };
+        alike && self.root.takes(&other.root)
+    }
+
+    /// What is wrong with it, if anything.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.root.is_too_wide() {
+            return Err(format!(
+                "the message reads more than {MAX_MEMBERS} members of one object"
+            ));
+        }
+        Ok(())
     }
 
     /// Reads `payload` as JSON into `table`.
     pub(super) fn json(&self, payload: &str, table: &mut Table) -> Result<(), Reject> {
-        let row = table.begin(self.width(0));
+        let row = table.begin(self.widths.first().copied().unwrap_or_default());
         self.read_json(&self.root, row, payload, table)
     }
 
-    fn read_json(&self, spot: &Spot, row: usize, text: &str, table: &mut Table) -> Result<(), Reject> {
+    pub(super) fn read_json(
+        &self,
+        spot: &Spot,
+        row: usize,
+        text: &str,
+        table: &mut Table,
+    ) -> Result<(), Reject> {
         let mut json = serde_json::Deserializer::from_str(text);
         let walk = Walk {
             plan: self,
@@ -150,7 +204,7 @@ impl Plan {
         packing: Option<Packing>,
         table: &mut Table,
     ) -> Result<(), Reject> {
-        let row = table.begin(self.width(0));
+        let row = table.begin(self.widths.first().copied().unwrap_or_default());
         match packing {
             None => self.scalar(&self.root, row, payload, table),
             Some(packing) => self.unpacked((&self.root, row), payload, packing, table),
@@ -158,160 +212,143 @@ impl Plan {
         table.trouble.take().map_or(Ok(()), Err)
     }
 
-    /// How many cells the rows of a scope have.
-    pub(super) fn width(&self, scope: usize) -> usize {
-        self.widths.get(scope).copied().unwrap_or_default()
+    /// Opens the row of an item of `each` in that of `parent`. `None`: there are too many.
+    pub(super) fn item(
+        &self,
+        each: &Each,
+        (parent, key, index): (usize, Key, usize),
+        table: &mut Table,
+    ) -> Option<usize> {
+        let row = Row {
+            scope: each.scope,
+            parent,
+            key,
+            index,
+        };
+        let width = self.widths.get(each.scope).copied().unwrap_or_default();
+        table.item(row, width, &each.carried)
     }
 
     /// Puts one value where it belongs.
+    #[inline]
     pub(super) fn scalar(&self, spot: &Spot, row: usize, scalar: Scalar<'_>, table: &mut Table) {
+        if spot.each.is_none() && spot.packing.is_none() {
+            table.set(row, spot.slot, scalar);
+        } else {
+            self.holding(spot, row, scalar, table);
+        }
+    }
+
+    /// A value that stands for an item, or holds something itself.
+    fn holding(&self, spot: &Spot, row: usize, scalar: Scalar<'_>, table: &mut Table) {
         if let Some(each) = &spot.each
             && !each.entries
             && !matches!(scalar, Scalar::Null)
         {
-            if let Some(row) = table.item(each.row(row, Key::Index, 0), self.width(each.scope)) {
+            if let Some(row) = self.item(each, (row, Key::Index, 0), table) {
                 self.scalar(&each.item, row, scalar, table);
             }
             return;
         }
         match (spot.packing, scalar) {
             (Some(packing), Scalar::Text(_)) => self.unpacked((spot, row), scalar, packing, table),
-            (Some(_) | None, _) => table.set(row, &spot.slots, scalar),
+            (Some(_) | None, _) => table.set(row, spot.slot, scalar),
         }
-    }
-
-    fn unpacked(&self, (spot, row): (&Spot, usize), scalar: Scalar<'_>, packing: Packing, table: &mut Table) {
-        let bad = |wanted: &str| {
-            let name = if spot.name.is_empty() {
-                "payload"
-            } else {
-                &spot.name
-            };
-            bad_value(name, wanted, scalar)
-        };
-        let from = table.bytes.len();
-        let outcome = match (packing, scalar) {
-            (Packing::Bytes, Scalar::Bytes(bytes)) => {
-                table.bytes.extend_from_slice(bytes);
-                self.split(spot, row, from, table)
-            }
-            (Packing::Hex, Scalar::Text(text)) => match bytes::hex(text, &mut table.bytes) {
-                Some(()) => self.split(spot, row, from, table),
-                None => Err(bad("bytes in hexadecimal")),
-            },
-            (Packing::Base64, Scalar::Text(text)) => match bytes::base64(text, &mut table.bytes) {
-                Some(()) => self.split(spot, row, from, table),
-                None => Err(bad("bytes in base64")),
-            },
-            (Packing::Json, Scalar::Text(text)) => self.read_json(spot, row, text, table),
-            (Packing::Base64Json, Scalar::Text(text)) => {
-                let mut inner = Vec::new();
-                match bytes::base64(text, &mut inner).map(|()| std::str::from_utf8(&inner)) {
-                    Some(Ok(text)) => self.read_json(spot, row, text, table),
-                    Some(Err(_)) | None => Err(bad("JSON in base64")),
-                }
-            }
-            (Packing::Bytes | Packing::Hex | Packing::Base64 | Packing::Json | Packing::Base64Json, _) => {
-                Err(bad("text"))
-            }
-        };
-        if let Err(reject) = outcome {
-            table.trouble.get_or_insert(reject);
-        }
-    }
-
-    /// The bytes from `from` are what stands at `spot`: as a whole, as tagged values, as records.
-    fn split(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
-        let end = table.bytes.len();
-        table.put(row, &spot.slots, Cell::Bytes(from, end));
-        if !self.tags.is_empty() {
-            self.tagged(spot, row, from, table)?;
-        }
-        let (Some(each), Some(records)) = (&spot.each, self.records) else {
-            return Ok(());
-        };
-        let count = match records.count {
-            None => usize::MAX,
-            Some(at) => match table.bytes.get(from + at) {
-                Some(count) => usize::from(*count),
-                None => return Err(short()),
-            },
-        };
-        let mut start = from + records.start;
-        for index in 0..count {
-            if records.count.is_none() && start >= end {
-                break;
-            }
-            if start + records.size > end {
-                return Err(short());
-            }
-            let Some(row) = table.item(each.row(row, Key::Index, index), self.width(each.scope)) else {
-                return Ok(());
-            };
-            table.put(row, &each.item.slots, Cell::Bytes(start, start + records.size));
-            start += records.size;
-        }
-        Ok(())
-    }
-
-    fn tagged(&self, spot: &Spot, row: usize, from: usize, table: &mut Table) -> Result<(), Reject> {
-        let end = table.bytes.len();
-        let mut at = from;
-        while at < end {
-            let rest = table.bytes.get(at..end).unwrap_or_default();
-            let Some(tag) = self.tags.iter().find(|tag| rest.starts_with(&tag.bytes)) else {
-                // How long an unknown value is nobody knows: what stands behind it cannot be read.
-                return Err(Reject::BadValue {
-                    point: "payload".to_owned(),
-                    problem: format!("unknown tag at byte {}", at - from),
-                });
-            };
-            let start = at + tag.bytes.len();
-            if start + tag.length > end {
-                return Err(short());
-            }
-            at = start + tag.length;
-            if let Some(member) = spot.members.iter().find(|member| member.name == tag.name) {
-                table.put(row, &member.spot.slots, Cell::Bytes(start, at));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn short() -> Reject {
-    Reject::BadValue {
-        point: "payload".to_owned(),
-        problem: "the bytes end too early".to_owned(),
     }
 }
 
 impl Each {
-    /// The row of an item in that of `parent`.
-    pub(super) const fn row(&self, parent: usize, key: Key, index: usize) -> Row {
-        Row {
-            scope: self.scope,
-            parent,
-            key,
-            index,
-        }
+    /// By the places: the cells have other numbers in another plan.
+    fn carries_as(&self, other: &Each) -> bool {
+        let places = |each: &Each| {
+            let mut places = Vec::new();
+            each.item.named(&each.carried, &mut places);
+            places.sort_unstable();
+            places
+        };
+        places(self) == places(other)
+    }
+
+    /// Whether `spot`, which has no iteration, reads what it read without this one: a member read by name is no
+    /// entry, and what is one item is nothing else.
+    const fn leaves(&self, spot: &Spot) -> bool {
+        spot.members.is_empty() && (self.entries || spot.slot.is_none())
     }
 }
 
 impl Spot {
-    /// The place at `path` below the items of `steps`; their number from `scope`.
-    fn descend(&mut self, steps: &[Step], scope: usize, path: &[String]) -> &mut Spot {
-        let Some((step, rest)) = steps.split_first() else {
-            return self.below(path);
+    /// Whether what `other` reads can be read here too, so that each finds what it would have found alone.
+    fn takes(&self, other: &Spot) -> bool {
+        if !self.is_read() || !other.is_read() {
+            return true;
+        }
+        let iterations = match (&self.each, &other.each) {
+            (Some(own), Some(their)) => {
+                own.entries == their.entries
+                    && own.carries_as(their)
+                    && self.same_members(other)
+                    && (own.entries || self.slot.is_some() == other.slot.is_some())
+                    && own.item.takes(&their.item)
+            }
+            (Some(each), None) => each.leaves(other),
+            (None, Some(each)) => each.leaves(self),
+            (None, None) => true,
         };
-        let each = self.below(&step.path).each.get_or_insert_with(|| {
+        let members = other.members.iter().all(|theirs| {
+            self.member(&theirs.name)
+                .is_none_or(|own| own.takes(&theirs.spot))
+        });
+        let added = other
+            .members
+            .iter()
+            .filter(|theirs| self.member(&theirs.name).is_none());
+        let added = added.count();
+        self.packing == other.packing && iterations && members && self.members.len() + added <= MAX_MEMBERS
+    }
+
+    /// The addresses of these cells, here and below.
+    fn named(&self, cells: &[u16], into: &mut Vec<String>) {
+        if self.slot.is_some_and(|slot| cells.contains(&slot)) {
+            into.push(self.name.clone());
+        }
+        for member in &self.members {
+            member.spot.named(cells, into);
+        }
+    }
+
+    const fn is_read(&self) -> bool {
+        self.slot.is_some() || !self.members.is_empty() || self.each.is_some() || self.packing.is_some()
+    }
+
+    fn same_members(&self, other: &Spot) -> bool {
+        self.members.len() == other.members.len()
+            && other
+                .members
+                .iter()
+                .all(|member| self.member(&member.name).is_some())
+    }
+
+    fn member(&self, name: &str) -> Option<&Spot> {
+        let found = self.members.iter().find(|member| member.name == name);
+        found.map(|member| &member.spot)
+    }
+
+    fn is_too_wide(&self) -> bool {
+        self.members.len() > MAX_MEMBERS
+            || self.members.iter().any(|member| member.spot.is_too_wide())
+            || self.each.as_ref().is_some_and(|each| each.item.is_too_wide())
+    }
+
+    /// The iteration of `step`, with this scope if it is new.
+    fn each(&mut self, step: &Step, scope: usize) -> &mut Each {
+        self.below(&step.path).each.get_or_insert_with(|| {
             Box::new(Each {
                 entries: step.entries,
                 scope,
                 item: Spot::default(),
+                carried: Vec::new(),
             })
-        });
-        each.item.descend(rest, scope + 1, path)
+        })
     }
 
     fn below(&mut self, path: &[String]) -> &mut Spot {

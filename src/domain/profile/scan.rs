@@ -8,6 +8,7 @@ use super::Reject;
 use super::json::Skip;
 use super::plan::{Each, Member, Plan, Spot};
 use super::table::{Key, Table};
+use super::unpack::gather;
 use super::wire::scalar::Scalar;
 
 /// Reads the value at `spot` into `row`.
@@ -19,6 +20,7 @@ pub(super) struct Walk<'n> {
 }
 
 impl Walk<'_> {
+    #[inline]
     fn scalar<E: serde::de::Error>(self, scalar: Scalar<'_>) -> Result<(), E> {
         self.plan.scalar(self.spot, self.row, scalar, self.table);
         match self.table.trouble {
@@ -29,9 +31,8 @@ impl Walk<'_> {
 
     /// The item of an iteration that begins here.
     fn item<E: serde::de::Error>(&mut self, each: &Each, key: Key, index: usize) -> Result<usize, E> {
-        let width = self.plan.width(each.scope);
-        self.table
-            .item(each.row(self.row, key, index), width)
+        self.plan
+            .item(each, (self.row, key, index), self.table)
             .ok_or_else(|| E::custom("too many items"))
     }
 }
@@ -88,7 +89,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             };
             return item.visit_map(map);
         }
-        self.table.set(self.row, &spot.slots, Scalar::Compound);
+        self.table.set(self.row, spot.slot, Scalar::Compound);
         let mut seen = 0_u128;
         let mut expected = 0;
         let mut index = 0;
@@ -133,7 +134,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let spot = self.spot;
-        self.table.set(self.row, &spot.slots, Scalar::Compound);
+        if let Some(width) = spot.gathers() {
+            let from = self.table.bytes.len();
+            let mut fit = true;
+            while let Some(number) = seq.next_element_seed(Whole)? {
+                fit = fit && gather(number, width, &mut self.table.bytes);
+            }
+            self.plan
+                .gathered((spot, self.row), (from, width, fit), self.table);
+            return Ok(());
+        }
+        self.table.set(self.row, spot.slot, Scalar::Compound);
         for place in 0.. {
             let member = spot.members.iter().find(|member| member.place == Some(place));
             let more = match (member, &spot.each) {
@@ -184,6 +195,57 @@ impl<'de> DeserializeSeed<'de> for Item<'_> {
     }
 }
 
+/// A whole number, or `None` for anything else.
+struct Whole;
+
+impl<'de> DeserializeSeed<'de> for Whole {
+    type Value = Option<i64>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Whole {
+    type Value = Option<i64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Option<i64>, E> {
+        Ok(Some(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Option<i64>, E> {
+        Ok(i64::try_from(value).ok())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Option<i64>, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Option<i64>, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Option<i64>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<i64>, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<i64>, A::Error> {
+        Skip.visit_map(map).map(|()| None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Option<i64>, A::Error> {
+        Skip.visit_seq(seq).map(|()| None)
+    }
+}
+
 /// A member's key.
 enum Found<'n> {
     /// One that is read.
@@ -218,12 +280,12 @@ impl<'n> Visitor<'_> for Name<'n, '_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        let members = self.spot.members.iter().enumerate();
-        let found = members
-            .clone()
-            .skip(self.expected)
-            .chain(members.take(self.expected))
-            .find(|(_, member)| member.name == name);
+        let members = &self.spot.members;
+        let found = match members.get(self.expected) {
+            Some(member) if member.name == name => Some(self.expected),
+            Some(_) | None => members.iter().position(|member| member.name == name),
+        };
+        let found = found.and_then(|at| Some((at, members.get(at)?)));
         Ok(match (found, &self.spot.each) {
             (Some((at, member)), _) => Found::Member(at, member),
             (None, Some(_)) => {

@@ -49,7 +49,10 @@ enum At {
 /// A value: the first place that has one.
 #[derive(Debug)]
 pub(super) struct Source {
-    places: Box<[At]>,
+    first: At,
+    others: Box<[At]>,
+    /// Whether the item itself is all of them.
+    whole: bool,
     bytes: Option<ByteField>,
 }
 
@@ -71,24 +74,50 @@ impl Source {
         for text in &def.at {
             places.push(At::new(text, plan, template)?);
         }
-        if places.is_empty() {
-            places.push(At::new("", plan, template)?);
-        }
         if let Some(field) = def.bytes
             && !(1..=8).contains(&field.width)
         {
             return Err("a number has a width of 1 to 8 bytes".to_owned());
         }
+        let first = match places.first() {
+            Some(first) => *first,
+            None => At::new("", plan, template)?,
+        };
         Ok(Source {
-            places: places.into(),
+            first,
+            others: places.into_iter().skip(1).collect(),
+            whole: def.at.iter().all(String::is_empty),
             bytes: def.bytes,
         })
     }
 
+    /// Whether it is the item itself.
+    pub(super) fn is_item(&self) -> bool {
+        self.whole && self.bytes.is_none()
+    }
+
+    /// Whether there is a value in `view`, other than null.
+    #[inline]
+    fn is_there(&self, view: &View<'_>) -> bool {
+        if self.bytes.is_some() {
+            return matches!(self.value(view), Value::Found(scalar) if scalar != Scalar::Null);
+        }
+        self.first.is_there(view) || self.others.iter().any(|place| place.is_there(view))
+    }
+
     /// The value in `view`.
+    #[inline]
     pub(super) fn value<'v>(&self, view: &View<'v>) -> Value<'v> {
-        let mut seen = Value::Absent;
-        for place in &self.places {
+        match self.first.value(view) {
+            Some(scalar) if scalar != Scalar::Null => self.cut(scalar),
+            found if self.others.is_empty() => found.map_or(Value::Absent, Value::Found),
+            found => self.other(found.map_or(Value::Absent, Value::Found), view),
+        }
+    }
+
+    fn other<'v>(&self, first: Value<'v>, view: &View<'v>) -> Value<'v> {
+        let mut seen = first;
+        for place in &self.others {
             match place.value(view) {
                 None => {}
                 Some(Scalar::Null) => seen = Value::Found(Scalar::Null),
@@ -98,6 +127,7 @@ impl Source {
         seen
     }
 
+    #[inline]
     fn cut<'v>(&self, scalar: Scalar<'v>) -> Value<'v> {
         match (self.bytes, scalar) {
             (Some(field), Scalar::Bytes(all)) => bytes::number(field, all).map_or(Value::Short, Value::Found),
@@ -108,12 +138,15 @@ impl Source {
 
 impl At {
     fn new(text: &str, plan: &mut Plan, template: &Template) -> Result<At, String> {
-        let leaf = plan.leaf();
+        let leaf = plan.depth();
         let within = |up: usize| {
             if up <= leaf {
                 Ok(up)
             } else {
-                Err(format!("{text:?} is further out than `each` goes in"))
+                Err(match leaf {
+                    0 => format!("{text:?}: without `each` there is nothing further out; leave the ^ away"),
+                    _ => format!("{text:?} is further out than `each` goes in, which is {leaf} levels"),
+                })
             }
         };
         Ok(match Place::parse(text)? {
@@ -132,6 +165,16 @@ impl At {
         })
     }
 
+    #[inline]
+    fn is_there(self, view: &View<'_>) -> bool {
+        match self {
+            At::Cell { up, slot } => view.table.has(view.table.out(view.row, up), slot),
+            At::Key(_) | At::Index(_) | At::Number(_) => true,
+            At::Topic(place) => view.captured(place).is_some(),
+        }
+    }
+
+    #[inline]
     fn value<'v>(self, view: &View<'v>) -> Option<Scalar<'v>> {
         let table = view.table;
         Some(match self {
@@ -173,20 +216,22 @@ impl Condition {
     }
 
     /// Whether it holds.
+    #[inline]
     pub(super) fn holds(&self, view: &View<'_>) -> bool {
-        let found = match self.source.value(view) {
+        let found = || match self.source.value(view) {
             Value::Found(Scalar::Null) | Value::Absent | Value::Short => None,
             Value::Found(scalar) => Some(scalar),
         };
         match &self.test {
-            Test::Present(present) => found.is_some() == *present,
-            Test::Is(patterns) => found.is_some_and(|scalar| words::any(patterns, scalar)),
-            Test::Not(patterns) => !found.is_some_and(|scalar| words::any(patterns, scalar)),
+            Test::Present(present) => self.source.is_there(view) == *present,
+            Test::Is(patterns) => found().is_some_and(|scalar| words::any(patterns, scalar)),
+            Test::Not(patterns) => !found().is_some_and(|scalar| words::any(patterns, scalar)),
         }
     }
 }
 
 /// Whether all of `conditions` hold.
+#[inline]
 pub(super) fn all(conditions: &[Condition], view: &View<'_>) -> bool {
     conditions.iter().all(|condition| condition.holds(view))
 }

@@ -1,6 +1,7 @@
 //! What one pass over a payload found: rows of cells, one row an item. Scratch space, kept from message to message.
 
 use super::Reject;
+use super::unpack::Unread;
 use super::wire::scalar::Scalar;
 
 /// The most items of one message. A larger one is refused as a whole: half of it would be a lie.
@@ -18,6 +19,10 @@ pub(super) struct Table {
     pub(super) bytes: Vec<u8>,
     /// Why the payload cannot be used; found while reading it.
     pub(super) trouble: Option<Reject>,
+    /// Why something in it could not be unpacked. No trouble to those who read what stands beside it.
+    pub(super) unread: Option<Unread>,
+    /// Bytes that hold JSON.
+    pub(super) inner: Vec<u8>,
 }
 
 /// An item.
@@ -64,6 +69,7 @@ impl Table {
         self.texts.clear();
         self.bytes.clear();
         self.trouble = None;
+        self.unread = None;
         let payload = Row {
             scope: 0,
             parent: 0,
@@ -73,15 +79,28 @@ impl Table {
         self.push(payload, width)
     }
 
-    /// Opens the row of an item with as many cells. `None`: there are too many.
-    pub(super) fn item(&mut self, row: Row, width: usize) -> Option<usize> {
+    /// Opens the row of an item with as many cells, some of them with what its sibling before had. `None`: there are too
+    /// many.
+    pub(super) fn item(&mut self, row: Row, width: usize, carried: &[u16]) -> Option<usize> {
         if self.rows.len() > MAX_ITEMS {
             self.trouble = Some(Reject::TooManyItems(MAX_ITEMS));
             return None;
         }
-        Some(self.push(row, width))
+        if carried.is_empty() {
+            return Some(self.push(row, width));
+        }
+        let mut siblings = self.rows.iter().skip(row.parent + 1).rev();
+        let sibling = siblings.find(|(other, _)| (other.scope, other.parent) == (row.scope, row.parent));
+        let before = sibling.map(|(_, base)| *base);
+        let opened = self.push(row, width);
+        for slot in carried {
+            let cell = before.and_then(|base| self.cells.get(base + usize::from(*slot)).copied());
+            self.put(opened, Some(*slot), cell.unwrap_or(Cell::Absent));
+        }
+        Some(opened)
     }
 
+    #[inline]
     fn push(&mut self, row: Row, width: usize) -> usize {
         let base = self.cells.len();
         self.cells.resize(base + width, Cell::Absent);
@@ -89,9 +108,10 @@ impl Table {
         self.rows.len() - 1
     }
 
-    /// Puts a value into some cells of a row.
-    pub(super) fn set(&mut self, row: usize, slots: &[u16], scalar: Scalar<'_>) {
-        if slots.is_empty() {
+    /// Puts a value into a cell of a row, if there is one for it.
+    #[inline]
+    pub(super) fn set(&mut self, row: usize, slot: Option<u16>, scalar: Scalar<'_>) {
+        if slot.is_none() {
             return;
         }
         let cell = match scalar {
@@ -111,22 +131,22 @@ impl Table {
                 Cell::Bytes(from, self.bytes.len())
             }
         };
-        self.put(row, slots, cell);
+        self.put(row, slot, cell);
     }
 
-    /// Puts `cell` into some cells of a row.
-    pub(super) fn put(&mut self, row: usize, slots: &[u16], cell: Cell) {
-        let Some(base) = self.rows.get(row).map(|(_, base)| *base) else {
+    /// Puts `cell` into a cell of a row, if there is one for it.
+    #[inline]
+    pub(super) fn put(&mut self, row: usize, slot: Option<u16>, cell: Cell) {
+        let Some((slot, (_, base))) = slot.zip(self.rows.get(row)) else {
             return;
         };
-        for slot in slots {
-            if let Some(place) = self.cells.get_mut(base + usize::from(*slot)) {
-                *place = cell;
-            }
+        if let Some(place) = self.cells.get_mut(base + usize::from(slot)) {
+            *place = cell;
         }
     }
 
     /// Keeps a text: its bytes.
+    #[inline]
     pub(super) fn keep(&mut self, text: &str) -> (usize, usize) {
         let from = self.texts.len();
         self.texts.push_str(text);
@@ -144,16 +164,29 @@ impl Table {
     }
 
     /// The scope of a row.
+    #[inline]
     pub(super) fn scope(&self, row: usize) -> usize {
         self.rows.get(row).map_or(0, |(row, _)| row.scope)
     }
 
     /// The row `up` levels out of `row`.
+    #[inline]
     pub(super) fn out(&self, row: usize, up: usize) -> usize {
         (0..up).fold(row, |row, _| self.rows.get(row).map_or(0, |(row, _)| row.parent))
     }
 
+    /// Whether a value stands in a cell, other than null.
+    #[inline]
+    pub(super) fn has(&self, row: usize, slot: u16) -> bool {
+        let cell = self
+            .rows
+            .get(row)
+            .and_then(|(_, base)| self.cells.get(base + usize::from(slot)));
+        !matches!(cell, None | Some(Cell::Absent | Cell::Null))
+    }
+
     /// The value in a cell; `None`: nothing stood there.
+    #[inline]
     pub(super) fn get(&self, row: usize, slot: u16) -> Option<Scalar<'_>> {
         let (_, base) = self.rows.get(row)?;
         Some(match *self.cells.get(base + usize::from(slot))? {

@@ -6,14 +6,13 @@ use crate::domain::kind::ONLINE;
 use crate::domain::profile::def::{
     AckDef, ConditionDef, Form, MarkDef, MessageDef, Packing, ParentDef, SourceDef,
 };
-use crate::domain::profile::general::{AckRule, Parent, PointRule};
+use crate::domain::profile::general::{AckRule, Parent, PointRule, TimeRule};
 use crate::domain::profile::place::path;
 use crate::domain::profile::plan::Plan;
 use crate::domain::profile::source::{Condition, Mark, Source};
 use crate::domain::profile::text::{Origin, TextTemplate};
 use crate::domain::profile::topic::Template;
 use crate::domain::profile::wire::field::Field;
-use crate::domain::profile::wire::time::TimeForm;
 
 /// The id of a message's device as it is compiled; the error says what to write instead.
 pub(super) fn device(message: &MessageDef, template: &Template) -> Result<TextTemplate, String> {
@@ -97,13 +96,22 @@ impl Builder<'_, '_> {
                     )),
                 );
             }
-            self.plan.unpack(0, &path, *packing);
+            self.plan.unpack(&path, *packing);
         }
-        if message.form == Form::Packed(Packing::Json) {
-            self.plan.unpack(0, &[], Packing::Json);
-            return Form::Json;
+        if message.unpacks() {
+            let split = self.plan.split(message);
+            self.note(None, split);
+        } else if !message.tags.is_empty() || message.records.is_some() || message.fields.is_some() {
+            let problem = "`tags`, `records` and `fields` are about what a text holds: say which one by `payload` or `unpack`";
+            self.note::<()>(None, Err(problem.to_owned()));
         }
-        message.form
+        match message.form {
+            Form::Packed(packing @ (Packing::Json | Packing::Octets | Packing::Registers)) => {
+                self.plan.unpack(&[], packing);
+                Form::Json
+            }
+            Form::Json | Form::Text | Form::Packed(_) => message.form,
+        }
     }
 
     pub(super) fn name(&mut self) -> Option<TextTemplate> {
@@ -182,10 +190,31 @@ impl Builder<'_, '_> {
         })
     }
 
-    pub(super) fn time(&mut self) -> Option<(Source, TimeForm)> {
+    pub(super) fn time(&mut self) -> Option<TimeRule> {
         let time = self.draft.message.time.as_ref()?;
         let form = time_form(time, self.problems);
-        self.source(None, &time.source).zip(form)
+        let source = self.source(None, &time.source);
+        let base = match &time.base {
+            None => None,
+            Some(base) => Some(self.source(None, base)?),
+        };
+        let form = form?;
+        if base.is_some() && !form.is_number() {
+            let problem = "`base` is added to a number: the unit is s, ms, us, ns or epoch";
+            self.note::<()>(None, Err(problem.to_owned()));
+        }
+        Some(TimeRule {
+            source: source?,
+            base,
+            form,
+        })
+    }
+
+    pub(super) fn carry(&mut self) {
+        for pointer in &self.draft.message.carry {
+            let carried = path(pointer).and_then(|path| self.plan.carry(&path));
+            self.note(None, carried);
+        }
     }
 
     pub(super) fn mark(&mut self, def: Option<&MarkDef>) -> Option<Mark> {
@@ -219,6 +248,9 @@ impl Builder<'_, '_> {
             let conditions = self.conditions(Some(&map.point), &map.conditions);
             if let Some(source) = self.source(Some(&map.point), &map.source) {
                 rules.push(PointRule {
+                    again: rules
+                        .iter()
+                        .any(|rule: &PointRule| rule.field.point == field.point),
                     name: map.name.clone().unwrap_or_else(|| map.point.clone()),
                     source,
                     conditions,
@@ -241,6 +273,7 @@ impl Builder<'_, '_> {
             };
             if let Some(source) = self.source(Some(&def.id), &place) {
                 rules.push(PointRule {
+                    again: false,
                     name: def.id.clone(),
                     source,
                     conditions: Vec::new(),

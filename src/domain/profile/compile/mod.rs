@@ -6,7 +6,7 @@ pub(super) mod program;
 use std::collections::HashMap;
 
 use self::builder::device;
-use self::program::{Draft, Program};
+use self::program::{Draft, Plans, Program, Shared};
 use super::command;
 use super::def::{CommandDef, MessageDef, ProfileDef};
 use super::sparkplug::Sparkplug;
@@ -105,6 +105,8 @@ pub(super) struct Compiled {
     pub(super) profiles: Vec<CompiledProfile>,
     /// How payloads are read.
     pub(super) programs: Vec<Program>,
+    /// What general programs read of payloads, by their numbers.
+    pub(super) plans: Vec<Shared>,
     /// MQTT filters, none covered by another.
     pub(super) subscriptions: Vec<String>,
 }
@@ -116,6 +118,7 @@ pub(super) fn compile(profiles: &[ProfileDef], kinds: &[Kind]) -> Result<Compile
         profile: String::new(),
         message: None,
         out: Compiled::default(),
+        sharing: Vec::new(),
         errors: Vec::new(),
     };
     for profile in profiles {
@@ -160,6 +163,8 @@ struct Compiler<'k> {
     profile: String,
     message: Option<usize>,
     out: Compiled,
+    /// By topic of the profile, and by kind when the topic names it: the plans of its messages.
+    sharing: Vec<(Template, Option<usize>, Vec<usize>)>,
     errors: Vec<ProfileError>,
 }
 
@@ -181,6 +186,7 @@ impl Compiler<'_> {
     fn profile(&mut self, def: &ProfileDef) {
         self.profile.clone_from(&def.name);
         self.message = None;
+        self.sharing.clear();
         for filter in def.subscribe.iter().chain(&def.ignore) {
             if let Err(problem) = check_filter(filter) {
                 self.error(None, problem, None);
@@ -398,7 +404,23 @@ impl Compiler<'_> {
                 kinds,
                 kind,
             };
-            places.push(match draft.compile() {
+            let kind = fixed.is_none().then_some(at);
+            let found = self
+                .sharing
+                .iter()
+                .position(|(own, of, _)| own == template && *of == kind);
+            let shared = found.unwrap_or_else(|| {
+                self.sharing.push((template.clone(), kind, Vec::new()));
+                self.sharing.len() - 1
+            });
+            let Some((_, _, own)) = self.sharing.get_mut(shared) else {
+                continue;
+            };
+            let mut plans = Plans {
+                all: &mut self.out.plans,
+                own,
+            };
+            places.push(match draft.compile(&mut plans) {
                 Ok(program) => {
                     self.out.programs.push(program);
                     Some(self.out.programs.len() - 1)

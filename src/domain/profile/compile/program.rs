@@ -44,6 +44,19 @@ pub(in crate::domain::profile) enum Body {
     General(Box<General>),
 }
 
+/// A plan, and the form of the payloads that it reads.
+#[derive(Debug)]
+pub(in crate::domain::profile) struct Shared {
+    pub(in crate::domain::profile) plan: Plan,
+    pub(in crate::domain::profile) form: Form,
+}
+
+/// All plans, and which of them are of the messages of one topic and kind.
+pub(super) struct Plans<'p> {
+    pub(super) all: &'p mut Vec<Shared>,
+    pub(super) own: &'p mut Vec<usize>,
+}
+
 /// What is wrong: the point spoken of, the problem, what was probably meant.
 pub(super) type Problem = (Option<String>, String, Option<String>);
 
@@ -59,12 +72,12 @@ pub(super) struct Draft<'d> {
 
 impl Draft<'_> {
     /// The program. Every problem at once.
-    pub(super) fn compile(self) -> Result<Program, Vec<Problem>> {
+    pub(super) fn compile(self, plans: &mut Plans<'_>) -> Result<Program, Vec<Problem>> {
         let mut problems = Vec::new();
         let body = match self.message.form {
             Form::Text if self.is_flat() => self.text(&mut problems),
             Form::Json if self.is_flat() => Some(self.flat(&mut problems)),
-            Form::Text | Form::Json | Form::Packed(_) => self.general(&mut problems),
+            Form::Text | Form::Json | Form::Packed(_) => self.general(plans, &mut problems),
         };
         match body {
             Some(body) if problems.is_empty() => Ok(Program {
@@ -108,7 +121,9 @@ impl Draft<'_> {
             unpack,
             tags,
             records,
+            fields,
             each,
+            carry,
             conditions,
             name,
             time,
@@ -130,6 +145,8 @@ impl Draft<'_> {
             && unpack.is_empty()
             && tags.is_empty()
             && records.is_none()
+            && fields.is_none()
+            && carry.is_empty()
             && each.is_none()
             && conditions.is_empty()
             && name.is_none()
@@ -140,7 +157,8 @@ impl Draft<'_> {
             && points.iter().all(simple);
         bare && match form {
             Form::Json => {
-                time.as_ref().is_none_or(|time| one(&time.source))
+                time.as_ref()
+                    .is_none_or(|time| one(&time.source) && time.base.is_none())
                     && plain(test.as_ref())
                     && plain(history.as_ref())
                     && (seq.is_empty() || matches!(seq.as_slice(), [at] if at.starts_with('/')))
@@ -213,29 +231,55 @@ impl Draft<'_> {
         }
     }
 
-    fn general(self, problems: &mut Vec<Problem>) -> Option<Body> {
+    /// Reads by a plan of the messages of its topic, where one takes what it reads.
+    fn general(self, plans: &mut Plans<'_>, problems: &mut Vec<Problem>) -> Option<Body> {
+        let mut own = Plan::new();
+        let general = self.built(&mut own, problems)?;
+        if let Err(problem) = own.check() {
+            problems.push((None, problem, None));
+        }
+        if !problems.is_empty() {
+            return None;
+        }
+        let takes = |shared: &Shared| shared.form == general.form && shared.plan.takes(&own);
+        let mut shared = plans.own.iter().copied();
+        let shared = shared.rfind(|at| plans.all.get(*at).is_some_and(takes));
+        let Some((at, shared)) = shared.and_then(|at| Some((at, plans.all.get_mut(at)?))) else {
+            let at = plans.all.len();
+            plans.own.push(at);
+            let form = general.form;
+            plans.all.push(Shared { plan: own, form });
+            return Some(Body::General(Box::new(General { plan: at, ..general })));
+        };
+        // Once more: its places have other numbers there.
+        let general = self.built(&mut shared.plan, problems)?;
+        Some(Body::General(Box::new(General { plan: at, ..general })))
+    }
+
+    fn built(self, plan: &mut Plan, problems: &mut Vec<Problem>) -> Option<General> {
         let message = self.message;
-        let plan = message
-            .each
-            .as_ref()
-            .map_or(Ok(Vec::new()), |each| steps(each))
-            .and_then(|steps| Plan::new(steps, &message.tags, message.records));
-        let mut plan = match plan {
-            Ok(plan) => plan,
+        match message.each.as_ref().map_or(Ok(Vec::new()), |each| steps(each)) {
+            Ok(steps) => plan.begin(steps),
             Err(problem) => {
                 problems.push((None, problem, None));
                 return None;
             }
-        };
+        }
+        let leaf = plan.leaf();
         let mut builder = Builder {
             draft: self,
-            plan: &mut plan,
+            plan,
             problems,
         };
         let form = builder.form();
+        builder.carry();
         let name = builder.name();
-        let parts = General {
+        let points = builder.points(name.is_some());
+        Some(General {
             form,
+            plan: 0,
+            leaf,
+            unpacks: message.unpacks(),
             conditions: builder.conditions(None, &message.conditions),
             same: builder.same(),
             captures: builder.captures(),
@@ -246,20 +290,12 @@ impl Draft<'_> {
             history: builder.mark(message.history.as_ref()),
             reading: message.reading,
             seq: builder.seq(),
-            points: builder.points(name.is_some()),
             ack: builder.ack(),
             clock: self.profile.clock,
-            only_online: false,
+            only_online: !points.is_empty() && points.iter().all(|rule| rule.field.point == ONLINE),
             name,
-            plan: Plan::default(),
-        };
-        let only_online =
-            !parts.points.is_empty() && parts.points.iter().all(|rule| rule.field.point == ONLINE);
-        Some(Body::General(Box::new(General {
-            plan,
-            only_online,
-            ..parts
-        })))
+            points,
+        })
     }
 
     /// `None`: the kind has no such point (said elsewhere when no kind has it), or the mapping is wrong.

@@ -46,6 +46,7 @@ fn port_profile(each: &str, change: impl FnOnce(&mut MessageDef)) -> ProfileDef 
                 at: vec!["/ts".to_owned(), "^/ts".to_owned()],
                 bytes: None,
             },
+            base: None,
             unit: TimeUnit::Epoch,
             zone: None,
         }),
@@ -107,6 +108,7 @@ fn names_choose_points_and_one_instant_is_one_part() {
         capture: vec![("name".to_owned(), SourceDef::at("key"))],
         time: Some(TimeDef {
             source: SourceDef::at("/time"),
+            base: None,
             unit: TimeUnit::Milliseconds,
             zone: None,
         }),
@@ -172,7 +174,7 @@ fn of_several_mappings_the_first_that_says_something_counts() {
     assert_eq!(decoder.part(0).unwrap().kind, ReadingKind::Test);
 }
 
-fn byte(point: &str, at: &str, byte: i32, width: usize, coding: Coding) -> PointMap {
+pub(super) fn byte(point: &str, at: &str, byte: i32, width: usize, coding: Coding) -> PointMap {
     PointMap {
         source: SourceDef {
             at: vec![at.to_owned()],
@@ -180,6 +182,7 @@ fn byte(point: &str, at: &str, byte: i32, width: usize, coding: Coding) -> Point
                 byte,
                 width,
                 little: true,
+                swapped: false,
                 coding,
             }),
         },

@@ -4,6 +4,7 @@ mod general;
 mod mapping;
 mod native_form;
 mod properties;
+mod shared;
 mod shipped;
 mod topics;
 
@@ -176,6 +177,7 @@ fn with_map(point: &str, at: &str, words: &[(&str, &str)]) -> PointMap {
 fn time(at: &str, unit: TimeUnit) -> TimeDef {
     TimeDef {
         source: SourceDef::at(at),
+        base: None,
         unit,
         zone: None,
     }

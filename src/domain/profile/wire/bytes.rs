@@ -52,7 +52,10 @@ pub(in crate::domain::profile) fn number(field: ByteField, bytes: &[u8]) -> Opti
     };
     let bytes = bytes.get(start..start.checked_add(field.width)?)?;
     let join = |raw: u64, byte: &u8| raw << 8 | u64::from(*byte);
-    let raw = if field.little {
+    let word = |raw: u64, word: &[u8]| word.iter().fold(raw, join);
+    let raw = if field.swapped {
+        bytes.chunks(2).rev().fold(0, word)
+    } else if field.little {
         bytes.iter().rev().fold(0, join)
     } else {
         bytes.iter().fold(0, join)
@@ -88,6 +91,7 @@ mod tests {
             byte,
             width,
             little,
+            swapped: false,
             coding,
         }
     }

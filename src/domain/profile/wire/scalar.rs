@@ -28,6 +28,7 @@ pub(in crate::domain::profile) enum Scalar<'a> {
 
 impl<'a> Scalar<'a> {
     /// The text it is, if it is one.
+    #[inline]
     pub(super) const fn text(self) -> Option<&'a str> {
         match self {
             Scalar::Text(text) => Some(text),
@@ -42,13 +43,15 @@ impl<'a> Scalar<'a> {
     }
 
     /// The finite number it is or, being text, spells.
-    pub(super) fn parsed_number(self) -> Option<f64> {
+    #[inline]
+    pub(in crate::domain::profile) fn parsed_number(self) -> Option<f64> {
         self.number()
             .or_else(|| self.text()?.trim().parse().ok())
             .filter(|number| number.is_finite())
     }
 
     /// The number it is, if it is one.
+    #[inline]
     pub(super) const fn number(self) -> Option<f64> {
         match self {
             Scalar::Int(number) => Some(number as f64),
@@ -81,8 +84,13 @@ impl<'a> Scalar<'a> {
         match self {
             Scalar::Text(text) => into.push_str(text),
             Scalar::Bool(value) => into.push_str(if value { "true" } else { "false" }),
-            Scalar::Int(number) => return write!(into, "{number}").is_ok(),
-            Scalar::Unsigned(number) => return write!(into, "{number}").is_ok(),
+            Scalar::Int(number) => {
+                if number < 0 {
+                    into.push('-');
+                }
+                digits(number.unsigned_abs(), into);
+            }
+            Scalar::Unsigned(number) => digits(number, into),
             Scalar::Float(number) => return write!(into, "{number}").is_ok(),
             Scalar::Bytes(bytes) => return bytes.iter().all(|byte| write!(into, "{byte:02x}").is_ok()),
             Scalar::Null | Scalar::Compound => return false,
@@ -102,6 +110,21 @@ impl<'a> Scalar<'a> {
             Scalar::Null => "null".to_owned(),
             Scalar::Compound => "an object or array".to_owned(),
         }
+    }
+}
+
+/// Puts a number behind `into`: ids are joined of them once an item, and `write!` takes its time.
+fn digits(number: u64, into: &mut String) {
+    let mut power = 1_u64;
+    while number / power >= 10 {
+        power *= 10;
+    }
+    let mut rest = number;
+    while power > 0 {
+        let digit = u8::try_from(rest / power).unwrap_or_default();
+        into.push(char::from(b'0' + digit));
+        rest %= power;
+        power /= 10;
     }
 }
 

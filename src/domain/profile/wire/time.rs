@@ -29,7 +29,9 @@ impl TimeForm {
                 .map_err(|error| format!("pattern {pattern:?}: {error}"))?;
         }
         if zone.is_none() && *unit == TimeUnit::Packed {
-            return Err("a time of this form names no zone: give `zone`".to_owned());
+            return Err(
+                "a time of this form names no zone: give `zone`, for example \"Asia/Shanghai\"".to_owned(),
+            );
         }
         Ok(TimeForm {
             unit: unit.clone(),
@@ -37,13 +39,28 @@ impl TimeForm {
         })
     }
 
+    /// Whether it is a number since 1970, to which another can be added.
+    pub(in crate::domain::profile) const fn is_number(&self) -> bool {
+        matches!(
+            self.unit,
+            TimeUnit::Seconds
+                | TimeUnit::Milliseconds
+                | TimeUnit::Microseconds
+                | TimeUnit::Nanoseconds
+                | TimeUnit::Epoch
+        )
+    }
+
     /// What should have stood there.
     pub(in crate::domain::profile) const fn wanted(&self) -> &'static str {
         match self.unit {
             TimeUnit::Rfc3339 => "an RFC 3339 time with its zone",
-            TimeUnit::Seconds | TimeUnit::Milliseconds | TimeUnit::Microseconds => "a number of 64 bits",
-            TimeUnit::Epoch => "seconds, milliseconds or microseconds since 1970 (10, 13 or 16 digits)",
+            TimeUnit::Seconds | TimeUnit::Milliseconds | TimeUnit::Microseconds | TimeUnit::Nanoseconds => {
+                "a number of 64 bits"
+            }
+            TimeUnit::Epoch => "a time since 1970 of 10, 13, 16 or 19 digits (s, ms, us, ns)",
             TimeUnit::Iso => "an ISO 8601 time with its zone, or the profile's",
+            TimeUnit::Auto => "a time since 1970 of 10, 13, 16 or 19 digits, or an ISO 8601 time",
             TimeUnit::Packed => "14 or 17 digits, yyyyMMddHHmmss and milliseconds",
             TimeUnit::Pattern(_) => "a time of the pattern",
         }
@@ -55,33 +72,30 @@ impl TimeForm {
             TimeUnit::Seconds => scaled(scalar, |whole| whole.checked_mul(1000), 1000.0),
             TimeUnit::Milliseconds => scaled(scalar, Some, 1.0),
             TimeUnit::Microseconds => scaled(scalar, |whole| Some(whole.div_euclid(1000)), 0.001),
-            TimeUnit::Epoch => {
-                let number = scalar.parsed_number()?.abs();
-                if number < 1e11 {
-                    scaled(scalar, |whole| whole.checked_mul(1000), 1000.0)
-                } else if number < 1e14 {
-                    scaled(scalar, Some, 1.0)
-                } else {
-                    scaled(scalar, |whole| Some(whole.div_euclid(1000)), 0.001)
-                }
-            }
+            TimeUnit::Nanoseconds => scaled(scalar, |whole| Some(whole.div_euclid(1_000_000)), 1e-6),
+            TimeUnit::Epoch => epoch(scalar),
+            TimeUnit::Auto => match scalar.text() {
+                Some(text) if text.trim().parse::<f64>().is_err() => self.iso(text.trim()),
+                Some(_) | None => epoch(scalar),
+            },
             TimeUnit::Rfc3339 => {
                 let text = scalar.text()?;
                 text.parse::<jiff::Timestamp>()
                     .ok()
                     .map(jiff::Timestamp::as_millisecond)
             }
-            TimeUnit::Iso => {
-                let text = scalar.text()?.trim();
-                match text.parse::<jiff::Timestamp>() {
-                    Ok(at) => Some(at.as_millisecond()),
-                    Err(_) => self.local(text.parse().ok()?),
-                }
-            }
+            TimeUnit::Iso => self.iso(scalar.text()?.trim()),
             TimeUnit::Packed => self.local(packed(scalar)?),
             TimeUnit::Pattern(pattern) => self.by_pattern(pattern, scalar.text()?.trim()),
         };
         millis.map(Timestamp)
+    }
+
+    fn iso(&self, text: &str) -> Option<i64> {
+        match text.parse::<jiff::Timestamp>() {
+            Ok(at) => Some(at.as_millisecond()),
+            Err(_) => self.local(text.parse().ok()?),
+        }
     }
 
     fn by_pattern(&self, pattern: &str, text: &str) -> Option<i64> {
@@ -142,6 +156,20 @@ fn packed(scalar: Scalar<'_>) -> Option<DateTime> {
     .ok()
 }
 
+/// By the number of digits.
+fn epoch(scalar: Scalar<'_>) -> Option<i64> {
+    let number = scalar.parsed_number()?.abs();
+    if number < 1e11 {
+        scaled(scalar, |whole| whole.checked_mul(1000), 1000.0)
+    } else if number < 1e14 {
+        scaled(scalar, Some, 1.0)
+    } else if number < 1e17 {
+        scaled(scalar, |whole| Some(whole.div_euclid(1000)), 0.001)
+    } else {
+        scaled(scalar, |whole| Some(whole.div_euclid(1_000_000)), 1e-6)
+    }
+}
+
 fn scaled(scalar: Scalar<'_>, whole: impl Fn(i64) -> Option<i64>, factor: f64) -> Option<i64> {
     match scalar {
         Scalar::Int(number) => whole(number),
@@ -189,8 +217,13 @@ mod tests {
             (TimeUnit::Epoch, Scalar::Int(1_750_316_304), SECOND),
             (TimeUnit::Epoch, Scalar::Int(AT), AT),
             (TimeUnit::Epoch, Scalar::Text("1750316304881000"), AT),
+            (TimeUnit::Epoch, Scalar::Int(1_750_316_304_881_999_999), AT),
+            (TimeUnit::Nanoseconds, Scalar::Text("1750316304881000000"), AT),
             (TimeUnit::Epoch, Scalar::Float(1_750_316_304.881), AT),
             (TimeUnit::Seconds, Scalar::Text("1750316304.881"), AT),
+            (TimeUnit::Auto, Scalar::Int(AT), AT),
+            (TimeUnit::Auto, Scalar::Text("1750316304881"), AT),
+            (TimeUnit::Auto, Scalar::Text("2025-06-19T06:58:24.881Z"), AT),
         ];
         for (unit, scalar, expected) in table {
             assert_eq!(read(&unit, None, scalar), Some(expected), "{unit:?} {scalar:?}");

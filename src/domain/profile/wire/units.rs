@@ -103,7 +103,12 @@ pub(in crate::domain::profile) fn convert(
         return Ok((1.0, 0.0));
     }
     let Some((quantity, factor, offset)) = find(from) else {
-        return Err(format!("unit {from:?} is not known"));
+        let near = UNITS.iter().flat_map(|(names, ..)| names.iter());
+        let near = near.copied().find(|name| name.eq_ignore_ascii_case(from));
+        let near = near
+            .map(|name| format!("; did you mean {name:?}?"))
+            .unwrap_or_default();
+        return Err(format!("unit {from:?} is not known{near}"));
     };
     if to == "%LEL" {
         if quantity != Quantity::Concentration {

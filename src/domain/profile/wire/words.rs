@@ -38,10 +38,12 @@ impl Pattern {
                 return Pattern::Range(low, high);
             }
         }
-        Pattern::Word(text.to_owned(), text.parse().ok())
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        Pattern::Word(text.to_owned(), number)
     }
 
     /// Whether it names `scalar`. Case does not count for ASCII letters, nor white space around.
+    #[inline]
     pub(in crate::domain::profile) fn matches(&self, scalar: Scalar<'_>) -> bool {
         match (self, scalar) {
             (Pattern::Any, _) => true,
@@ -78,6 +80,7 @@ impl Pattern {
 }
 
 /// Whether one of `patterns` names `scalar`.
+#[inline]
 pub(in crate::domain::profile) fn any(patterns: &[Pattern], scalar: Scalar<'_>) -> bool {
     patterns.iter().any(|pattern| pattern.matches(scalar))
 }
