@@ -12,7 +12,8 @@ use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::engine::Refusal;
 use crate::domain::history::{HistoryPoint, Samples};
 use crate::domain::id::Id;
-use crate::domain::journal::{OperatorInput, ServiceInput};
+use crate::domain::interlock::CommandEvent;
+use crate::domain::journal::{CommandInput, OperatorInput, ServiceInput};
 use crate::domain::profile::Reject;
 use crate::domain::registry::Registry;
 use crate::domain::service::DeviceEvent;
@@ -110,15 +111,31 @@ pub struct DeviceCommit {
     pub body: String,
 }
 
+/// An event of an order ready to be stored.
+#[derive(Debug)]
+pub struct CommandCommit {
+    /// The event.
+    pub event: CommandEvent,
+    /// The order after it as the API shows it: a JSON object.
+    pub order: String,
+    /// The whole event as targets get it: a JSON object.
+    pub body: String,
+    /// The targets that are owed it.
+    pub targets: Vec<String>,
+}
+
+/// What became of an operator's request: the order that a command made or joined, `None` for any other act; or why not.
+pub type Outcome = Result<Option<Id>, Refusal>;
+
 /// An answer, given once what was asked for is durable.
 #[derive(Debug)]
 pub enum Answer {
     /// To an operator.
     Operator {
         /// Where they wait.
-        to: oneshot::Sender<Result<(), Refusal>>,
+        to: oneshot::Sender<Outcome>,
         /// What to tell them.
-        outcome: Result<(), Refusal>,
+        outcome: Outcome,
     },
     /// To whoever has put a configuration in force.
     Reconfigured {
@@ -164,6 +181,8 @@ pub struct Batch {
     pub devices: Vec<DeviceCommit>,
     /// The alarm events, in order.
     pub alarms: Vec<AlarmCommit>,
+    /// What happened to orders, in order. Stored after the alarm events, which may be their cause.
+    pub commands: Vec<CommandCommit>,
     /// What could not be used.
     pub dead_letters: Vec<DeadLetter>,
     /// The sources of the definitions that journal entries name by hash.
@@ -183,7 +202,8 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         let inputs = self.journal.is_empty() && self.definitions.is_empty() && self.checkpoint.is_none();
         let history = self.seen.is_empty() && self.points.is_empty() && self.samples.count() == 0;
-        let events = self.devices.is_empty() && self.alarms.is_empty() && self.dead_letters.is_empty();
+        let events = self.devices.is_empty() && self.alarms.is_empty() && self.commands.is_empty();
+        let events = events && self.dead_letters.is_empty();
         inputs && history && events
     }
 }
@@ -224,6 +244,8 @@ pub enum OperatorAct {
     Alarm(OperatorInput),
     /// To a device.
     Device(ServiceInput),
+    /// By a device. Whether it may be opened from afar, the gateway says.
+    Command(CommandInput),
 }
 
 /// What an operator asks of the gateway.
@@ -232,7 +254,7 @@ pub struct OperatorRequest {
     /// Who wants what done to what.
     pub act: OperatorAct,
     /// Where the answer goes.
-    pub answer: oneshot::Sender<Result<(), Refusal>>,
+    pub answer: oneshot::Sender<Outcome>,
 }
 
 /// How an attempt to deliver a notice ended.

@@ -35,6 +35,7 @@ pub mod gateway;
 pub mod handoff;
 pub mod ingest;
 pub mod lifecycle;
+mod meters;
 pub mod metrics;
 pub mod mqtt;
 pub mod notify;

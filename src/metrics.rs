@@ -1,13 +1,13 @@
 //! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
 
-use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Registry, TextEncoder,
 };
 
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
+use crate::meters::{counter, counters, gauge, gauges, registered};
 use crate::series::Surveys;
 
 /// Seconds, from ten microseconds to ten seconds.
@@ -19,6 +19,9 @@ const STAGE_BUCKETS: [f64; 13] = [
 const NOTICE_BUCKETS: [f64; 12] = [
     5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0, 60.0, 3600.0,
 ];
+
+/// Seconds, from a tenth to five minutes: a valve takes seconds, several attempts minutes.
+const VERIFY_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Every metric of the process. Cloning shares the counters.
 #[derive(Debug, Clone)]
@@ -72,6 +75,9 @@ pub struct Metrics {
     pub commands_unwritable: IntCounter,
     /// Commands that found their queue full.
     pub commands_overflowed: IntCounter,
+    commands: IntCounterVec,
+    /// From a command's request to the device's own proof that it has obeyed, in gateway time.
+    pub command_verify: Histogram,
     alarms_active: IntGaugeVec,
     alarm_events: IntCounterVec,
     notices_pending: IntGaugeVec,
@@ -242,6 +248,22 @@ impl Metrics {
             commands_expired: commands.with_label_values(&["expired"]),
             commands_unwritable: commands.with_label_values(&["unwritable"]),
             commands_overflowed: commands.with_label_values(&["overflowed"]),
+            commands: counters(
+                r,
+                "ninewatch_commands_total",
+                "Commands that are over, by command and result (verified, failed, superseded).",
+                &["command", "result"],
+            ),
+            command_verify: registered(
+                r,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "ninewatch_command_verify_seconds",
+                        "From a command's request to the device's own proof that it has obeyed.",
+                    )
+                    .buckets(VERIFY_BUCKETS.to_vec()),
+                ),
+            ),
             alarms_active: gauges(
                 r,
                 "ninewatch_alarms_active",
@@ -400,6 +422,11 @@ impl Metrics {
         self.readings.with_label_values(&[kind])
     }
 
+    /// The counter of commands of this name, which the configuration gives, that ended with `result`.
+    pub fn commands(&self, command: &str, result: &str) -> IntCounter {
+        self.commands.with_label_values(&[command, result])
+    }
+
     /// The gauge of alarms of this class and priority.
     pub fn alarms_active(&self, class: Class, priority: Priority) -> IntGauge {
         self.alarms_active
@@ -453,29 +480,4 @@ impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
     }
-}
-
-#[expect(clippy::expect_used, reason = "the names are constants, each registered once")]
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("constant metric names are valid");
-    registry
-        .register(Box::new(collector.clone()))
-        .expect("each constant name is registered once");
-    collector
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    registered(registry, IntCounter::new(name, help))
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    registered(registry, IntGauge::new(name, help))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
 }

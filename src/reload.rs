@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Findings, Fixed, Settings, counted};
+use crate::domain::profile::command::CommandBook;
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Reconfiguration, Surroundings};
 use crate::handoff::Directory;
@@ -225,6 +226,7 @@ pub fn configured(settings: &Settings) -> Result<(Decoder, Surroundings), String
         max_unregistered: usize::try_from(settings.gateway.max_unregistered).unwrap_or(usize::MAX),
         registry: settings.registry.clone(),
         routes: settings.routes.clone(),
+        book: CommandBook::new(&settings.profiles),
         definitions: Arc::new(settings.definitions.clone()),
     };
     Ok((decoder, surroundings))

@@ -102,7 +102,7 @@ fn the_shipped_configuration_loads() {
     );
     assert!(matches!(settings.http.auth, Auth::None));
     assert_eq!(settings.definitions.source().kinds.len(), 8);
-    assert_eq!(settings.definitions.source().rules.len(), 80);
+    assert_eq!(settings.definitions.source().rules.len(), 83);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
@@ -255,7 +255,7 @@ fn a_configuration_from_memory_starts_from_the_given_folder() {
     let settings = config::load_str("demo", text, Path::new("config")).unwrap();
     assert_eq!(settings.gateway.data_dir, Path::new("config/data"));
     assert_eq!(settings.gateway.public_url, "http://127.0.0.1:9464");
-    assert_eq!(settings.definitions.source().rules.len(), 8);
+    assert_eq!(settings.definitions.source().rules.len(), 9);
 
     let findings = config::load_str("demo", "[gateway]\nid = 5\n", Path::new("config")).unwrap_err();
     let first = findings.iter().find(|finding| finding.line == 2).unwrap();

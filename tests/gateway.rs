@@ -9,14 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use ninewatch::clock::Clock;
 use ninewatch::config::{self, Settings};
+use ninewatch::domain::alarm::Operator;
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::DeviceKey;
-use ninewatch::domain::engine::{Engine, Survey};
-use ninewatch::domain::journal;
+use ninewatch::domain::engine::{Engine, Refusal, Survey};
+use ninewatch::domain::journal::{self, CommandInput, Entry};
 use ninewatch::domain::registry::{RegisteredDevice, Registry};
 use ninewatch::domain::time::Moment;
 use ninewatch::gateway::{Gateway, GatewayError, Lines, Reconfiguration};
-use ninewatch::handoff::{Batch, Directory, Envelope, Work};
+use ninewatch::handoff::{Batch, Directory, Envelope, OperatorAct, OperatorRequest, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::reload::configured;
@@ -245,6 +246,68 @@ fn a_flood_of_rubbish_fills_a_batch_by_its_bytes_and_only_the_head_of_each_is_ke
     }
     assert!(batch.bytes >= 4096 * taken, "{} bytes", batch.bytes);
     assert!(gateway.has_room(), "the next batch is empty");
+}
+
+#[test]
+fn an_operators_command_is_journalled_with_what_the_registration_said_then() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(folder.path(), ("hot", 60), "duty");
+    let (decoder, mut surroundings) = configured(&settings).expect("they fit");
+    let key = |device: &str| DeviceKey {
+        venue: "v1".to_owned(),
+        kind: "gas_detector".to_owned(),
+        device: device.to_owned(),
+    };
+    let openable = RegisteredDevice {
+        key: key("g1"),
+        remote_open: true,
+        ..RegisteredDevice::default()
+    };
+    surroundings.registry = Registry::new(Vec::new(), vec![openable]);
+    let mut gateway = Gateway::new(Engine::new("test"), decoder, surroundings, Metrics::new());
+    let now = Clock::new().now();
+    let mut answers = Vec::new();
+    for device in ["g1", "g2"] {
+        let (answer, answered) = oneshot::channel();
+        let operator = Operator {
+            by: "Wang".to_owned(),
+            note: None,
+        };
+        let input = CommandInput {
+            device: key(device),
+            command: "open".to_owned(),
+            remote_open: false,
+            operator,
+        };
+        let act = OperatorAct::Command(input);
+        gateway
+            .operate(OperatorRequest { act, answer }, now)
+            .expect("it is taken");
+        answers.push(answered);
+    }
+    let batch = gateway.close(now);
+    let entries = journal::entries(batch.first_input, &batch.journal);
+    let allowed: Vec<(String, bool)> = entries
+        .map(|entry| {
+            let (_, entry) = entry.expect("it is whole");
+            let Entry::Command(input) = entry else {
+                panic!("{entry:?}");
+            };
+            (input.device.device, input.remote_open)
+        })
+        .collect();
+    assert_eq!(allowed, [("g1".to_owned(), true), ("g2".to_owned(), false)]);
+    for answered in &mut answers {
+        assert!(answered.try_recv().is_err(), "answered before the commit");
+    }
+    for (answer, answered) in batch.answers.into_iter().zip(&mut answers) {
+        answer.give();
+        assert_eq!(
+            answered.try_recv().expect("an answer"),
+            Err(Refusal::NoSuchDevice),
+            "neither has spoken"
+        );
+    }
 }
 
 #[tokio::test]

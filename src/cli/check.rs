@@ -53,7 +53,7 @@ mod tests {
         let settings = config::load_str("t", text, Path::new("config")).unwrap();
         assert_eq!(
             settings.summary(),
-            "8 kinds, 80 rules, 1 profile, 3 venues, 5 devices, 0 targets"
+            "8 kinds, 83 rules, 1 profile, 3 venues, 5 devices, 0 targets"
         );
         assert_eq!(counted(1, "finding"), "1 finding");
     }

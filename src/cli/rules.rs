@@ -143,6 +143,14 @@ impl<W: Write> Screen<W> {
                 self.line(&format!("         {title}, events:"));
                 self.difference(expected, seen);
             }
+            Failure::Commands {
+                title,
+                expected,
+                seen,
+            } => {
+                self.line(&format!("         {title}, commands:"));
+                self.difference(expected, seen);
+            }
             Failure::Operator {
                 at,
                 request,

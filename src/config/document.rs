@@ -152,15 +152,6 @@ impl<'d> Table<'d> {
         entries.sort_by_key(|(_, value)| value.key_span.start);
         entries
     }
-
-    /// Reports each of `keys` that is there: the format has them, this version does not do them yet.
-    pub(super) fn not_available(&mut self, keys: &[&'static str]) -> bool {
-        let found: Vec<_> = keys.iter().filter_map(|key| self.optional(key)).collect();
-        for value in &found {
-            value.key_not_available();
-        }
-        !found.is_empty()
-    }
 }
 
 impl<'d> Value<'d> {

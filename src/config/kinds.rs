@@ -1,9 +1,10 @@
-//! Kinds files: `[[kind]]` and its `[[kind.point]]`.
+//! Kinds files: `[[kind]]` and its `[[kind.point]]`; its commands are read by `commands`.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::commands;
 use super::document::Table;
 use super::finding::did_you_mean;
 use super::names::{Names, identifier};
@@ -135,6 +136,7 @@ fn read_kind(mut table: Table<'_>, names: &mut Names) -> (Kind, Option<i64>) {
             faulty.place().explain(source, &problem, report);
         }
     }
+    commands::read(&mut table, &mut kind, before);
     let service_life = table.optional("service_life_years");
     (
         kind,

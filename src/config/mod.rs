@@ -1,5 +1,7 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
+mod actions;
+mod commands;
 mod csv;
 mod document;
 mod files;
@@ -22,8 +24,10 @@ mod profile_source;
 mod profile_tests;
 mod profiles;
 mod roster;
+mod rule_step;
 mod rule_tests;
 mod rules;
+mod sample;
 mod schedules;
 mod script;
 mod secrets;

@@ -1,7 +1,7 @@
 //! Steps of rule tests that the gateway takes by itself: the broker is lost or back, and what it knows of its store.
 
 use super::document::Table;
-use super::rule_tests::read_points;
+use super::sample::read_points;
 use crate::domain::kind::Kind;
 use crate::domain::rehearsal::Act;
 

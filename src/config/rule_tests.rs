@@ -12,26 +12,18 @@ use super::files;
 use super::finding::{Finding, Findings, Nature, did_you_mean};
 use super::kinds::{self, Kinds};
 use super::names::Names;
-use super::operator_act::{self, OperatorAct};
-use super::own_act;
 use super::rules::{self, Surroundings};
 use super::source::{Report, Scope};
-use super::value::{Value, parse_duration};
+use super::value::Value;
 use super::venues;
 use crate::domain::definitions::Definitions;
-use crate::domain::device::DeviceKey;
-use crate::domain::kind::{GATEWAY_KIND, Kind, PointDef, PointIndex, VENUE, ValueType};
-use crate::domain::reading::ReadingKind;
-use crate::domain::rehearsal::{Act, Expectation, GATEWAY, RuleTest, Sample, Step, USUAL_VENUE};
+use crate::domain::rehearsal::{Expectation, RuleTest, Step};
 use crate::domain::rule::RuleDef;
 use crate::domain::time::{Ticks, Timestamp};
 
 /// 2026-01-01T00:00:00Z: where a test starts that does not say.
 const START: Timestamp = Timestamp(1_767_225_600_000);
-const INSTANT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(366 * 24);
-const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(366 * 24);
-/// The most messages that one step with `every` may stand for.
-const MOST_MESSAGES: u64 = 100_000;
+pub(super) const INSTANT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(366 * 24);
 /// The words of [`AlarmStep`](crate::domain::alarm::AlarmStep).
 const STEPS: [&str; 15] = [
     "raised",
@@ -49,6 +41,18 @@ const STEPS: [&str; 15] = [
     "verified",
     "closed",
     "unclosed",
+];
+
+/// The ends of [`CommandStep::event_type`](crate::domain::interlock::CommandStep::event_type).
+const ORDER_STEPS: [&str; 8] = [
+    "requested",
+    "joined",
+    "sent",
+    "repeated",
+    "acknowledged",
+    "verified",
+    "failed",
+    "superseded",
 ];
 
 /// The tests of one file and the definitions they run under.
@@ -83,8 +87,8 @@ pub fn load_rule_tests(path: &Path) -> Result<RuleTests, Findings> {
 }
 
 /// What a test may refer to.
-struct Cast<'a> {
-    kinds: &'a Kinds,
+pub(super) struct Cast<'a> {
+    pub(super) kinds: &'a Kinds,
     /// `None`: the rules have findings of their own, and what is in them is not known.
     rules: Option<&'a [RuleDef]>,
 }
@@ -164,130 +168,8 @@ impl Cast<'_> {
         }
     }
 
-    fn step(&self, mut table: Table<'_>, clock: &mut Clock) -> Vec<Step> {
-        let at = clock.instant(&mut table).map_or(Ticks(0), |(at, _)| at);
-        if let Some(acts) = own_act::read(&mut table) {
-            let device = DeviceKey::gateway(GATEWAY);
-            let step = |act| Step {
-                at,
-                device: device.clone(),
-                act,
-            };
-            return acts.into_iter().map(step).collect();
-        }
-        let device_value = table.required("device");
-        let acts = table.has("operator");
-        let device = device_value.as_ref().and_then(|device| self.device(device, acts));
-        if let Some(operator) = table.optional("operator") {
-            let act = self.operation(&operator, &mut table, device.as_ref());
-            let step = device.zip(act).map(|(device, act)| Step { at, device, act });
-            return step.into_iter().collect();
-        }
-        if let (Some(DeviceKey { kind, .. }), Some(value)) = (&device, &device_value)
-            && kind == GATEWAY_KIND
-        {
-            let help = "write `broker = false` or `gateway = { disk_low = true }` in a step without a device";
-            value.wrong_with("the gateway sends no messages", help.to_owned());
-        }
-        let kind = device.as_ref().and_then(|device| self.kinds.whole(&device.kind));
-        let points = table
-            .required("points")
-            .and_then(|points| read_points(&points, kind));
-        let sent_ms = table.optional("sent").and_then(|sent| signed_ms(&sent));
-        let seq = table.optional("seq").and_then(|seq| seq.integer(0..=i64::MAX));
-        let kind = reading_kind(&mut table);
-        let retained = table.optional("retained").and_then(|value| value.boolean());
-        let instants = repeated(&mut table, at);
-        let Some((device, points)) = device.zip(points) else {
-            return Vec::new();
-        };
-        let sample = Sample {
-            points,
-            sent_ms,
-            seq: seq.map(i64::cast_unsigned),
-            kind,
-            retained: retained.unwrap_or(false),
-        };
-        instants
-            .into_iter()
-            .map(|at| Step {
-                at,
-                device: device.clone(),
-                act: Act::Read(sample.clone()),
-            })
-            .collect()
-    }
-
-    /// What an operator does in a step: to an alarm, which its rule names, or to the device.
-    fn operation(
-        &self,
-        operator: &Value<'_>,
-        table: &mut Table<'_>,
-        device: Option<&DeviceKey>,
-    ) -> Option<Act> {
-        let act = operator_act::read(operator, table);
-        let refused = table.optional("refused").and_then(|value| value.boolean());
-        let refused = refused.unwrap_or(false);
-        match act {
-            OperatorAct::Device(action) => action.map(|action| Act::Serve { action, refused }),
-            OperatorAct::Alarm(action) => {
-                let rule = table.required("rule");
-                let rule = rule.and_then(|rule| self.watching(&rule, device))?;
-                action.map(|action| Act::Operate {
-                    rule,
-                    action,
-                    refused,
-                })
-            }
-        }
-    }
-
-    /// The device of a step; where somebody `acts`, it may be a venue, written `venue/v1`.
-    fn device(&self, value: &Value<'_>, acts: bool) -> Option<DeviceKey> {
-        let text = value.filled_text()?;
-        if text == GATEWAY {
-            return Some(DeviceKey::gateway(GATEWAY));
-        }
-        let parts: Vec<&str> = text.split('/').collect();
-        let (venue, kind, device) = match parts.as_slice() {
-            [VENUE, id] if acts => (*id, VENUE, *id),
-            [kind, device] => (USUAL_VENUE, *kind, *device),
-            [venue, kind, device] => (*venue, *kind, *device),
-            _ => ("", "", ""),
-        };
-        let odd = |part: &str| part.is_empty() || part.contains(char::is_whitespace);
-        if [venue, kind, device].into_iter().any(odd) {
-            value.wrong_with(
-                format!("{text:?} is not a device"),
-                "write `kind/device` or `venue/kind/device`, without spaces".to_owned(),
-            );
-            return None;
-        }
-        let from = text.len() - device.len() - 1 - kind.len();
-        let place = value.place().inside(&text, &(from..from + kind.len()));
-        let also = acts.then_some(VENUE);
-        self.kinds.names.check_or(kind, also, &place, value.scope.report);
-        Some(DeviceKey {
-            venue: venue.to_owned(),
-            kind: kind.to_owned(),
-            device: device.to_owned(),
-        })
-    }
-
-    /// The rule that an operator's act names, which must watch the device's kind.
-    fn watching(&self, value: &Value<'_>, device: Option<&DeviceKey>) -> Option<String> {
-        let id = value.filled_text()?;
-        if let Some(rule) = self.rule(&id, value)
-            && let Some(device) = device.filter(|device| !rule.watches(&device.kind))
-        {
-            let (id, on, kind) = (&rule.id, rule.on.join("`, `"), &device.kind);
-            value.wrong(format!("the rule `{id}` watches `{on}`, not `{kind}`"));
-        }
-        Some(id.into_owned())
-    }
-
     /// The rule called `id`; that there is none is said, at its place in `value`.
-    fn rule(&self, id: &str, value: &Value<'_>) -> Option<&RuleDef> {
+    pub(super) fn rule(&self, id: &str, value: &Value<'_>) -> Option<&RuleDef> {
         let rules = self.rules?;
         let found = rules.iter().find(|rule| rule.id == id);
         if found.is_none() {
@@ -300,13 +182,32 @@ impl Cast<'_> {
         found
     }
 
+    /// That devices of no kind know the command `id` is said, at its place in `value`.
+    fn known_command(&self, id: &str, value: &Value<'_>) {
+        let kinds = self.kinds.all_whole();
+        let known: Vec<&str> = kinds
+            .flat_map(|kind| &kind.commands)
+            .map(|command| command.id.as_str())
+            .collect();
+        if self.kinds.complete() && !known.contains(&id) {
+            let written = value.tree.as_str().unwrap_or_default();
+            let place = value.place().inside(written, &(0..id.len()));
+            let problem = place.problem(format!("no kind has a command `{id}`"));
+            value
+                .scope
+                .report
+                .add(problem.nature(Nature::Missing).help(did_you_mean(id, known)));
+        }
+    }
+
     fn expectation(&self, mut table: Table<'_>, clock: &mut Clock) -> Expectation {
         let line = table.place().problem("").line;
         let (at, written) = clock.instant(&mut table).unwrap_or_default();
         let alarms = table.optional("alarms");
         let events = table.optional("events");
-        if alarms.is_none() && events.is_none() {
-            table.missing("`alarms` or `events`");
+        let commands = table.optional("commands");
+        if alarms.is_none() && events.is_none() && commands.is_none() {
+            table.missing("`alarms`, `events` or `commands`");
         }
         let lines = |list: Option<Value<'_>>, form: &Form| {
             let items = list?.list()?;
@@ -317,6 +218,7 @@ impl Cast<'_> {
             title: format!("at {written} (line {line})"),
             alarms: lines(alarms, &Form::Alarm),
             events: lines(events, &Form::Event),
+            commands: lines(commands, &Form::Command),
         }
     }
 
@@ -334,6 +236,12 @@ impl Cast<'_> {
                     value.wrong_with(format!("unknown step `{step}`"), did_you_mean(step, STEPS));
                 }
             }
+            (Form::Command, [command, _, step]) => {
+                self.known_command(command, value);
+                if !ORDER_STEPS.contains(step) {
+                    value.wrong_with(format!("unknown step `{step}`"), did_you_mean(step, ORDER_STEPS));
+                }
+            }
             (Form::Alarm, _) => value.wrong_with(
                 format!("{text:?} is not an alarm"),
                 "write \"rule device\", or \"rule venue/device\" outside `v1`".to_owned(),
@@ -345,6 +253,13 @@ impl Cast<'_> {
                     STEPS.join(", ")
                 ),
             ),
+            (Form::Command, _) => value.wrong_with(
+                format!("{text:?} is not what happens to an order"),
+                format!(
+                    "write \"command device step\"; a step is one of {}",
+                    ORDER_STEPS.join(", ")
+                ),
+            ),
         }
         Some(words.join(" "))
     }
@@ -354,18 +269,19 @@ impl Cast<'_> {
 enum Form {
     Alarm,
     Event,
+    Command,
 }
 
 /// The instants of a list, which must not run backwards.
 #[derive(Default)]
-struct Clock {
+pub(super) struct Clock {
     last: Duration,
     written: String,
 }
 
 impl Clock {
     /// The instant under `at`, and as it is written.
-    fn instant(&mut self, table: &mut Table<'_>) -> Option<(Ticks, String)> {
+    pub(super) fn instant(&mut self, table: &mut Table<'_>) -> Option<(Ticks, String)> {
         let value = table.required("at")?;
         let at = value.duration(INSTANT)?;
         let written = value.text()?.into_owned();
@@ -384,7 +300,7 @@ impl Clock {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -402,99 +318,4 @@ fn wall_clock(value: &Value<'_>) -> Option<Timestamp> {
         "write a date, a time and an offset: \"2026-03-02T08:00:00+08:00\"".to_owned(),
     );
     None
-}
-
-/// A length of time with a sign, in milliseconds.
-fn signed_ms(value: &Value<'_>) -> Option<i64> {
-    let text = value.text()?;
-    let (sign, length) = match text.strip_prefix('-') {
-        Some(length) => (-1, length),
-        None => (1, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    let read = parse_duration(length).and_then(|length| i64::try_from(length.as_millis()).ok());
-    if read.is_none() {
-        value.wrong_with(
-            format!("`{}` is not a length of time: {text:?}", value.key),
-            "write how far the device's time is from the instant: \"-90s\", \"0s\", \"5m\"".to_owned(),
-        );
-    }
-    read.map(|read| sign * read)
-}
-
-fn reading_kind(table: &mut Table<'_>) -> ReadingKind {
-    match table.either("test", "history") {
-        Some(value) if value.boolean() == Some(true) && value.key == "test" => ReadingKind::Test,
-        Some(value) if value.boolean() == Some(true) => ReadingKind::History,
-        Some(_) | None => ReadingKind::Live,
-    }
-}
-
-/// The instants of a step: its own, and those of `every` and `until`.
-fn repeated(table: &mut Table<'_>, first: Ticks) -> Vec<Ticks> {
-    let (every, until) = (table.optional("every"), table.optional("until"));
-    if every.is_some() != until.is_some() {
-        table.missing(if every.is_some() { "`until`" } else { "`every`" });
-    }
-    let Some((every, until)) = every.zip(until) else {
-        return vec![first];
-    };
-    let step = every.duration(EVERY).map(millis);
-    let Some((step, last)) = step.zip(until.duration(INSTANT).map(millis)) else {
-        return vec![first];
-    };
-    if last < first.0 {
-        until.wrong("`until` is before `at`");
-        return vec![first];
-    }
-    let more = (last - first.0) / step;
-    if more >= MOST_MESSAGES {
-        every.wrong(format!("that would be more than {MOST_MESSAGES} messages"));
-        return vec![first];
-    }
-    (0..=more).map(|nth| Ticks(first.0 + nth * step)).collect()
-}
-
-/// The points of a message; `None` where the kind is not known, so that nothing can be said of them.
-pub(super) fn read_points(value: &Value<'_>, kind: Option<&Kind>) -> Option<Vec<(PointIndex, f64)>> {
-    let entries = value.table("`points`")?.entries();
-    let kind = kind?;
-    let mut points = Vec::new();
-    for (name, value) in entries {
-        let Some((index, point)) = kind.point(&name) else {
-            let known = kind.points.iter().map(|point| point.id.as_str());
-            value.scope.report.add(
-                value
-                    .key_place()
-                    .problem(format!("the kind `{}` has no point `{name}`", kind.id))
-                    .help(did_you_mean(&name, known)),
-            );
-            continue;
-        };
-        points.extend(slot(&value, point).map(|slot| (index, slot)));
-    }
-    Some(points)
-}
-
-/// What a value as written is in its slot.
-fn slot(value: &Value<'_>, point: &PointDef) -> Option<f64> {
-    match &point.value {
-        ValueType::Number { min, max, .. } => {
-            let number = value.number()?;
-            if !(*min..=*max).contains(&number) {
-                value.wrong_with(
-                    format!("{number} is outside {min} to {max}"),
-                    "the gateway takes such a value as a fault of the message, not as a reading".to_owned(),
-                );
-            }
-            Some(number)
-        }
-        ValueType::Bool => value.boolean().map(f64::from),
-        ValueType::Enum { values } => {
-            let words: Vec<(&str, f64)> = (0_u32..)
-                .zip(values)
-                .map(|(place, word)| (word.as_str(), f64::from(place)))
-                .collect();
-            value.word(&format!("`{}`", point.id), &words)
-        }
-    }
 }

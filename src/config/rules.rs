@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::actions::{self, ActionDraft};
 use super::document::Table;
 use super::kinds::Kinds;
 use super::names::{Names, own_name};
@@ -22,8 +23,6 @@ use crate::domain::rule::{
 };
 use crate::domain::time::Millis;
 
-/// Keys of the rule format that this version does not do yet.
-const LATER: [&str; 1] = ["then"];
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(30 * 24);
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(366 * 24);
 const MAX_GAP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
@@ -38,6 +37,8 @@ struct RuleDraft {
     /// In the order of `suppressed_by`.
     suppressors: Vec<Place>,
     schedule: Option<Place>,
+    /// In the order of `then`.
+    actions: Vec<ActionDraft>,
 }
 
 /// What a rule may refer to.
@@ -93,12 +94,10 @@ pub(super) fn read(sources: &[Arc<Source>], around: &Surroundings<'_>, report: &
 fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>) -> RuleDraft {
     let place = table.place().clone();
     let id = own_name(&mut table, "id", names);
-    let later = table.not_available(&LATER);
     let on = table.required("on").map(|on| watched(&on, around.kinds));
     let absent = table.optional("absent");
     let silence = absent.as_ref().and_then(silence);
-    // `absent` stands in the place of `when`; of what is not available that was said.
-    let when = if later || absent.is_some() {
+    let when = if absent.is_some() {
         table.optional("when")
     } else {
         table.required("when")
@@ -124,6 +123,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
     let notify = table
         .optional("notify")
         .and_then(|notify| route(&notify, class, around));
+    let (then, actions) = actions::read(&mut table, around.kinds);
     let text = |value: &Option<Value<'_>>| value.as_ref().and_then(Value::filled_text).map(String::from);
     let when_text = silence.or_else(|| text(&when));
     let clear_text = text(&clear);
@@ -136,6 +136,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
         clear: clear.map(|value| value.place()),
         suppressors,
         schedule: schedule.as_ref().map(Value::place),
+        actions,
         def: RuleDef {
             id,
             on: on.unwrap_or_default(),
@@ -155,6 +156,7 @@ fn read_rule(mut table: Table<'_>, names: &mut Names, around: &Surroundings<'_>)
             title: title.unwrap_or_default(),
             reason,
             notify,
+            then,
         },
     }
 }
@@ -383,6 +385,11 @@ fn explain(draft: &RuleDraft, error: &RuleError, report: &Report) {
         // The kinds' own reader has compiled it, and takes no kind where that failed.
         RuleProblem::Faulty(problem) => report.add(draft.table.problem(&*problem.message)),
         RuleProblem::UnknownKind => report.add(draft.table.problem("the rule's kind does not exist")),
+        RuleProblem::Action(problem) => {
+            if let Some(action) = draft.actions.get(problem.place) {
+                action.explain(problem, report);
+            }
+        }
         RuleProblem::Suppressor {
             place,
             problem,

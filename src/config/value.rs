@@ -78,13 +78,6 @@ impl<'d> Value<'d> {
         self.report().add(self.key_place().problem(message));
     }
 
-    /// Reports that this version does not do what the key asks for.
-    pub(super) fn key_not_available(&self) {
-        let message = format!("`{}` is not available in this version", self.key);
-        self.report()
-            .add(self.key_place().problem(message).label("remove it"));
-    }
-
     /// Reports that the value has the wrong type.
     pub(super) fn wrong_type(&self, expected: &str) {
         self.mistyped(expected, None);

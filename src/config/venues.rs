@@ -272,12 +272,14 @@ impl Draft<'_> {
         let (mut venues, mut facts) = (Vec::new(), Vec::new());
         for draft in self.venues {
             let expiries = expiries.remove(&draft.venue.id).unwrap_or_default();
-            if draft.hours.is_some() || !expiries.is_empty() {
+            let confirms = draft.venue.confirm_linkage;
+            if draft.hours.is_some() || !expiries.is_empty() || confirms {
                 facts.push(VenueFacts {
                     venue: draft.venue.id.clone(),
                     time_zone: draft.time_zone,
                     hours: draft.hours,
                     expiries,
+                    confirms,
                 });
             }
             venues.push(draft.venue);

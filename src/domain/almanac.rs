@@ -2,7 +2,7 @@
 //! that it is given; never knows which instant is now.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,9 @@ pub struct VenueFacts {
     pub hours: Option<Hours>,
     /// The devices with a date of expiry.
     pub expiries: Vec<Expiry>,
+    /// One signal alone orders nothing there.
+    #[serde(default)]
+    pub confirms: bool,
 }
 
 /// The date on which a device's life or inspection ends.
@@ -76,6 +79,8 @@ pub struct Almanac {
     /// The calendar of each venue whose hours are known.
     venues: HashMap<String, usize>,
     expiries: HashMap<DeviceKey, Timestamp>,
+    /// The venues in which one signal alone orders nothing.
+    confirms: HashSet<String>,
 }
 
 impl Almanac {
@@ -89,6 +94,9 @@ impl Almanac {
             }
         }
         for facts in venues {
+            if facts.confirms {
+                almanac.confirms.insert(facts.venue.clone());
+            }
             let place = facts.hours.as_ref().and_then(|hours| almanac.calendar(hours));
             if let Some(place) = place {
                 almanac.venues.insert(facts.venue.clone(), place);
@@ -133,6 +141,11 @@ impl Almanac {
                 found.map(|(_, place)| Fact::Schedule(*place))
             }
         }
+    }
+
+    /// Whether one signal alone orders nothing in `venue`.
+    pub fn confirms(&self, venue: &str) -> bool {
+        self.confirms.contains(venue)
     }
 
     /// Every name that [`Almanac::schedule`] knows.

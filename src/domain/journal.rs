@@ -9,7 +9,9 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine};
 use super::id::Id;
+use super::interlock::Report;
 use super::kind::PointIndex;
+use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::time::{DeviceTime, Millis, Moment};
 
@@ -37,6 +39,45 @@ pub enum Input<'a> {
         /// Its value.
         value: f64,
     },
+    /// What came back of an order.
+    Commanded(Commanded),
+    /// An operator wants a device to do something.
+    Command(&'a CommandInput),
+    /// How a device is spoken to has become known, or changed.
+    Addressed(Addressed<'a>),
+}
+
+/// How a device is spoken to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Addressed<'a> {
+    /// The device.
+    pub device: DeviceIndex,
+    /// Its profile and what that needs to know.
+    pub address: &'a Address,
+}
+
+/// What came back of an order from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commanded {
+    /// For whom the order is.
+    pub device: DeviceIndex,
+    /// The order; `None`: whichever is under way, for a device that acknowledges without a name.
+    pub order: Option<Id>,
+    /// What came back.
+    pub report: Report,
+}
+
+/// An operator's command as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandInput {
+    /// The device.
+    pub device: DeviceKey,
+    /// The command.
+    pub command: String,
+    /// Whether the device's registration allowed it to be opened from afar when they asked.
+    pub remote_open: bool,
+    /// Who they are.
+    pub operator: Operator,
 }
 
 /// An operator's action as an input.
@@ -136,6 +177,17 @@ pub enum Entry {
         point: PointIndex,
         /// Its value.
         value: f64,
+    },
+    /// What came back of an order.
+    Commanded(Commanded),
+    /// An operator commanded a device.
+    Command(CommandInput),
+    /// How a device is spoken to.
+    Addressed {
+        /// The device.
+        device: DeviceIndex,
+        /// Its profile and what that needs to know.
+        address: Address,
     },
 }
 
@@ -320,6 +372,12 @@ fn play(
             point: *point,
             value: *value,
         },
+        Entry::Commanded(commanded) => Input::Commanded(*commanded),
+        Entry::Command(input) => Input::Command(input),
+        Entry::Addressed { device, address } => Input::Addressed(Addressed {
+            device: *device,
+            address,
+        }),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

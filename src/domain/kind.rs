@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::interlock::CommandDef;
 use super::text::Text;
 use super::time::Millis;
 
@@ -51,7 +52,8 @@ pub const RESERVED: [&str; 4] = [EVERY_KIND, GATEWAY_KIND, VENUE, "devices"];
 pub struct PointIndex(pub u8);
 
 /// A set of slots of one kind: points and derived values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SlotSet(u128);
 
 impl SlotSet {
@@ -220,6 +222,9 @@ pub struct Kind {
     /// CEL: when a device of it is broken, so that its values prove nothing.
     #[serde(default)]
     pub faulty: Option<String>,
+    /// What its devices can be told.
+    #[serde(default)]
+    pub commands: Vec<CommandDef>,
 }
 
 impl Kind {
@@ -274,12 +279,18 @@ impl Kind {
             title,
             points,
             faulty: None,
+            commands: Vec::new(),
         }
     }
 
     /// The point called `id`.
     pub fn point(&self, id: &str) -> Option<(PointIndex, &PointDef)> {
         self.points().find(|(_, point)| point.id == id)
+    }
+
+    /// The command called `id`.
+    pub fn command(&self, id: &str) -> Option<&CommandDef> {
+        self.commands.iter().find(|command| command.id == id)
     }
 
     /// The point with this number.

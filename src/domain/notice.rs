@@ -70,16 +70,18 @@ struct HandlingBody<'a> {
     note: Option<&'a str>,
 }
 
+/// A venue as messages show it.
 #[derive(Debug, Serialize)]
-struct VenueBody<'a> {
+pub(super) struct VenueBody<'a> {
     id: &'a str,
     name: &'a str,
     kind: &'a str,
     address: &'a str,
 }
 
+/// A device as messages show it.
 #[derive(Debug, Serialize)]
-struct DeviceBody<'a> {
+pub(super) struct DeviceBody<'a> {
     id: &'a str,
     kind: &'a str,
     name: &'a str,
@@ -205,7 +207,8 @@ impl<'a> DeviceEventBody<'a> {
 }
 
 impl<'a> DeviceBody<'a> {
-    fn new(key: &'a DeviceKey, registry: &'a Registry) -> DeviceBody<'a> {
+    /// The device under its registered name.
+    pub(super) fn new(key: &'a DeviceKey, registry: &'a Registry) -> DeviceBody<'a> {
         DeviceBody {
             id: &key.device,
             kind: &key.kind,
@@ -216,7 +219,7 @@ impl<'a> DeviceBody<'a> {
 
 impl<'a> VenueBody<'a> {
     /// The device's venue. The gateway has none: it stands in the place of its own, so that every message has one.
-    fn new(key: &'a DeviceKey, registry: &'a Registry) -> VenueBody<'a> {
+    pub(super) fn new(key: &'a DeviceKey, registry: &'a Registry) -> VenueBody<'a> {
         if key.kind == GATEWAY_KIND {
             return VenueBody {
                 id: &key.venue,
@@ -253,7 +256,12 @@ impl<'a> EventBody<'a> {
             alarm,
             by: operator.map(|operator| operator.by.as_str()),
             note: operator.and_then(|operator| operator.note.as_deref()),
-            ack_url: format!("{public_url}/api/v1/alarms/{}/acknowledge", event.alarm.id),
+            ack_url: ack_url(public_url, event.alarm.id),
         }
     }
+}
+
+/// Where `alarm` is acknowledged. `public_url` is where officers reach the API, without a trailing `/`.
+pub(super) fn ack_url(public_url: &str, alarm: Id) -> String {
+    format!("{public_url}/api/v1/alarms/{alarm}/acknowledge")
 }

@@ -9,7 +9,11 @@ use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine, Refusal};
 use super::id::Id;
-use super::journal::{DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput};
+use super::interlock::{CommandEvent, Report};
+use super::journal::{
+    CommandInput, Commanded, DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction,
+    ServiceInput,
+};
 use super::kind::{PointIndex, VENUE};
 use super::reading::{Reading, ReadingKind};
 use super::time::{ClockBounds, Moment, Ticks, Timestamp};
@@ -69,6 +73,17 @@ pub enum Act {
         /// Whether this should be refused.
         refused: bool,
     },
+    /// An operator commands it.
+    Command {
+        /// The command.
+        command: String,
+        /// Whether its registration allows it to be opened from afar.
+        remote_open: bool,
+        /// Whether this should be refused.
+        refused: bool,
+    },
+    /// Something comes back of the order that it has.
+    Report(Report),
 }
 
 /// A message of a device.
@@ -97,6 +112,9 @@ pub struct Expectation {
     pub alarms: Option<Vec<String>>,
     /// What happened since the last expectation that listed events, as `rule device step`; `None`: not looked at.
     pub events: Option<Vec<String>>,
+    /// What happened to orders since the last expectation that listed commands, as `command device step`; `None`: not
+    /// looked at.
+    pub commands: Option<Vec<String>>,
 }
 
 /// How a test went.
@@ -122,6 +140,15 @@ pub enum Failure {
     },
     /// Something else happened.
     Events {
+        /// The expectation's title.
+        title: String,
+        /// What should have happened, in order.
+        expected: Vec<String>,
+        /// What happened, in order.
+        seen: Vec<String>,
+    },
+    /// Something else happened to orders.
+    Commands {
         /// The expectation's title.
         title: String,
         /// What should have happened, in order.
@@ -167,6 +194,8 @@ struct Stage {
     /// The latest alarm of each `rule device`, standing or not.
     latest: BTreeMap<String, Id>,
     happened: Vec<String>,
+    /// What happened to orders, as `command device step`.
+    ordered: Vec<String>,
     outcome: Outcome,
 }
 
@@ -179,6 +208,7 @@ impl Stage {
             standing: BTreeSet::new(),
             latest: BTreeMap::new(),
             happened: Vec::new(),
+            ordered: Vec::new(),
             outcome: Outcome::default(),
         };
         let hash = definitions
@@ -223,6 +253,22 @@ impl Stage {
                 let outcome = self.hand(&Input::Service(&input), step.at);
                 self.judge(step.at, request, outcome, *refused);
             }
+            Act::Command {
+                command,
+                remote_open,
+                refused,
+            } => {
+                let request = format!("command {command} to {}", named(&step.device));
+                let input = CommandInput {
+                    device: step.device.clone(),
+                    command: command.clone(),
+                    remote_open: *remote_open,
+                    operator: operator(),
+                };
+                let outcome = self.hand(&Input::Command(&input), step.at);
+                self.judge(step.at, request, outcome, *refused);
+            }
+            Act::Report(report) => self.report(&step.device, *report, step.at),
         }
         self.wait_until(step.at);
     }
@@ -263,6 +309,20 @@ impl Stage {
         self.total(&Input::Reading(reading), at);
     }
 
+    fn report(&mut self, key: &DeviceKey, report: Report, at: Ticks) {
+        if let Some(device) = self.engine.find(key) {
+            let order = None;
+            self.total(
+                &Input::Commanded(Commanded {
+                    device,
+                    order,
+                    report,
+                }),
+                at,
+            );
+        }
+    }
+
     fn admitted(&mut self, key: &DeviceKey, at: Ticks) -> Option<DeviceIndex> {
         if self.engine.find(key).is_none() {
             self.total(&Input::Device(key), at);
@@ -290,6 +350,11 @@ impl Stage {
         let now = self.moment(at);
         let outcome = self.engine.handle(input, now, &mut self.effects);
         self.effects.samples.clear();
+        // Nobody sends: what comes back of an order is a step of the test.
+        self.effects.attempts.clear();
+        for event in std::mem::take(&mut self.effects.commands) {
+            self.note_order(&event);
+        }
         for event in std::mem::take(&mut self.effects.alarms) {
             self.note(&event);
         }
@@ -324,6 +389,14 @@ impl Stage {
         }
     }
 
+    fn note_order(&mut self, event: &CommandEvent) {
+        let order = &event.order;
+        let step = event.step.event_type();
+        let step = step.strip_prefix("command.").unwrap_or(step);
+        let device = named(&order.device);
+        self.ordered.push(format!("{} {device} {step}", order.command));
+    }
+
     fn check(&mut self, expectation: &Expectation) {
         let title = &expectation.title;
         if let Some(alarms) = &expectation.alarms {
@@ -344,6 +417,16 @@ impl Stage {
                 self.outcome.failures.push(Failure::Events {
                     title: title.clone(),
                     expected: events.clone(),
+                    seen,
+                });
+            }
+        }
+        if let Some(commands) = &expectation.commands {
+            let seen = std::mem::take(&mut self.ordered);
+            if *commands != seen {
+                self.outcome.failures.push(Failure::Commands {
+                    title: title.clone(),
+                    expected: commands.clone(),
                     seen,
                 });
             }

@@ -4,7 +4,8 @@ use crate::domain::history::{HistoryError, HistoryPoint, Sample, Samples};
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Receipt, SeenDevice, StoredDefinitions,
+    AlarmCommit, Answer, Batch, CommandCommit, DeadLetter, DeviceCommit, Receipt, SeenDevice,
+    StoredDefinitions,
 };
 
 /// The most messages one transaction takes. Large enough to share an fsync among thousands, small enough that
@@ -37,6 +38,7 @@ pub(super) struct OpenBatch {
     samples: Samples,
     devices: Vec<DeviceCommit>,
     alarms: Vec<AlarmCommit>,
+    commands: Vec<CommandCommit>,
     dead_letters: Vec<DeadLetter>,
     definitions: Vec<StoredDefinitions>,
     checkpoint: Option<Vec<u8>>,
@@ -67,6 +69,13 @@ impl OpenBatch {
     pub(super) fn alarm(&mut self, alarm: AlarmCommit) {
         self.text += alarm.alarm.len() + alarm.body.len();
         self.alarms.push(alarm);
+        self.urgent = true;
+    }
+
+    /// An event of an order: it waits for nobody.
+    pub(super) fn command(&mut self, command: CommandCommit) {
+        self.text += command.order.len() + command.body.len();
+        self.commands.push(command);
         self.urgent = true;
     }
 
@@ -157,6 +166,7 @@ impl OpenBatch {
             samples: self.samples,
             devices: self.devices,
             alarms: self.alarms,
+            commands: self.commands,
             dead_letters: self.dead_letters,
             definitions: self.definitions,
             checkpoint: self.checkpoint,

@@ -3,6 +3,8 @@
 
 mod admission;
 mod batch;
+mod command;
+mod dispatch;
 mod rebirth;
 mod reconfigure;
 mod survey;
@@ -16,6 +18,7 @@ use prometheus::IntCounter;
 use self::admission::Admission;
 pub use self::batch::Due;
 use self::batch::OpenBatch;
+use self::dispatch::Outbound;
 pub use self::reconfigure::Reconfiguration;
 pub use self::task::Lines;
 use crate::clock;
@@ -27,6 +30,7 @@ use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
+use crate::domain::profile::command::CommandBook;
 use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
@@ -74,6 +78,8 @@ pub struct Surroundings {
     pub registry: Registry,
     /// Who is told of what.
     pub routes: Vec<Route>,
+    /// How orders are put into words.
+    pub book: CommandBook,
     /// The definitions that the configuration wants in force.
     pub definitions: Arc<Definitions>,
 }
@@ -104,6 +110,7 @@ pub struct Gateway {
     /// Whose the messages of the present run are; kept for its space.
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
+    outbound: Outbound,
     admission: Admission,
     /// How many rebirths were asked for, going round.
     asked: u32,
@@ -114,6 +121,7 @@ impl Gateway {
     pub fn new(engine: Engine, decoder: Decoder, surroundings: Surroundings, metrics: Metrics) -> Gateway {
         let readings = reading_counters(&surroundings.definitions, &metrics);
         let profiles = profile_counters(&decoder, &metrics);
+        command::prepare_counters(&surroundings.definitions, &metrics);
         let open = OpenBatch::new(engine.next_input());
         let admission = Admission::of(engine.keys(), &surroundings);
         Gateway {
@@ -126,6 +134,7 @@ impl Gateway {
             effects: Effects::default(),
             topics: Vec::new(),
             open,
+            outbound: Outbound::default(),
             admission,
             asked: 0,
         }
@@ -138,6 +147,7 @@ impl Gateway {
         let own = DeviceKey::gateway(&self.surroundings.id);
         self.admission = Admission::of(self.engine.keys(), &self.surroundings);
         self.admit(&own, now)?;
+        self.admit_commanded(now)?;
         self.step(now, &Input::Listening(false))?;
         self.collect()
     }
@@ -241,6 +251,9 @@ impl Gateway {
                 reject.get_or_insert(refused);
             }
         }
+        for at in 0..decoded.acks {
+            self.take_ack(at, envelope.retained, now)?;
+        }
         if let (Some(started), Some(decoded_at)) = (started, decoded_at) {
             self.metrics
                 .decode_seconds
@@ -279,6 +292,7 @@ impl Gateway {
         self.open.journal.push(now, &input)?;
         // Only an operator's input can be refused.
         let _never_refused = self.engine.handle(&input, now, &mut self.effects);
+        self.dispatch();
         if let Some(counter) = self.readings.get(self.decoder.kind(slot)) {
             counter.inc();
         }
@@ -300,6 +314,7 @@ impl Gateway {
         Ok(match self.admit(&key, now)? {
             Some(device) => {
                 self.decoder.bind(slot, device);
+                self.keep_address(slot, device, now)?;
                 Ok(device)
             }
             None => Err(Reject::TooManyDevices),
@@ -325,16 +340,21 @@ impl Gateway {
     }
 
     /// Does what an operator asks for. The answer goes out with the commit.
-    pub fn operate(&mut self, request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+    pub fn operate(&mut self, mut request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+        if let OperatorAct::Command(input) = &mut request.act {
+            command::fill_in(input, &self.surroundings.registry);
+        }
         let input = match &request.act {
             OperatorAct::Alarm(input) => Input::Operator(input),
             OperatorAct::Device(input) => Input::Service(input),
+            OperatorAct::Command(input) => Input::Command(input),
         };
         self.open.journal.push(now, &input)?;
         let outcome = self.engine.handle(&input, now, &mut self.effects);
+        self.dispatch();
         self.open.answer(Answer::Operator {
             to: request.answer,
-            outcome,
+            outcome: outcome.map(|()| command::ordered(&self.effects.commands)),
         });
         self.collect()
     }
@@ -352,11 +372,13 @@ impl Gateway {
     fn step(&mut self, now: Moment, input: &Input<'_>) -> Result<(), GatewayError> {
         self.open.journal.push(now, input)?;
         let _never_refused = self.engine.handle(input, now, &mut self.effects);
+        self.dispatch();
         Ok(())
     }
 
     /// Puts what the engine wants done into the open batch.
     fn collect(&mut self) -> Result<(), GatewayError> {
+        self.give_up_unwritable(self.open.journal.last())?;
         self.metrics
             .rule_evaluations
             .inc_by(std::mem::take(&mut self.effects.evaluations));
@@ -396,7 +418,7 @@ impl Gateway {
                 targets,
             });
         }
-        Ok(())
+        self.collect_commands()
     }
 
     fn bury(&mut self, envelope: Envelope, reject: Reject) {

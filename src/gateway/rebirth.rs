@@ -1,8 +1,6 @@
 //! What profiles' codecs want to be told again, on its way to the devices. Kept apart from commands: nobody is in danger
 //! by one that is lost, and the codec asks again.
 
-use tokio::sync::mpsc;
-
 use super::Gateway;
 use crate::domain::device::DeviceIndex;
 use crate::domain::id::Id;
@@ -20,7 +18,10 @@ pub(super) const REQUEST: Id = Id::from_bits(0);
 
 impl Gateway {
     /// Hands over the codecs' requests. What finds no room is asked for again with the node's next message.
-    pub(super) fn ask(&mut self, commands: &mpsc::Sender<CommandMessage>, now: Moment) {
+    pub(super) fn ask(&mut self, now: Moment) {
+        let Some(commands) = self.outbound.sender() else {
+            return;
+        };
         let worth = i64::try_from(WORTH.0).unwrap_or(i64::MAX);
         for request in self.decoder.requests() {
             self.asked = self.asked.wrapping_add(1) % PLACES;

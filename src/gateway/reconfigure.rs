@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::admission::Admission;
+use super::command::prepare_counters;
 use super::{Gateway, GatewayError, Surroundings, profile_counters, reading_counters};
 use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
@@ -37,15 +38,19 @@ impl Gateway {
         let removed = |step: &AlarmStep| *step == AlarmStep::Cleared(ClearReason::RuleRemoved);
         let gone = self.effects.alarms.iter().filter(|event| removed(&event.step));
         let gone = gone.count();
-        // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time.
+        // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time, and so
+        // do the orders of commands that are gone.
         let later = self.effects.alarms.split_off(self.effects.of_removed_rules());
         self.collect()?;
         self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);
+        prepare_counters(&wanted.surroundings.definitions, &self.metrics);
         self.surroundings = wanted.surroundings;
         self.admission = Admission::of(self.engine.keys(), &self.surroundings);
         self.profiles = profile_counters(&wanted.decoder, &self.metrics);
         self.decoder = wanted.decoder;
         self.effects.alarms = later;
+        self.collect()?;
+        self.admit_commanded(now)?;
         self.collect()?;
         self.count_devices();
         self.open.answer(Answer::Reconfigured {

@@ -52,6 +52,7 @@ impl Gateway {
     /// When the writer is gone or an input cannot be journalled. Nothing unacknowledged is lost then: the broker
     /// still has it.
     pub async fn run(mut self, clock: Clock, mut lines: Lines) -> Result<(), GatewayError> {
+        self.connect(lines.commands.clone());
         self.start(clock.now())?;
         lines.listening.mark_changed();
         lines.store.mark_changed();
@@ -77,14 +78,13 @@ impl Gateway {
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
                     self.listen(up, clock.now())?;
-                    self.ask(&lines.commands, clock.now());
+                    self.ask(clock.now());
                 }
                 Ok(()) = lines.store.changed(), if room => {
                     let condition = *lines.store.borrow_and_update();
                     self.note_store(condition, clock.now())?;
                 }
-                // Of requests nothing more is to be known.
-                Some(_sent) = lines.sent.recv() => {}
+                Some(sent) = lines.sent.recv(), if room => self.note_sent(sent, clock.now())?,
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
                 () = until(clock, self.deadline()), if room => self.expire(clock.now())?,
@@ -96,7 +96,7 @@ impl Gateway {
                     Some(run) => {
                         self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
                         self.receive(run)?;
-                        self.ask(&lines.commands, clock.now());
+                        self.ask(clock.now());
                     }
                     None => break,
                 },

@@ -8,7 +8,7 @@ use super::ReplicateError;
 use super::connect::answered;
 
 /// Forward only: the table `ninewatch_schema` says which have been applied. A released one is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// "N9WC": the advisory lock of everything that changes tables.
 pub(super) const LOCK: i64 = 0x4E39_5743;

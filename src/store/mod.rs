@@ -1,8 +1,9 @@
-//! The embedded store: journal, alarms, event chain, outbox, dead letters, checkpoint; a batch is one
+//! The embedded store: journal, alarms, commands, event chain, outbox, dead letters, checkpoint; a batch is one
 //! transaction. One thread writes; readers have connections of their own.
 
 mod chain;
 mod checkpoint;
+mod commands;
 mod disk;
 mod failing;
 mod follow;
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::chain::{Fault, Hash, Verified, verify};
 pub use self::checkpoint::PART_BYTES;
+pub use self::commands::{CommandFilter, CommandRow, CommandState};
 pub use self::follow::{
     Cursor, DamagedRun, Followed, FollowedAlarm, FollowedDevice, FollowedEvent, FollowedPoint, Slice,
 };
@@ -460,7 +462,7 @@ pub struct PendingNotice {
     pub row: i64,
     /// The notice's id, the same through all retries.
     pub id: Id,
-    /// The alarm it speaks of: its notices go out in order.
+    /// Whose line it stands in: the alarm it speaks of, or the order. The notices of one line go out in order.
     pub alarm: Id,
     /// The JSON body.
     pub body: String,

@@ -29,6 +29,8 @@ pub struct Retention {
     outbox_row: i64,
     /// The alarm up to which this round has looked.
     alarm: Vec<u8>,
+    /// Likewise the order.
+    command: Vec<u8>,
     /// Whether room is being made.
     too_large: bool,
 }
@@ -46,6 +48,7 @@ impl Retention {
             metrics,
             outbox_row: 0,
             alarm: Vec::new(),
+            command: Vec::new(),
             too_large: false,
         }
     }
@@ -68,7 +71,8 @@ impl Retention {
         let sorted = segments::last_sorted(&transaction)?.min(self.copied());
         more |= delete_history(&transaction, i64::MAX, sorted)? == SLICE;
         more |= delete_events(&transaction, events_before)?;
-        more |= self.delete_alarms(&transaction, events_before)?;
+        more |= delete_ended(&transaction, &ALARMS, &mut self.alarm, events_before)?;
+        more |= delete_ended(&transaction, &COMMANDS, &mut self.command, events_before)?;
         let (more_notices, expired) = self.delete_notices(&transaction, (delivered_before, events_before))?;
         more |= more_notices;
         delete_definitions(&transaction)?;
@@ -83,28 +87,6 @@ impl Retention {
         self.followed
             .as_ref()
             .map_or(i64::MAX, |followed| followed.borrow().history)
-    }
-
-    /// Deletes ended alarms to which nothing has happened since `before`.
-    fn delete_alarms(&mut self, connection: &Connection, before: i64) -> rusqlite::Result<bool> {
-        let (last, oldest): (Option<Vec<u8>>, Option<i64>) = connection
-            .prepare_cached(
-                "SELECT max(id), min(raised_at) FROM
-                 (SELECT id, raised_at FROM alarm WHERE id > ?1 ORDER BY id LIMIT ?2)",
-            )?
-            .query_row(params![self.alarm, SLICE], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        // Ids are in order of time: behind a window that is too young there is nothing to delete.
-        let Some(last) = last.filter(|_| oldest.is_some_and(|oldest| oldest < before)) else {
-            self.alarm.clear();
-            return Ok(false);
-        };
-        connection
-            .prepare_cached(
-                "DELETE FROM alarm WHERE id > ?1 AND id <= ?2 AND standing = 0 AND changed_at < ?3",
-            )?
-            .execute(params![self.alarm, last, before])?;
-        self.alarm = last;
-        Ok(true)
     }
 
     /// Deletes notices delivered before `delivered`, and those that nobody took since `created`: whose they were.
@@ -175,6 +157,48 @@ impl Retention {
         self.metrics.rows_given_up.inc_by(given_up);
         Ok(deleted > 0)
     }
+}
+
+/// A table of things that end some day.
+struct Lives {
+    /// The last id and the earliest beginning of a window after an id.
+    window: &'static str,
+    /// Deletes what has ended between two ids, and has not changed since a moment.
+    delete: &'static str,
+}
+
+const ALARMS: Lives = Lives {
+    window: "SELECT max(id), min(raised_at) FROM
+             (SELECT id, raised_at FROM alarm WHERE id > ?1 ORDER BY id LIMIT ?2)",
+    delete: "DELETE FROM alarm WHERE id > ?1 AND id <= ?2 AND standing = 0 AND changed_at < ?3",
+};
+
+const COMMANDS: Lives = Lives {
+    window: "SELECT max(id), min(requested_at) FROM
+             (SELECT id, requested_at FROM command WHERE id > ?1 ORDER BY id LIMIT ?2)",
+    delete: "DELETE FROM command WHERE id > ?1 AND id <= ?2 AND open = 0 AND changed_at < ?3",
+};
+
+/// Deletes what has ended, and to which nothing has happened since `before`. `looked` is how far this round has looked.
+fn delete_ended(
+    connection: &Connection,
+    lives: &Lives,
+    looked: &mut Vec<u8>,
+    before: i64,
+) -> rusqlite::Result<bool> {
+    let (last, oldest): (Option<Vec<u8>>, Option<i64>) = connection
+        .prepare_cached(lives.window)?
+        .query_row(params![&*looked, SLICE], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // Ids are in order of time: behind a window that is too young there is nothing to delete.
+    let Some(last) = last.filter(|_| oldest.is_some_and(|oldest| oldest < before)) else {
+        looked.clear();
+        return Ok(false);
+    };
+    connection
+        .prepare_cached(lives.delete)?
+        .execute(params![&*looked, last, before])?;
+    *looked = last;
+    Ok(true)
 }
 
 /// What the database holds, without what it has free for the next rows.

@@ -172,6 +172,24 @@ const MIGRATIONS: &[&str] = &[
         samples BLOB    NOT NULL
     ) STRICT;
 ",
+    // `open`: it is not over.
+    "
+    CREATE TABLE command (
+        id           BLOB    PRIMARY KEY,
+        open         INTEGER NOT NULL,
+        state        TEXT    NOT NULL,
+        venue        TEXT    NOT NULL,
+        kind         TEXT    NOT NULL,
+        device       TEXT    NOT NULL,
+        command      TEXT    NOT NULL,
+        requested_at INTEGER NOT NULL,
+        changed_at   INTEGER NOT NULL,
+        body         TEXT    NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX command_open ON command (id) WHERE open = 1;
+    CREATE INDEX command_state ON command (state, id);
+    CREATE INDEX command_device ON command (device, id);
+",
 ];
 
 /// The database inside `data_dir`.

@@ -15,7 +15,8 @@ use crate::domain::kind::ONLINE_NAME;
 use crate::domain::rule::{Class, Priority};
 use crate::domain::time::Timestamp;
 use crate::handoff::{
-    AlarmCommit, Batch, DeadLetter, DeliveryOutcome, DeliveryReport, DeviceCommit, StoredDefinitions, Work,
+    AlarmCommit, Batch, CommandCommit, DeadLetter, DeliveryOutcome, DeliveryReport, DeviceCommit,
+    StoredDefinitions, Work,
 };
 
 /// How many dead letters are kept, the newest.
@@ -96,7 +97,19 @@ fn write_batch(
         let fact = (event.id, event.at, event.step.event_type());
         write_event(transaction, fact, (Some(event.alarm.id), &alarm.body), changes)?;
         write_alarm(transaction, alarm, changes)?;
-        write_notices(transaction, alarm, now, changes)?;
+        let notice = (event.id, event.alarm.id, alarm.body.as_str());
+        write_notices(transaction, notice, (&alarm.targets, now), changes)?;
+    }
+    for command in &batch.commands {
+        let event = &command.event;
+        let fact = (event.id, event.at, event.step.event_type());
+        let alarm = event.order.alarm().map(|alarm| alarm.id);
+        write_event(transaction, fact, (alarm, &command.body), changes)?;
+        write_command(transaction, command)?;
+        // In a line of its own, not in its alarm's: a target that does not want the one must not keep from people that a
+        // valve stayed open, and the other way round. It carries its alarm, so it can be understood before that comes.
+        let notice = (event.id, event.order.id, command.body.as_str());
+        write_notices(transaction, notice, (&command.targets, now), changes)?;
     }
     write_dead_letters(transaction, &batch.dead_letters, shedding)
 }
@@ -262,25 +275,43 @@ fn write_alarm(
     Ok(())
 }
 
+fn write_command(transaction: &Transaction<'_>, commit: &CommandCommit) -> rusqlite::Result<()> {
+    let (event, order) = (&commit.event, &commit.event.order);
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO command
+             (id, open, state, venue, kind, device, command, requested_at, changed_at, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            key(order.id),
+            event.step.result().is_none(),
+            event.step.state(order.stage),
+            order.device.venue,
+            order.device.kind,
+            order.device.device,
+            &*order.command,
+            order.requested_at.0,
+            event.at.0,
+            commit.order,
+        ])?;
+    Ok(())
+}
+
+/// Owes the notice `id` to `targets`. Of those with one `line` the later waits for the earlier.
 fn write_notices(
     transaction: &Transaction<'_>,
-    commit: &AlarmCommit,
-    now: Timestamp,
+    (id, line, body): (Id, Id, &str),
+    (targets, now): (&[String], Timestamp),
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    for target in &commit.targets {
+    for target in targets {
         transaction
             .prepare_cached(
                 "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5)",
             )?
-            .execute(params![
-                key(commit.event.id),
-                target,
-                key(commit.event.alarm.id),
-                commit.body,
-                now.0,
-            ])?;
+            .execute(params![key(id), target, key(line), body, now.0])?;
         changes.pending.push((target.clone(), 1));
         changes.notices_added = true;
     }

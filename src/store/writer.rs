@@ -18,7 +18,8 @@ use super::transaction::Changes;
 use super::upkeep::Upkeep;
 use super::{Outlets, Store, StoreError, quarantine};
 use crate::clock;
-use crate::handoff::{Answer, Receipt, StoreCondition, StoreTrouble, Work};
+use crate::domain::interlock::CommandStep;
+use crate::handoff::{Answer, CommandCommit, Receipt, StoreCondition, StoreTrouble, Work};
 
 /// The most works in one transaction: bounds how long the first of them waits for its commit.
 const MAX_WORKS: usize = 64;
@@ -345,6 +346,16 @@ impl WriterThread {
                     for alarm in &batch.alarms {
                         let class = alarm.event.alarm.rule.class;
                         metrics.alarm_events(alarm.event.step.as_str(), class).inc();
+                    }
+                    for CommandCommit { event, .. } in &batch.commands {
+                        if let Some(result) = event.step.result() {
+                            metrics.commands(&event.order.command, result).inc();
+                        }
+                        if event.step == CommandStep::Verified {
+                            metrics
+                                .command_verify
+                                .observe(event.order.took.0 as f64 / 1_000.0);
+                        }
                     }
                 }
                 Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {}

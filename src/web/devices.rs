@@ -18,10 +18,13 @@ use crate::domain::kind::{GATEWAY_KIND, ONLINE_NAME};
 use crate::domain::registry::{Registry, Venue};
 use crate::domain::time::Timestamp;
 use crate::handoff::Directory;
-use crate::store::{DeviceFilter, DeviceRow};
+use crate::store::{CommandFilter, DeviceFilter, DeviceRow};
 
 /// Devices of one id that an answer names, when it is not clear which is meant.
 const NAMESAKES: u32 = 20;
+
+/// How many of a device's commands are shown with it.
+const LAST_COMMANDS: u32 = 10;
 
 /// The id of a device in a path, as far as it is text.
 pub(super) type DevicePath = Result<Path<String>, PathRejection>;
@@ -137,8 +140,31 @@ pub(super) async fn one(
     let device = find(&shared, path, which).await?;
     let directory = directory(&shared);
     let items = describe(&shared, &directory, std::slice::from_ref(&device)).await?;
-    let item = items.into_iter().next().unwrap_or_default();
+    let mut item = items.into_iter().next().unwrap_or_default();
+    if let Some(members) = item.as_object_mut() {
+        members.insert("commands".to_owned(), last_commands(&shared, device.key).await?);
+    }
     Ok(json_text(item.to_string()))
+}
+
+/// What the device was told last, newest first.
+async fn last_commands(shared: &Shared, key: DeviceKey) -> Result<Value, Problem> {
+    let filter = CommandFilter {
+        venue: Some(key.venue),
+        kind: Some(key.kind),
+        device: Some(key.device),
+        limit: LAST_COMMANDS,
+        ..CommandFilter::default()
+    };
+    let rows = read(shared, shared.reader.commands(filter)).await?;
+    let orders = rows.iter().map(|row| serde_json::from_str(&row.body));
+    orders
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
+        .map_err(|error| {
+            tracing::error!(%error, "a stored command is no JSON");
+            Problem::internal()
+        })
 }
 
 /// What is in force.

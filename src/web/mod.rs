@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod commands;
 mod devices;
 mod health;
 mod history;
@@ -177,8 +178,11 @@ impl Web {
             .route("/api/v1/devices", get(devices::list))
             .route("/api/v1/devices/{id}", get(devices::one))
             .route("/api/v1/devices/{id}/history", get(history::history))
+            .route("/api/v1/devices/{id}/commands", post(commands::command))
             .route("/api/v1/devices/out-of-service", post(operate::out_of_service))
             .route("/api/v1/devices/in-service", post(operate::in_service))
+            .route("/api/v1/commands", get(commands::list))
+            .route("/api/v1/commands/{id}", get(commands::one))
             .route("/api/v1/events", get(api::events))
             .route("/api/v1/dead-letters", get(api::dead_letters))
             .method_not_allowed_fallback(wrong_method)

@@ -30,7 +30,7 @@ const BODY_LIMIT: usize = 64 * 1024;
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// The longest name of an operator, a venue, a kind or a device, in bytes.
-const NAME_LIMIT: usize = 128;
+pub(super) const NAME_LIMIT: usize = 128;
 
 /// The longest remark, in bytes.
 const NOTE_LIMIT: usize = 1_024;
@@ -215,7 +215,8 @@ async fn act_on_device(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn act(shared: &Shared, act: OperatorAct) -> Result<(), Problem> {
+/// Has the gateway do it; what it says of an order, once that is committed.
+pub(super) async fn act(shared: &Shared, act: OperatorAct) -> Result<Option<Id>, Problem> {
     let (answer, answered) = oneshot::channel();
     let request = OperatorRequest { act, answer };
     let exchange = async {
@@ -223,7 +224,7 @@ async fn act(shared: &Shared, act: OperatorAct) -> Result<(), Problem> {
         answered.await.ok()
     };
     match tokio::time::timeout(shared.limits.answer_wait, exchange).await {
-        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Ok(order))) => Ok(order),
         Ok(Some(Err(refusal))) => Err(refused(&refusal)),
         Ok(None) => Err(Problem::unavailable("the gateway is stopping")),
         Err(_) => Err(Problem::unavailable(
@@ -254,11 +255,16 @@ fn refused(refusal: &Refusal) -> Problem {
             Problem::conflict("not-ended", "Not ended", said).with("state", state.as_str().into())
         }
         Refusal::Length { .. } => Problem::body(said),
+        Refusal::NoSuchCommand { .. } => Problem::unknown_command(said),
+        Refusal::OpeningRefused => Problem::opening_refused(said),
+        Refusal::Interlocked => Problem::conflict("interlocked", "Interlocked", said),
+        Refusal::Busy { command } => Problem::conflict("busy", "Another command is under way", said)
+            .with("command", command.as_str().into()),
     }
 }
 
 /// A body that must be there.
-async fn required<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+pub(super) async fn required<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     parsed(headers, body)
         .await?
         .ok_or_else(|| Problem::body("a JSON body is needed".to_owned()))
@@ -293,7 +299,7 @@ fn operator(by: Option<String>, note: Option<String>) -> Result<Operator, Proble
 }
 
 /// Somebody who says who they are and why.
-fn accountable(by: String, note: String) -> Result<Operator, Problem> {
+pub(super) fn accountable(by: String, note: String) -> Result<Operator, Problem> {
     Ok(Operator {
         by: filled("by", by, NAME_LIMIT)?,
         note: Some(filled("note", note, NOTE_LIMIT)?),
@@ -320,7 +326,7 @@ fn length(text: &str, range: &RangeInclusive<Millis>) -> Result<Millis, Problem>
         .ok_or_else(form)
 }
 
-fn filled(name: &str, text: String, limit: usize) -> Result<String, Problem> {
+pub(super) fn filled(name: &str, text: String, limit: usize) -> Result<String, Problem> {
     if text.trim().is_empty() {
         return Err(Problem::body(format!("{name} must not be empty")));
     }

@@ -108,6 +108,36 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "no-such-device", "No such device", detail)
     }
 
+    /// No command has this id.
+    pub(super) fn no_such_command(detail: &str) -> Problem {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no-such-command",
+            "No such command",
+            detail.to_owned(),
+        )
+    }
+
+    /// The device's kind does not have this command.
+    pub(super) fn unknown_command(detail: String) -> Problem {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unknown-command",
+            "Unknown command",
+            detail,
+        )
+    }
+
+    /// The device may not be opened or switched on from afar.
+    pub(super) fn opening_refused(detail: String) -> Problem {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "opening-refused",
+            "Opening refused",
+            detail,
+        )
+    }
+
     /// The configuration on disk cannot come into force.
     pub(super) fn configuration(detail: String) -> Problem {
         Problem::new(

@@ -113,6 +113,7 @@ fn timed(first: u16, mut rules: Vec<RuleDef>) -> DefinitionSource {
             time_zone: DEFAULT_TIME_ZONE.to_owned(),
             hours: Some(minutes(3 * first)),
             expiries: Vec::new(),
+            confirms: false,
         }],
         ..DefinitionSource::default()
     }

@@ -53,6 +53,7 @@ pub(crate) fn venue(id: &str, hours: Option<Hours>, dates: &[(&str, &str)]) -> V
         time_zone: DEFAULT_TIME_ZONE.to_owned(),
         hours,
         expiries: expiries.collect(),
+        confirms: false,
     }
 }
 

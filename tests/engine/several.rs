@@ -127,6 +127,7 @@ fn problems(rules: Vec<RuleDef>) -> Vec<String> {
         | RuleProblem::DuplicateId
         | RuleProblem::UnknownSchedule { .. }
         | RuleProblem::Faulty(_)
+        | RuleProblem::Action(_)
         | RuleProblem::Expression(RuleField::Clear, _)) => format!("{other:?}"),
     });
     told.collect()

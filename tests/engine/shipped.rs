@@ -98,8 +98,25 @@ fn each_set_point_raises_its_alarm_the_most_urgent_first() {
     for (lel, raised) in [
         (9.9, &[][..]),
         (10.0, &["gas-pre raised"][..]),
-        (25.0, &["gas-low raised", "gas-pre raised"]),
-        (50.0, &["gas-high raised", "gas-low raised", "gas-pre raised"]),
+        (
+            25.0,
+            &[
+                "gas-low raised",
+                "gas-pre raised",
+                "gas-low-held raised",
+                "gas-low suppressed",
+            ],
+        ),
+        (
+            50.0,
+            &[
+                "gas-high raised",
+                "gas-low raised",
+                "gas-pre raised",
+                "gas-low-held raised",
+                "gas-low suppressed",
+            ],
+        ),
     ] {
         assert_eq!(Detector::new().reports(lel, "normal"), raised, "{lel} %LEL");
     }

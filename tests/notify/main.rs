@@ -16,9 +16,10 @@ use std::time::Duration;
 use ninewatch::clock::wall;
 use ninewatch::config::{Secret, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
+use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Work};
 use ninewatch::notify::{Notify, NotifyError};
-use outward::{TestStore, id, step, within};
+use outward::{TestStore, id, ordered, step, within};
 use sink::{Answer, Sink};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -185,6 +186,37 @@ async fn every_failure_is_tried_again_under_the_same_id() {
     }
     running.stop().await;
     assert!(elsewhere.got.try_recv().is_err(), "a redirect was followed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_command_failed_does_not_wait_for_its_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut sink = Sink::start(|n| if n == 0 { Answer::Hang } else { Answer::Status(200) }).await;
+    let alarm = raised(1, 1, &["duty"]);
+    let cause = Cause::Alarm(Box::new(alarm.event.alarm.clone()));
+    let failed = ordered(
+        7,
+        "g1",
+        (CommandStep::Failed(Failure::NotProven), cause),
+        &["duty"],
+    );
+    store.commit(vec![alarm]).await;
+    let running = Running::start(&store, vec![target("duty", sink.address)]);
+    assert_eq!(sink.next().await.number(), 1);
+    store
+        .commit_all(vec![raised(2, 1, &["duty"])], vec![failed])
+        .await;
+    let told = sink.next().await;
+    assert_eq!(told.header("webhook-id"), id(2_000_007).to_string());
+    assert!(told.is_signed_with(KEY), "{told:?}");
+    assert_eq!(told.alarm(), id(1).to_string(), "it says for whom");
+    assert_eq!(
+        store.reader.pending_notices("duty", 0, 2).await.unwrap()[0].alarm,
+        id(1),
+        "the alarm's own still hangs"
+    );
+    running.stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

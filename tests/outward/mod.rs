@@ -10,10 +10,13 @@ use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
+use ninewatch::domain::interlock::{Cause, CommandEvent, CommandStep, OrderView, Stage};
+use ninewatch::domain::notice_command::{CommandEventBody, OrderBody};
+use ninewatch::domain::registry::Registry;
 use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{AlarmCommit, Answer, Batch, Receipt, Work};
+use ninewatch::domain::time::{Millis, Timestamp};
+use ninewatch::handoff::{AlarmCommit, Answer, Batch, CommandCommit, Receipt, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::store::{Outlets, Store, StoreReader, Writer};
@@ -77,10 +80,19 @@ impl TestStore {
 
     /// Commits these steps in one batch, and waits until they are durable.
     pub(crate) async fn commit(&self, alarms: Vec<AlarmCommit>) {
+        self.commit_all(alarms, Vec::new()).await;
+    }
+
+    /// Likewise, with these steps of orders.
+    pub(crate) async fn commit_all(&self, alarms: Vec<AlarmCommit>, commands: Vec<CommandCommit>) {
         let (to, answered) = oneshot::channel();
         let batch = Batch {
             alarms,
-            answers: vec![Answer::Operator { to, outcome: Ok(()) }],
+            commands,
+            answers: vec![Answer::Operator {
+                to,
+                outcome: Ok(None),
+            }],
             ..Batch::default()
         };
         self.work.send(Work::Batch(Box::new(batch))).await.unwrap();
@@ -151,6 +163,46 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
         alarm: shown.to_string(),
         body: body.to_string(),
         targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+    }
+}
+
+/// A step of the `order`-th order, for the gas detector `device`, wanted by `cause` and owed to `targets`.
+pub(crate) fn ordered(
+    order: u64,
+    device: &str,
+    (step, cause): (CommandStep, Cause),
+    targets: &[&str],
+) -> CommandCommit {
+    let event = CommandEvent {
+        id: id(2_000_000 + order),
+        at: wall(),
+        step,
+        notify: true,
+        order: OrderView {
+            id: id(order),
+            device: Arc::new(DeviceKey {
+                venue: "v1".to_owned(),
+                kind: "gas_detector".to_owned(),
+                device: device.to_owned(),
+            }),
+            command: "close".into(),
+            stage: Stage::Requested,
+            attempt: 1,
+            attempts: 3,
+            requested_at: Timestamp(1_767_225_600_000),
+            expires_at: Timestamp(1_767_225_610_000),
+            took: Millis(0),
+            causes: vec![cause],
+        },
+    };
+    let registry = Registry::default();
+    let shown = OrderBody::new(&event, &registry);
+    let body = CommandEventBody::new(&event, &shown, &registry, ("test-01", "http://localhost"));
+    CommandCommit {
+        order: serde_json::to_string(&shown).unwrap(),
+        body: serde_json::to_string(&body).unwrap(),
+        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        event,
     }
 }
 

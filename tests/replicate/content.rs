@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use ninewatch::config::Durability;
 use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
+use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
+use ninewatch::domain::notice_command::{CommandEventBody, OrderBody};
 use ninewatch::domain::registry::{RegisteredDevice, Registry};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Batch, Directory};
+use ninewatch::handoff::{Batch, CommandCommit, Directory};
 
-use crate::fixture::{batch, step};
+use crate::fixture::{batch, id, ordered, raised, step};
 use crate::follower::{BEGIN, Site, eventually, names, push, seen, settings};
 use crate::postgres::Postgres;
 
@@ -116,6 +118,52 @@ async fn a_fresh_store_of_the_same_gateway_is_another_one() {
         ["1"],
         "the view has the newest"
     );
+}
+
+/// A step of order 7, or 8 that nobody's alarm wants, in its real words.
+fn told(order: u64, step: CommandStep) -> CommandCommit {
+    let alarm = raised(1, &[]).event.alarm;
+    let cause = if order == 7 {
+        Cause::Alarm(Box::new(alarm))
+    } else {
+        Cause::Exercise
+    };
+    let mut commit = ordered(order, "s1", (step, cause), &[]);
+    let registry = names("示例餐馆").registry;
+    let shown = OrderBody::new(&commit.event, &registry);
+    let body = CommandEventBody::new(&commit.event, &shown, &registry, ("g", "http://gw"));
+    commit.body = serde_json::to_string(&body).expect("it is JSON");
+    commit
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_shown_as_they_stand_after_their_last_event() {
+    let server = Postgres::start("");
+    let site = Site::start("g", Durability::Local);
+    let follower = site.follow(settings(&server));
+    let mut first = batch(0, 1);
+    first.alarms = vec![raised(1, &[])];
+    first.commands = vec![
+        told(7, CommandStep::Requested),
+        told(8, CommandStep::Requested),
+        told(7, CommandStep::Failed(Failure::NotProven)),
+    ];
+    site.running.send(first).await;
+    eventually("its events are there", || server.count("event") == Some(4)).await;
+    let view = "SELECT gateway, id, command, state, reason, venue, venue_name, kind, device, alarm, attempt, took_ms,
+                       (extract(epoch FROM requested_at) * 1000)::bigint FROM commands ORDER BY id";
+    let (alarm, seven, eight) = (id(1), id(7), id(8));
+    let requested = 1_767_225_600_000_i64;
+    assert_eq!(
+        server.rows(view),
+        [
+            format!(
+                "g|{seven}|close|failed|not_proven|v1|示例餐馆|shutoff_valve|s1|{alarm}|1|2500|{requested}"
+            ),
+            format!("g|{eight}|close|sent||v1|示例餐馆|shutoff_valve|s1||1|2500|{requested}"),
+        ]
+    );
+    assert_eq!(follower.metrics.replication_refused("event").get(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use super::site::TARGETS;
 pub(crate) struct StoredEvent {
     pub(crate) seq: i64,
     pub(crate) id: [u8; 16],
-    pub(crate) of_alarm: bool,
+    pub(crate) event_type: String,
     pub(crate) at: i64,
     pub(crate) body: String,
     pub(crate) hash: Vec<u8>,
@@ -48,6 +48,7 @@ pub(crate) struct Taken {
     /// Segment and device.
     pub(crate) pruned: HashSet<(i64, u32)>,
     pub(crate) alarms: HashSet<[u8; 16]>,
+    pub(crate) orders: HashSet<[u8; 16]>,
     pub(crate) notices: HashMap<String, HashSet<[u8; 16]>>,
     /// Notices that no target had taken.
     pub(crate) expired: HashSet<(String, [u8; 16])>,
@@ -77,6 +78,7 @@ struct Tables {
     runs: Vec<Run>,
     segments: BTreeMap<(i64, u32), i64>,
     alarms: HashMap<[u8; 16], (bool, i64)>,
+    orders: HashMap<[u8; 16], (bool, i64)>,
     notices: BTreeMap<i64, Notice>,
 }
 
@@ -165,26 +167,9 @@ impl Taken {
                 self.pruned.insert(key);
             }
         }
-        self.take_alarms(before.alarms, after, limit)?;
+        take_ended(("alarm", &mut self.alarms), before.alarms, &after.alarms, limit)?;
+        take_ended(("order", &mut self.orders), before.orders, &after.orders, limit)?;
         self.take_notices(before.notices, after, limit)
-    }
-
-    fn take_alarms(
-        &mut self,
-        before: HashMap<[u8; 16], (bool, i64)>,
-        after: &Tables,
-        limit: i64,
-    ) -> Result<(), String> {
-        for (id, (standing, changed_at)) in before {
-            if after.alarms.contains_key(&id) {
-                continue;
-            }
-            if standing || changed_at >= limit {
-                return Err(format!("alarm {id:?} was not kept long enough"));
-            }
-            self.alarms.insert(id);
-        }
-        Ok(())
     }
 
     fn take_notices(
@@ -318,9 +303,29 @@ impl Taken {
     /// How much was taken.
     pub(crate) fn count(&self) -> usize {
         let notices = TARGETS.map(|target| self.notices_of(target).len());
-        let rows = self.journal.len() + self.events.len() + self.runs.len() + self.alarms.len();
+        let rows =
+            self.journal.len() + self.events.len() + self.runs.len() + self.alarms.len() + self.orders.len();
         rows + notices.iter().sum::<usize>()
     }
+}
+
+/// Notes what is gone; what is not over, or changed since `limit`, must not be.
+fn take_ended(
+    (what, taken): (&str, &mut HashSet<[u8; 16]>),
+    before: HashMap<[u8; 16], (bool, i64)>,
+    after: &HashMap<[u8; 16], (bool, i64)>,
+    limit: i64,
+) -> Result<(), String> {
+    for (id, (lives, changed_at)) in before {
+        if after.contains_key(&id) {
+            continue;
+        }
+        if lives || changed_at >= limit {
+            return Err(format!("{what} {id:?} was not kept long enough"));
+        }
+        taken.insert(id);
+    }
+    Ok(())
 }
 
 /// How many rows at the head of `before` are not in `after`; `None`: another one is missing.
@@ -358,6 +363,9 @@ impl Tables {
             alarms: all("SELECT id, standing, changed_at FROM alarm")?
                 .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
                 .collect::<rusqlite::Result<_>>()?,
+            orders: all("SELECT id, open, changed_at FROM command")?
+                .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
+                .collect::<rusqlite::Result<_>>()?,
             notices: all("SELECT row, id, target, created_at, delivered_at FROM outbox")?
                 .query_map([], |row| Ok((row.get(0)?, notice(row)?)))?
                 .collect::<rusqlite::Result<_>>()?,
@@ -375,12 +383,12 @@ fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
 }
 
 fn events(disk: &Connection) -> rusqlite::Result<Vec<StoredEvent>> {
-    disk.prepare_cached("SELECT seq, id, alarm IS NOT NULL, at, body, hash FROM event ORDER BY seq")?
+    disk.prepare_cached("SELECT seq, id, type, at, body, hash FROM event ORDER BY seq")?
         .query_map([], |row| {
             Ok(StoredEvent {
                 seq: row.get(0)?,
                 id: row.get(1)?,
-                of_alarm: row.get(2)?,
+                event_type: row.get(2)?,
                 at: row.get(3)?,
                 body: row.get(4)?,
                 hash: row.get(5)?,

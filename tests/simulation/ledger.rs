@@ -8,12 +8,13 @@ use ninewatch::domain::history::Sample;
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{self, Entry};
 use ninewatch::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
+use ninewatch::domain::notice_command::{CommandEventBody, OrderBody};
 use ninewatch::domain::time::Ticks;
 use ninewatch::store::Store;
 use rusqlite::Connection;
 
 use super::broker::{Mark, Message};
-use super::kept::{StoredEvent, Taken};
+use super::kept::Taken;
 use super::officer::Officer;
 use super::site::{GATEWAY, Site, TARGETS};
 
@@ -25,9 +26,12 @@ pub(crate) struct Reference {
     pub(crate) engine: Engine,
     alarms: Vec<Event>,
     devices: Vec<Event>,
+    commands: Vec<Event>,
+    /// The last shown state of each order, and whether it is over.
+    orders: HashMap<[u8; 16], (String, bool)>,
     /// The last shown state of each alarm.
     bodies: HashMap<[u8; 16], String>,
-    /// The alarm events that people are told of.
+    /// The events of alarms and orders that people are told of.
     owed: HashSet<[u8; 16]>,
     standing: HashMap<[u8; 16], bool>,
     samples: Vec<Sample>,
@@ -57,6 +61,8 @@ pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken) -> Result<Ref
         engine: Engine::new(GATEWAY),
         alarms: Vec::new(),
         devices: Vec::new(),
+        commands: Vec::new(),
+        orders: HashMap::new(),
         bodies: HashMap::new(),
         owed: HashSet::new(),
         standing: HashMap::new(),
@@ -101,7 +107,10 @@ impl Seen {
             }
             Entry::Operator(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Service(input) => drop(self.operators.insert(input.operator.by)),
+            Entry::Command(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Device(_)
+            | Entry::Commanded(_)
+            | Entry::Addressed { .. }
             | Entry::Timeout
             | Entry::Definitions { .. }
             | Entry::Listening(_)
@@ -136,6 +145,19 @@ impl Reference {
                 event.step.end().is_none() && event.alarm.state.as_str() != "cleared",
             );
             self.bodies.insert(id, serde_json::to_string(&alarm).expect(json));
+            if event.notify {
+                self.owed.insert(key(event.id));
+            }
+        }
+        effects.attempts.clear();
+        for event in effects.commands.drain(..) {
+            let order = OrderBody::new(&event, registry);
+            let body = CommandEventBody::new(&event, &order, registry, (GATEWAY, url));
+            let body = serde_json::to_string(&body).expect(json);
+            self.commands.push((key(event.id), body));
+            let shown = serde_json::to_string(&order).expect(json);
+            let over = event.step.result().is_some();
+            self.orders.insert(key(event.order.id), (shown, over));
             if event.notify {
                 self.owed.insert(key(event.id));
             }
@@ -216,15 +238,42 @@ impl Reference {
         if ids.len() != events.len() {
             return Err("two events have one id".to_owned());
         }
-        let (alarms, devices): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.of_alarm);
-        let stored = |events: Vec<StoredEvent>| -> Vec<Event> {
-            events.into_iter().map(|event| (event.id, event.body)).collect()
+        let stored = |of: &str| -> Vec<Event> {
+            let events = events.iter().filter(|event| event.event_type.starts_with(of));
+            events.map(|event| (event.id, event.body.clone())).collect()
         };
-        same("alarm events", &stored(alarms), &self.alarms)?;
-        same("device events", &stored(devices), &self.devices)?;
+        same("alarm events", &stored("alarm."), &self.alarms)?;
+        same("device events", &stored("device."), &self.devices)?;
+        same("command events", &stored("command."), &self.commands)?;
         taken.check_chain(store)?;
         self.check_alarms(disk, taken)?;
+        self.check_orders(disk, taken)?;
         self.check_outbox(disk, taken)
+    }
+
+    fn check_orders(&self, disk: &Connection, taken: &Taken) -> Result<(), String> {
+        let mut query = disk
+            .prepare_cached("SELECT id, body, open = 0 FROM command")
+            .map_err(sql)?;
+        let stored: HashMap<[u8; 16], (String, bool)> = query
+            .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))
+            .and_then(Iterator::collect)
+            .map_err(sql)?;
+        if let Some(order) = stored
+            .iter()
+            .find(|(id, order)| self.orders.get(*id) != Some(*order))
+        {
+            return Err(format!(
+                "an order is stored as {order:?}, and is {:?}",
+                self.orders.get(order.0)
+            ));
+        }
+        let missing =
+            |id: &[u8; 16], over: bool| !(stored.contains_key(id) || over && taken.orders.contains(id));
+        match self.orders.iter().find(|(id, (_, over))| missing(id, *over)) {
+            None => Ok(()),
+            Some((_, order)) => Err(format!("an order is not stored: {order:?}")),
+        }
     }
 
     fn check_alarms(&self, disk: &Connection, taken: &Taken) -> Result<(), String> {

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use ninewatch::checkpoint::Made;
 use ninewatch::clock;
 use ninewatch::domain::alarm::Operator;
-use ninewatch::domain::engine::{Engine, Refusal};
+use ninewatch::domain::engine::Engine;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::gateway::{Due, Gateway, Reconfiguration};
 use ninewatch::handoff::{
-    Answer, Batch, CheckpointHead, CheckpointPart, Envelope, OperatorAct, OperatorRequest, Receipt, Work,
+    Answer, Batch, CheckpointHead, CheckpointPart, Envelope, OperatorAct, OperatorRequest, Outcome, Receipt,
+    Work,
 };
 use ninewatch::restore::{Restored, restore};
 use ninewatch::store::{FollowerLine, Hold, Recovered, Retention, Sorted, Sorter, Store, release};
@@ -37,7 +38,7 @@ const STRETCH_SAMPLES: u64 = 12;
 /// The newest snapshots, under the number of the input after them.
 pub(crate) type Snapshots = std::collections::HashMap<u64, Vec<u8>>;
 
-type Answered = oneshot::Receiver<Result<(), Refusal>>;
+type Answered = oneshot::Receiver<Outcome>;
 
 /// Everything that a crash ends.
 pub(crate) struct Process {
@@ -146,6 +147,7 @@ impl Process {
         let operator = match &act {
             OperatorAct::Alarm(input) => &input.operator,
             OperatorAct::Device(input) => &input.operator,
+            OperatorAct::Command(input) => &input.operator,
         };
         let Operator { by, .. } = operator.clone();
         let (answer, answered) = oneshot::channel();

@@ -55,9 +55,12 @@ async fn an_operator_is_answered_after_the_commit() {
     let running = Running::start(folder.path());
     let (to, answered) = oneshot::channel();
     let mut batch = batch(0, 1);
-    batch.answers.push(Answer::Operator { to, outcome: Ok(()) });
+    batch.answers.push(Answer::Operator {
+        to,
+        outcome: Ok(None),
+    });
     running.send(batch).await;
-    assert_eq!(answered.await.expect("the writer answers"), Ok(()));
+    assert_eq!(answered.await.expect("the writer answers"), Ok(None));
     assert_eq!(count(&connection(folder.path()), "journal"), 1);
     running.stop();
 }

@@ -15,11 +15,14 @@ use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::id::{GatewayHash, Id};
+use ninewatch::domain::interlock::{Cause, CommandEvent, CommandStep, OrderView, Stage};
 use ninewatch::domain::profile::Reject;
 use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::text::Text;
-use ninewatch::domain::time::{Moment, Ticks, Timestamp};
-use ninewatch::handoff::{AlarmCommit, Batch, CheckpointHead, CheckpointPart, DeadLetter, Receipt, Work};
+use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::handoff::{
+    AlarmCommit, Batch, CheckpointHead, CheckpointPart, CommandCommit, DeadLetter, Receipt, Work,
+};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::store::{Followed, FollowerLine, Outlets, Recovered, Store, StoreReader, Writer};
@@ -268,6 +271,44 @@ pub(crate) fn raised(alarm: u64, targets: &[&str]) -> AlarmCommit {
         AlarmState::ActiveUnacknowledged,
         targets,
     )
+}
+
+/// A step of order `order` for the valve `device`, owed to `targets`.
+pub(crate) fn ordered(
+    order: u64,
+    device: &str,
+    (step, cause): (CommandStep, Cause),
+    targets: &[&str],
+) -> CommandCommit {
+    let state = step.state(Stage::Sent);
+    let body = format!(r#"{{"type":"{}","command":"{}"}}"#, step.event_type(), id(order));
+    CommandCommit {
+        event: CommandEvent {
+            id: id(order + 2_000_000),
+            at: Timestamp(1_767_225_600_000),
+            step,
+            notify: true,
+            order: OrderView {
+                id: id(order),
+                device: Arc::new(DeviceKey {
+                    venue: "v1".to_owned(),
+                    kind: "shutoff_valve".to_owned(),
+                    device: device.to_owned(),
+                }),
+                command: "close".into(),
+                stage: Stage::Sent,
+                attempt: 1,
+                attempts: 3,
+                requested_at: Timestamp(1_767_225_600_000),
+                expires_at: Timestamp(1_767_225_610_000),
+                took: Millis(2_500),
+                causes: vec![cause],
+            },
+        },
+        order: format!(r#"{{"id":"{}","state":"{state}"}}"#, id(order)),
+        body,
+        targets: targets.iter().map(|&target| target.to_owned()).collect(),
+    }
 }
 
 pub(crate) fn dead_letter(payload: &'static [u8]) -> DeadLetter {

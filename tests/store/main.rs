@@ -2,6 +2,7 @@
 //! every fault has its message.
 
 mod checkpoint;
+mod commands;
 mod commit;
 mod disk;
 mod faults;

@@ -47,10 +47,19 @@ impl Publisher {
 
     /// Publishes and gives the message's number. Waits only when the client's queue is full.
     pub(crate) async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) -> u64 {
+        self.send(topic, payload.into(), false).await
+    }
+
+    /// Has the broker keep a message for whoever subscribes later.
+    pub(crate) async fn retain(&mut self, topic: &str, payload: &[u8]) -> u64 {
+        self.send(topic, payload.to_vec(), true).await
+    }
+
+    async fn send(&mut self, topic: &str, payload: Vec<u8>, retain: bool) -> u64 {
         let number = self.published;
         self.published += 1;
         self.client
-            .publish(topic, QoS::AtLeastOnce, false, payload.into())
+            .publish(topic, QoS::AtLeastOnce, retain, payload)
             .await
             .unwrap_or_else(|error| panic!("publish on {topic}: {error}"));
         number

@@ -81,7 +81,10 @@ async fn site(start: i64) -> Site {
     let site = Site::open().await;
     let (to, answered) = oneshot::channel();
     let batch = Batch {
-        answers: vec![Told::Operator { to, outcome: Ok(()) }],
+        answers: vec![Told::Operator {
+            to,
+            outcome: Ok(None),
+        }],
         ..recorded(start)
     };
     site.store.work.send(Work::Batch(Box::new(batch))).await.unwrap();
@@ -147,11 +150,12 @@ async fn one_device_and_the_venues_are_told_of() {
         one,
         json!({
             "id": "g1", "venue": "v1", "kind": "gas_detector", "name": "厨房", "registered": true, "retired": false,
-            "first_seen": at(start, 0), "online": false, "online_at": at(start, 15),
+            "commands": [], "first_seen": at(start, 0), "online": false, "online_at": at(start, 15),
             "values": {
                 "lel": {"value": 20.0, "at": at(start, 5)},
                 "state": {"value": "fault", "at": at(start, 7)},
             },
+            "commands": [],
         })
     );
     let unheard = site.get("/api/v1/devices/g9").await.json();

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod commands;
 mod history;
 mod operate;
 #[expect(dead_code, reason = "the tests of notify use the rest")]
@@ -163,7 +164,7 @@ async fn events_and_dead_letters_are_listed_in_order() {
 fn of_alarm(request: &OperatorRequest) -> &OperatorInput {
     match &request.act {
         OperatorAct::Alarm(input) => input,
-        OperatorAct::Device(input) => panic!("{input:?}"),
+        other @ (OperatorAct::Device(_) | OperatorAct::Command(_)) => panic!("{other:?}"),
     }
 }
 
@@ -182,7 +183,7 @@ async fn operators_acknowledge_and_reset() {
         assert_eq!(input.operator.by, "王强");
         assert_eq!(input.operator.note.as_deref(), Some("on my way"));
         site.store.commit(commit(2, AlarmState::ActiveAcknowledged)).await;
-        request.answer.send(Ok(())).unwrap();
+        request.answer.send(Ok(None)).unwrap();
     };
     let body = r#"{"by":"王强","note":"on my way"}"#;
     let length = body.len();
@@ -402,7 +403,7 @@ async fn a_stop_finishes_the_request_under_way_and_frees_the_port() {
     let gateway = async {
         let request = site.operators.recv().await.unwrap();
         site.stop.cancel();
-        request.answer.send(Ok(())).unwrap();
+        request.answer.send(Ok(None)).unwrap();
     };
     let (answer, ()) = tokio::join!(ask(site.address, "POST", &path, "", ""), gateway);
     assert_eq!(answer.status, 200);

@@ -70,7 +70,7 @@ async fn each_act_reaches_the_gateway_as_it_was_asked_for() {
             let OperatorAct::Device(input) = request.act else {
                 panic!("{:?}", request.act);
             };
-            request.answer.send(Ok(())).unwrap();
+            request.answer.send(Ok(None)).unwrap();
             input
         };
         let site = (site.address, "POST", path.as_str());
@@ -224,6 +224,7 @@ impl Gateway {
         match act {
             OperatorAct::Alarm(input) => self.take(&Input::Operator(input)),
             OperatorAct::Device(input) => self.take(&Input::Service(input)),
+            OperatorAct::Command(input) => self.take(&Input::Command(input)),
         }
     }
 }
@@ -249,7 +250,7 @@ async fn act(site: &mut Site, gateway: &mut Gateway, path: &str, body: &str) -> 
     let answering = async {
         let request = operators.recv().await.unwrap();
         let outcome = gateway.operate(&request.act);
-        let answer = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        let answer = outcome.as_ref().map(|_| None).map_err(Clone::clone);
         store.commit(outcome.unwrap_or_default()).await;
         request.answer.send(answer).unwrap();
     };

@@ -225,7 +225,7 @@ pub struct AlarmEvent {
 }
 
 /// An alarm as it stood at one instant.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlarmView {
     /// The alarm's id; it keeps it through its life.
     pub id: Id,

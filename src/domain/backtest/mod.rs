@@ -149,7 +149,12 @@ impl Backtest {
                     self.read(&reading, now);
                 }
                 // The candidate's deadlines come at their own instants, and its alarms are not those of the operators.
-                Entry::Timeout | Entry::Operator(_) | Entry::Service(_) => {}
+                Entry::Timeout
+                | Entry::Operator(_)
+                | Entry::Service(_)
+                | Entry::Commanded(_)
+                | Entry::Command(_)
+                | Entry::Addressed { .. } => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }

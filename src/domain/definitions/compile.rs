@@ -14,6 +14,7 @@ use super::super::rule::{
 };
 use super::super::text::Text;
 use super::super::time::Millis;
+use super::actions::resolve;
 use super::{DefinitionSource, Definitions, KindRules, RuleError, RuleProblem};
 
 impl Definitions {
@@ -70,6 +71,7 @@ impl Draft {
             title: Text::default(),
             points: Vec::new(),
             faulty: None,
+            commands: Vec::new(),
         });
         Draft {
             members,
@@ -111,10 +113,14 @@ impl Draft {
             };
             let compiled = Rule::compile_on_venue(def, &self.venue.kind, &mut self.counts, members, gate);
             return match compiled {
-                Ok(rule) => {
-                    self.venue.rules.push(rule);
-                    Vec::new()
-                }
+                Ok(mut rule) => match resolve(def, None, &self.members) {
+                    Ok(actions) => {
+                        rule.actions = actions;
+                        self.venue.rules.push(rule);
+                        Vec::new()
+                    }
+                    Err(problems) => problems,
+                },
                 Err(problems) => problems
                     .into_iter()
                     .map(|(field, error)| RuleProblem::Expression(field, error))
@@ -130,20 +136,32 @@ impl Draft {
 
     /// Compiles `def` for each kind that it watches; what is wrong with it.
     fn add_on_devices(&mut self, def: &RuleDef, gate: Option<Fact>) -> Vec<RuleProblem> {
+        let mut told: Vec<RuleProblem> = Vec::new();
         let mut watched = 0;
         let mut wrong: Vec<(String, RuleField, ExpressionError)> = Vec::new();
         let kinds = self.kinds.iter_mut().zip(&mut self.derived);
         for (target, derived) in kinds.filter(|(target, _)| def.watches(&target.kind.id)) {
             watched += 1;
             match Rule::compile(def, &target.kind, derived, gate) {
-                Ok(rule) => target.rules.push(rule),
+                Ok(mut rule) => {
+                    match resolve(def, Some(&target.kind), &self.members) {
+                        Ok(actions) => rule.actions = actions,
+                        Err(problems) => {
+                            for problem in problems {
+                                if !told.contains(&problem) {
+                                    told.push(problem);
+                                }
+                            }
+                        }
+                    }
+                    target.rules.push(rule);
+                }
                 Err(problems) => {
                     let problems = problems.into_iter();
                     wrong.extend(problems.map(|(field, error)| (target.kind.id.clone(), field, error)));
                 }
             }
         }
-        let mut told = Vec::new();
         for (kind, field, error) in &wrong {
             let alike = wrong
                 .iter()
@@ -222,6 +240,7 @@ impl KindRules {
             | Quantity::Silent { .. }
             | Quantity::Count { .. }
             | Quantity::Fact(_)
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         });
         self.observed = held.fold(SlotSet::EMPTY, SlotSet::union);
@@ -387,6 +406,7 @@ fn facts<'a>(kinds: impl Iterator<Item = &'a KindRules>) -> Vec<Fact> {
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
             | Quantity::Count { .. }
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         })
         .collect()

@@ -1,6 +1,7 @@
 //! The kinds and rules in force, as one immutable value. A change of definitions is an input like any other:
 //! it is journalled, and a replay evaluates old readings under the rules of their time.
 
+mod actions;
 mod compile;
 mod retired;
 
@@ -9,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::actions::{ActionField, ActionProblem};
 use super::almanac::{Almanac, Fact, Page, ScheduleDef, VenueFacts};
 use super::device::DeviceKey;
 use super::kind::{Kind, SlotSet};
@@ -146,6 +148,8 @@ pub enum RuleProblem {
     DuplicateId,
     /// A condition does not parse or does not fit the kind.
     Expression(RuleField, ExpressionError),
+    /// An action cannot be carried out.
+    Action(ActionProblem),
     /// `schedule` names no schedule.
     UnknownSchedule {
         /// What was probably meant.

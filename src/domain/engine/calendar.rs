@@ -139,6 +139,7 @@ impl Device {
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::Count { .. }
+                | Quantity::CommandFailed
                 | Quantity::ClockSkew => {}
             }
         }

@@ -11,6 +11,7 @@ use super::super::time::{Moment, Ticks};
 use super::calendar::Look;
 use super::derive::{DerivedRow, DerivedState, Turn};
 use super::device::{Device, Flap, Slots, initial_slots, observe};
+use super::orders::Call;
 use super::record::{carried, nothing_kept};
 use super::step::Step;
 use super::venue::index_of;
@@ -70,6 +71,23 @@ impl Engine {
         self.confront_all(&old, now, effects);
         for venue in venues {
             self.look_first(venue, now, effects);
+        }
+        self.call_standing();
+    }
+
+    /// What stands commands by the new rules; what it has commanded already stays commanded.
+    fn call_standing(&mut self) {
+        for (index, place) in self.ledger.standing_places() {
+            let rules = match self.subject(index) {
+                Some((_, rules, _)) => &rules.rules,
+                None => continue,
+            };
+            if rules
+                .get(usize::from(place))
+                .is_some_and(|rule| !rule.actions.is_empty())
+            {
+                self.ledger.call(Call::Raised(index, place));
+            }
         }
     }
 

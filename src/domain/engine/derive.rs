@@ -11,7 +11,8 @@ use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Millis, Moment, Ticks};
 use super::super::window::{Held, Window};
 use super::device::{Device, Slots};
-use super::ledger::{Due, Ledger};
+use super::due::Due;
+use super::ledger::Ledger;
 
 /// What is kept for one derived value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,9 +32,11 @@ impl DerivedState {
                 DerivedState::Window(Box::new(Window::new(*function, *length)))
             }
             Quantity::Held { .. } => DerivedState::Held(Held::default()),
-            Quantity::Silent { .. } | Quantity::ClockSkew | Quantity::Count { .. } | Quantity::Fact(_) => {
-                DerivedState::Nothing
-            }
+            Quantity::Silent { .. }
+            | Quantity::ClockSkew
+            | Quantity::CommandFailed
+            | Quantity::Count { .. }
+            | Quantity::Fact(_) => DerivedState::Nothing,
         }
     }
 }
@@ -118,6 +121,7 @@ impl Device {
                     | Quantity::Held { .. }
                     | Quantity::Silent { .. }
                     | Quantity::ClockSkew
+                    | Quantity::CommandFailed
                     | Quantity::Fact(_)
                     | Quantity::Count { .. },
                 ) => {}
@@ -178,6 +182,7 @@ impl Device {
                 Quantity::Window { .. }
                 | Quantity::Held { .. }
                 | Quantity::Fact(_)
+                | Quantity::CommandFailed
                 | Quantity::Count { .. } => {}
             }
         }
@@ -282,6 +287,7 @@ impl Device {
             | Quantity::Held { .. }
             | Quantity::Fact(_)
             | Quantity::Count { .. }
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         }
     }
@@ -297,6 +303,9 @@ impl Device {
         }
         if let Some(at) = self.silence_at {
             ledger.insert_deadline(at, device, Due::Silence);
+        }
+        if let Some(order) = self.linkage.as_ref().and_then(|linkage| linkage.order.as_ref()) {
+            ledger.insert_deadline(order.deadline, device, Due::Order);
         }
     }
 
@@ -379,12 +388,14 @@ impl Places {
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::ClockSkew
+                | Quantity::CommandFailed
                 | Quantity::Fact(_)
                 | Quantity::Count { .. },
                 Quantity::Window { .. }
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::ClockSkew
+                | Quantity::CommandFailed
                 | Quantity::Fact(_)
                 | Quantity::Count { .. },
             ) => {

@@ -9,10 +9,12 @@ use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{KindIndex, KindRules};
 use super::super::device::DeviceKey;
 use super::super::kind::{MAX_SLOTS, ONLINE, SlotSet};
+use super::super::profile::command::Address;
 use super::super::reading::Reading;
 use super::super::rule::{News, Rule, Truth};
 use super::super::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
+use super::linkage::Linkage;
 use super::mask::Masks;
 use super::record::{Kept, nothing_kept};
 
@@ -74,6 +76,10 @@ pub(super) struct Device {
     pub(super) told: Box<[Truth]>,
     /// When each of the points that grow stale was last heard of, in the order of its kind.
     pub(super) fresh: Box<[Ticks]>,
+    /// What it is told to do, and what its alarms demand; of most devices nothing.
+    pub(super) linkage: Option<Box<Linkage>>,
+    /// How it is spoken to, if not in the native form.
+    pub(super) address: Option<Box<Address>>,
 }
 
 /// What is remembered of a device's messages, to know repeated ones and a clock that was set back.
@@ -145,6 +151,8 @@ impl Device {
             masks: Masks::default(),
             told: Box::default(),
             past: Past::default(),
+            linkage: None,
+            address: None,
         }
     }
 

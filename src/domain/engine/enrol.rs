@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::alarm::{ClearReason, Mask};
+use super::super::alarm::{ClearReason, Mask, Transition};
 use super::super::definitions::Definitions;
 use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::kind::GATEWAY_KIND;
@@ -12,6 +12,7 @@ use super::super::time::{Millis, Moment, Timestamp};
 use super::derive::Turn;
 use super::device::Device;
 use super::ledger::Ledger;
+use super::orders::Call;
 use super::step::Step;
 use super::{Effects, Engine, venue};
 
@@ -55,6 +56,7 @@ impl Engine {
         if first {
             self.look_first(venue, now, effects);
         }
+        self.ledger.call(Call::Joined(index));
     }
 
     /// The number of the venue called `id`, and whether this is the first of it.
@@ -106,6 +108,7 @@ impl Engine {
                 }
             }
             self.enter(Arc::clone(&key), index);
+            self.ledger.call(Call::Joined(index));
             effects.devices.push(DeviceEvent {
                 id: self.ledger.id(now.wall),
                 at: now.wall,
@@ -135,6 +138,9 @@ impl Device {
         for place in 0..self.lives.len() {
             if self.lives.get(place).is_none_or(|life| life.standing().is_none()) {
                 continue;
+            }
+            if let Some(call) = self.call_before(place, Transition::Remove, step) {
+                ledger.call(call);
             }
             self.with_subject(place, step, (Mask::None, 0), |life, subject| {
                 ledger.end(ClearReason::DeviceRetired, life, subject, effects);

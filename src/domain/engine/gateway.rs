@@ -7,7 +7,8 @@ use super::super::rule::News;
 use super::super::time::{ClockBounds, Moment};
 use super::derive::Turn;
 use super::device::Device;
-use super::{Effects, Engine, judge};
+use super::judge::judge;
+use super::{Effects, Engine};
 
 impl Engine {
     /// The gateway knows something of itself; `None`: what it knows is as it was, but there may be rules that have not

@@ -1,7 +1,6 @@
 //! Carries out transitions: makes alarm events, keeps deadlines, standing alarms and each venue's first-out.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::super::alarm::{
     Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Handling, HandlingStimulus, Life, Mask,
@@ -13,7 +12,9 @@ use super::super::rule::{Class, RuleDef};
 use super::super::time::{Moment, Ticks, Timestamp};
 use super::Effects;
 use super::book::Book;
+use super::due::Due;
 use super::limit::Limits;
+use super::orders::Call;
 use super::subject::Subject;
 use super::venue::Told;
 
@@ -34,19 +35,6 @@ fn raised(standing: &Standing) -> AlarmStep {
     }
 }
 
-/// What a deadline of a device is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
-    /// The alarm of the rule with this ordinal.
-    Rule(u16),
-    /// The derived value at this place: a condition may have held long enough.
-    Held(u16),
-    /// The device may have been silent long enough.
-    Silence,
-    /// A mask of the device's alarms is over, or may be.
-    Mask,
-}
-
 /// How many alarms of each class stand in a venue.
 type StandingByClass = [u32; Class::ALL.len()];
 
@@ -65,6 +53,8 @@ pub(super) struct Ledger {
     told: Vec<Told>,
     /// The venues and devices whose alarms have moved: they may explain those of others.
     pub(super) moved: Vec<DeviceIndex>,
+    /// What has come up about commands, in order.
+    calls: VecDeque<Call>,
     /// How often rules with a limit were told of.
     pub(super) limits: Limits,
     /// The ended alarms that are not closed.
@@ -83,6 +73,7 @@ impl Ledger {
             standing: HashMap::new(),
             told: Vec::new(),
             moved: Vec::new(),
+            calls: VecDeque::new(),
             limits: Limits::default(),
             book: Book::default(),
         }
@@ -155,6 +146,13 @@ impl Ledger {
         self.standing.len()
     }
 
+    /// Where the standing alarms are, in order.
+    pub(super) fn standing_places(&self) -> Vec<(DeviceIndex, u16)> {
+        let mut places: Vec<_> = self.standing.values().copied().collect();
+        places.sort_unstable();
+        places
+    }
+
     /// A device has something to tell its venue.
     pub(super) fn tell(&mut self, told: Told) {
         self.told.push(told);
@@ -163,6 +161,16 @@ impl Ledger {
     /// What a device has to tell its venue.
     pub(super) fn told(&self) -> &[Told] {
         &self.told
+    }
+
+    /// Something has come up about commands.
+    pub(super) fn call(&mut self, call: Call) {
+        self.calls.push_back(call);
+    }
+
+    /// What has come up next.
+    pub(super) fn take_call(&mut self) -> Option<Call> {
+        self.calls.pop_front()
     }
 
     /// Passes on what a device has to tell its venue.
@@ -448,26 +456,11 @@ impl Ledger {
         };
         standing.announced |= notify;
         let standing = standing.clone();
-        let recovered_at = match life {
-            Life::Recovered { at, .. } => Some(*at),
-            Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovering { .. } => None,
-        };
         let alarm = AlarmView {
-            id: standing.id,
-            rule: Arc::clone(&subject.rule.def),
-            device: Arc::clone(subject.key),
             state,
-            raised_at: standing.raised_at,
-            ack: standing.ack,
-            recovered_at,
-            first_out: standing.first_out,
-            late_by_ms: standing.late_by_ms,
-            chatter: standing.chatter,
-            mask: standing.mask,
             quality,
-            handling: Some(standing.handling).filter(|_| subject.rule.def.class == Class::Alarm),
             ended: step.end().cloned(),
-            values: subject.values(),
+            ..subject.view(life, standing)
         };
         effects.alarms.push(AlarmEvent {
             id: self.id(subject.now.wall),

@@ -14,7 +14,9 @@ use super::super::time::Ticks;
 use super::Effects;
 use super::derive::Turn;
 use super::device::Device;
-use super::ledger::{Due, Ledger, Remask};
+use super::due::Due;
+use super::ledger::{Ledger, Remask};
+use super::orders::Call;
 use super::step::Step;
 
 /// What people keep quiet on a device.
@@ -174,6 +176,15 @@ impl Device {
             changed = ledger.remask(remask, life, subject, effects);
         });
         ledger.note_move(step.device);
+        // One that stands when its shelf ends commands from then on.
+        let acts = step
+            .rules
+            .rules
+            .get(place)
+            .is_some_and(|rule| !rule.actions.is_empty());
+        if acts && let Ok(place) = u16::try_from(place) {
+            ledger.call(Call::Raised(step.device, place));
+        }
         changed
     }
 

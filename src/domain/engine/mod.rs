@@ -4,14 +4,19 @@
 mod book;
 mod calendar;
 mod change;
+mod demands;
 mod derive;
 mod device;
+mod due;
 mod enrol;
 mod gateway;
+mod judge;
 mod ledger;
 mod limit;
+mod linkage;
 mod mask;
 mod operate;
+mod orders;
 mod parent;
 mod record;
 mod snapshot;
@@ -26,21 +31,26 @@ use std::sync::Arc;
 use self::calendar::Watch;
 use self::derive::Turn;
 use self::device::Device;
+use self::due::Due;
 pub use self::enrol::Moved;
-use self::ledger::{Due, Ledger};
+use self::judge::{judge, mature, read_late};
+use self::ledger::Ledger;
 pub use self::operate::Refusal;
+use self::orders::Call;
 use self::record::Recorder;
 pub use self::snapshot::{SavedDevices, SnapshotError};
 use self::step::Step;
 pub use self::survey::{Survey, Surveyed};
 use self::venue::Word;
-use super::alarm::{AlarmEvent, AlarmStep, ClearReason, Stimulus, Transition};
+use super::alarm::{AlarmEvent, AlarmStep, ClearReason};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
-use super::journal::{DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND, SlotSet};
+use super::interlock::{Attempt, CommandEvent};
+use super::journal::{Addressed, Commanded, DefinitionsInput, Input};
+use super::kind::{BROKER, GATEWAY_KIND};
+use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
 use super::service::DeviceEvent;
@@ -53,6 +63,10 @@ pub struct Effects {
     pub alarms: Vec<AlarmEvent>,
     /// What happened to devices beside their alarms, in order.
     pub devices: Vec<DeviceEvent>,
+    /// What happened to orders, in order.
+    pub commands: Vec<CommandEvent>,
+    /// Commands that are to leave at once, in order.
+    pub attempts: Vec<Attempt>,
     /// Devices that have another identity from now on.
     pub moved: Vec<Moved>,
     /// Points whose samples begin, before the first of them.
@@ -155,6 +169,7 @@ impl Engine {
             }
             Input::Listening(listening) => {
                 self.listen(*listening, now);
+                self.renew_orders(*listening, now, effects);
                 let connected = f64::from(u8::from(*listening));
                 self.tell_gateway(Some((BROKER, connected)), now, effects);
                 Ok(())
@@ -163,8 +178,23 @@ impl Engine {
                 self.tell_gateway(Some((*point, *value)), now, effects);
                 Ok(())
             }
+            Input::Commanded(Commanded {
+                device,
+                order,
+                report,
+            }) => {
+                self.signal((*device, *order), (*report).into(), now, effects);
+                Ok(())
+            }
+            Input::Command(input) => self.command(input, now, effects),
+            Input::Addressed(Addressed { device, address }) => {
+                if let Some(device) = self.devices.get_mut(device.slot()) {
+                    device.address = Some(Box::new((*address).clone()));
+                }
+                Ok(())
+            }
         };
-        self.spread(now, effects);
+        self.follow_up(now, effects);
         self.ledger.advance();
         outcome
     }
@@ -200,6 +230,11 @@ impl Engine {
     /// The device with this identity, if it has been seen.
     pub fn find(&self, key: &DeviceKey) -> Option<DeviceIndex> {
         self.by_key.get(key).copied()
+    }
+
+    /// How the device is spoken to; `None`: nobody has said, so in the native form.
+    pub fn address(&self, device: DeviceIndex) -> Option<&Address> {
+        self.devices.get(device.slot())?.address.as_deref()
     }
 
     /// How many devices have been seen, the gateway not counted.
@@ -306,6 +341,10 @@ impl Engine {
             device.keep(reading, &turn, plans, &mut effects.samples);
         }
         device.refresh(&turn, news.heard, &mut self.ledger);
+        // Before the rules: what raises an alarm is no second signal for it.
+        if device.linkage.is_some() && !turn.repeated {
+            self.ledger.call(Call::Spoke(reading.device, news.heard));
+        }
         let news = judge(&mut self.ledger, device, &turn, news, effects);
         if rules.feeds.is_empty() {
             return;
@@ -317,8 +356,15 @@ impl Engine {
         self.watch_calendar(now, effects);
         while let Some(due) = self.ledger.take_due(now.ticks) {
             self.fall_due(due, now, effects);
-            self.spread(now, effects);
+            self.follow_up(now, effects);
         }
+    }
+
+    /// What moved lives mean for others: what venues explain, and what is commanded.
+    fn follow_up(&mut self, now: Moment, effects: &mut Effects) {
+        self.spread(now, effects);
+        self.answer_calls(now, effects);
+        self.spread(now, effects);
     }
 
     fn fall_due(&mut self, (at, index, due): (Ticks, DeviceIndex, Due), now: Moment, effects: &mut Effects) {
@@ -340,6 +386,10 @@ impl Engine {
                 }
                 changed
             }
+            Due::Order => {
+                self.order_due(index, at, now, effects);
+                return;
+            }
             Due::Silence => device.silence_due(&turn, at, ledger),
             Due::Mask => {
                 device.mask_due(&turn, at, ledger, effects);
@@ -350,101 +400,6 @@ impl Engine {
         let word = Word::of(&turn, news.heard);
         if venue::venue_at(index).is_none() {
             self.tell(word, now, effects);
-        }
-    }
-}
-
-/// Brings what is derived from the news up to date, and evaluates the rules whose answer may have changed, and those
-/// that wait for evidence. The news with what was derived.
-fn judge(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    turn: &Turn<'_>,
-    news: News,
-    effects: &mut Effects,
-) -> News {
-    let news = device.settle(turn, news, ledger);
-    let step = Step::of(turn);
-    let mut moved = false;
-    for place in turn.rules.grid.due(news, device.restless) {
-        let (Some(rule), Some(life)) = (turn.rules.rules.get(place), device.lives.get(place)) else {
-            device.answer(place - turn.rules.rules.len(), turn.rules, ledger);
-            continue;
-        };
-        // A message that comes twice is no second occurrence. For all other rules the level counts, and the present
-        // one is what the device said last, also when its clock stands still and all its messages look alike.
-        if turn.repeated && rule.def.after.is_some() {
-            device.restless = device.restless.union(rule.depends);
-            continue;
-        }
-        effects.evaluations += 1;
-        let stimulus = device::observe(rule, &device.slots, life);
-        let transition = life.transition(stimulus, turn.now.ticks, &rule.def);
-        if transition != Transition::Stay {
-            device.restless = device.restless.union(rule.depends);
-            device.carry_out((place, transition), &step, ledger, effects);
-            moved |= transition.moves();
-        }
-    }
-    if moved {
-        device.explain(&step, ledger, effects);
-    }
-    if device.restless == SlotSet::ALL && !news.heard.is_empty() {
-        device.find_restless(turn.rules, turn.now.ticks);
-    }
-    news
-}
-
-/// The deadline of an alarm's state has come.
-fn mature(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    turn: &Turn<'_>,
-    (ordinal, at): (u16, Ticks),
-    effects: &mut Effects,
-) {
-    let step = Step::of(turn);
-    let place = usize::from(ordinal);
-    let rule = turn.rules.rules.get(place);
-    let wanted = rule
-        .zip(device.lives.get(place))
-        .and_then(|(rule, life)| life.deadline(&rule.def));
-    if wanted != Some(at) {
-        // The life has moved on. Acting on it would let the past decide what comes first, which a restart forgets.
-        return;
-    }
-    device.vouch(turn, place);
-    let transition = device.respond(place, Stimulus::Deadline, &step);
-    if transition == Transition::Stay {
-        // Stale evidence: the next reading decides, not the clock.
-        return;
-    }
-    device.carry_out((place, transition), &step, ledger, effects);
-    device.explain(&step, ledger, effects);
-}
-
-/// A late sample may raise, marked as late; it never moves a standing or pending alarm, never clears, and does
-/// not touch the device's present values (DESIGN §4).
-fn read_late(
-    ledger: &mut Ledger,
-    device: &mut Device,
-    step: &Step<'_>,
-    updated: SlotSet,
-    effects: &mut Effects,
-) {
-    let Some((_, slots)) = step.late else { return };
-    for (place, rule) in step.rules.rules.iter().enumerate() {
-        let Some(life) = device.lives.get(place) else {
-            break;
-        };
-        // A rule that waits or counts needs to see the condition hold: one old sample cannot show that.
-        let waits = rule.def.hold.0 > 0 || rule.def.after.is_some();
-        if life.standing().is_some() || waits || !rule.depends.intersects(updated) {
-            continue;
-        }
-        effects.evaluations += 1;
-        if device::observe(rule, slots, life) == Stimulus::Holds {
-            device.carry_out((place, Transition::Raise), step, ledger, effects);
         }
     }
 }

@@ -38,6 +38,30 @@ pub enum Refusal {
     /// A reset while the evidence cannot be trusted.
     #[error("the evidence of the alarm is {}: it can be reset only while its device speaks and is well", .0.as_str())]
     PoorQuality(Quality),
+    /// A command that the device's kind does not know.
+    #[error("devices of the kind `{kind}` know no command `{command}`")]
+    NoSuchCommand {
+        /// The kind.
+        kind: String,
+        /// The command.
+        command: String,
+    },
+    /// An opening that the device's registration does not allow.
+    #[error(
+        "the device may not be opened or switched on from afar: its registration would have to allow it with `remote_open`"
+    )]
+    OpeningRefused,
+    /// An opening while an alarm demands the opposite.
+    #[error(
+        "an alarm that stands keeps the device as it is: it can be opened or switched on once the danger is over"
+    )]
+    Interlocked,
+    /// A command while another is under way.
+    #[error("the command `{command}` is under way: wait until it is verified or has failed")]
+    Busy {
+        /// That one.
+        command: String,
+    },
     /// An unshelving of what is not shelved.
     #[error("the alarm is not shelved")]
     NotShelved,

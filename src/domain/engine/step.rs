@@ -11,6 +11,7 @@ use super::Effects;
 use super::derive::Turn;
 use super::device::{Device, Flap};
 use super::ledger::Ledger;
+use super::orders::Call;
 use super::subject::Subject;
 
 /// The instant at which lives of a device move, and what moves them.
@@ -79,9 +80,20 @@ impl Device {
             self.restless = SlotSet::ALL;
             ledger.note_move(step.device);
         }
+        if !rule.actions.is_empty()
+            && let Some(call) = self.call_before(place, transition, step)
+        {
+            ledger.call(call);
+        }
         self.with_subject(place, step, (mask, raises), |life, subject| {
             ledger.apply(transition, life, subject, effects);
         });
+        if raises > 0
+            && !rule.actions.is_empty()
+            && let Ok(place) = u16::try_from(place)
+        {
+            ledger.call(Call::Raised(step.device, place));
+        }
         if raises > 0 {
             self.arm_mask(step.device, ledger);
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::alarm::{Life, Mask, Operator, Quality, Stimulus};
+use super::super::alarm::{AlarmState, AlarmView, Life, Mask, Operator, Quality, Standing, Stimulus};
 use super::super::definitions::KindRules;
 use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::kind::{GATEWAY_KIND, PointIndex};
@@ -58,6 +58,31 @@ impl Subject<'_> {
         Quality::of(unknown, is_device && (offline || silent), faulty)
     }
 
+    /// The alarm that stands in `life` as it is now.
+    pub(super) fn view(&self, life: &Life, standing: Standing) -> AlarmView {
+        let recovered_at = match life {
+            Life::Recovered { at, .. } => Some(*at),
+            Life::Normal | Life::Pending { .. } | Life::Active(_) | Life::Recovering { .. } => None,
+        };
+        AlarmView {
+            id: standing.id,
+            rule: Arc::clone(&self.rule.def),
+            device: Arc::clone(self.key),
+            state: life.state().unwrap_or(AlarmState::Cleared),
+            raised_at: standing.raised_at,
+            ack: standing.ack,
+            recovered_at,
+            first_out: standing.first_out,
+            late_by_ms: standing.late_by_ms,
+            chatter: standing.chatter,
+            mask: standing.mask,
+            quality: self.quality(life),
+            handling: Some(standing.handling).filter(|_| self.rule.def.class == Class::Alarm),
+            ended: None,
+            values: self.values(),
+        }
+    }
+
     /// The rule's limit, if its alarms have one: those of class `alarm` never do.
     pub(super) fn limit(&self) -> Option<Repeat> {
         let rule = &self.rule.def;
@@ -86,6 +111,7 @@ impl Subject<'_> {
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
             | Quantity::Fact(_)
+            | Quantity::CommandFailed
             | Quantity::ClockSkew => None,
         });
         points.chain(counts).collect()

@@ -77,7 +77,8 @@ impl Engine {
                 | Quantity::Held { .. }
                 | Quantity::Count { .. }
                 | Quantity::Fact(_)
-                | Quantity::ClockSkew => None,
+                | Quantity::ClockSkew
+                | Quantity::CommandFailed => None,
             });
             lengths.max().map(|(_, slot)| slot)
         };

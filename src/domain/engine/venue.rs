@@ -11,9 +11,10 @@ use super::super::rule::{Feed, News, Quantity, Truth};
 use super::super::time::{Moment, Ticks};
 use super::derive::Turn;
 use super::device::Device;
+use super::judge::judge;
 use super::ledger::Ledger;
 use super::step::Step;
-use super::{Effects, Engine, judge};
+use super::{Effects, Engine};
 
 /// Venues stand behind all devices.
 const FIRST: u32 = 1 << 31;
@@ -242,6 +243,7 @@ impl Engine {
                 | Quantity::Held { .. }
                 | Quantity::Silent { .. }
                 | Quantity::Fact(_)
+                | Quantity::CommandFailed
                 | Quantity::ClockSkew => counts,
             };
         }

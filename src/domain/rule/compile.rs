@@ -25,6 +25,25 @@ pub fn compile(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
     compile_into(source, &mut context, None)
 }
 
+/// A condition on what a device says now: `verify` and `unless` of a command.
+///
+/// # Errors
+/// When `source` is no condition on `kind`, uses a function over time, or asks for no point.
+pub fn compile_proof(source: &str, kind: &Kind) -> Result<Program, ExpressionError> {
+    let mut context = Context {
+        kind,
+        derived: &mut Derivations::closed(kind),
+        max_gap: DEFAULT_MAX_GAP,
+        scope: Scope::Device,
+    };
+    let program = compile_into(source, &mut context, None)?;
+    if program.depends().is_empty() {
+        let message = "no point is asked: only what a device reports of itself shows whether it has obeyed";
+        return Err(ExpressionError::new(0..source.len(), message));
+    }
+    Ok(program)
+}
+
 /// The condition `faulty` of `kind`, if it has one. What it derives from points over time joins `derived`.
 ///
 /// # Errors

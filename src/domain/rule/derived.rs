@@ -57,13 +57,15 @@ pub enum Quantity {
     Fact(Fact),
     /// Whether the device's clock is outside the bounds of its profile: 0 or 1, missing until it has told a time.
     ClockSkew,
+    /// Whether the last order to the device has failed and nothing has proven it since: 0 or 1, always known.
+    CommandFailed,
 }
 
 impl Quantity {
     /// The value of its slots before anything was heard.
     pub const fn initial(&self) -> f64 {
         match self {
-            Quantity::Count { .. } => 0.0,
+            Quantity::Count { .. } | Quantity::CommandFailed => 0.0,
             Quantity::Window { .. }
             | Quantity::Held { .. }
             | Quantity::Silent { .. }
@@ -76,7 +78,11 @@ impl Quantity {
     pub const fn width(&self) -> u8 {
         match self {
             Quantity::Window { .. } | Quantity::Count { .. } => 2,
-            Quantity::Held { .. } | Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::ClockSkew => 1,
+            Quantity::Held { .. }
+            | Quantity::Silent { .. }
+            | Quantity::Fact(_)
+            | Quantity::ClockSkew
+            | Quantity::CommandFailed => 1,
         }
     }
 }
@@ -112,6 +118,8 @@ impl Derived {
 pub struct Derivations {
     next: usize,
     list: Vec<Derived>,
+    /// Nothing may be derived.
+    closed: bool,
 }
 
 /// A kind's rules use more different values than it has slots for.
@@ -124,7 +132,21 @@ impl Derivations {
         Derivations {
             next: kind.points.len(),
             list: Vec::new(),
+            closed: false,
         }
+    }
+
+    /// None, and none may be added.
+    pub(super) fn closed(kind: &Kind) -> Derivations {
+        Derivations {
+            closed: true,
+            ..Derivations::new(kind)
+        }
+    }
+
+    /// Whether none may be added.
+    pub(super) const fn are_closed(&self) -> bool {
+        self.closed
     }
 
     /// All of them, in order.
@@ -138,8 +160,8 @@ impl Derivations {
         Some((derived.slot, derived.reads.union(derived.own())))
     }
 
-    /// Whether all of `slots` are known at every instant without any reading: silence, dates and schedules, counts and
-    /// durations of those.
+    /// Whether all of `slots` are known at every instant without any reading: silence, dates and schedules, failed orders,
+    /// counts and durations of those.
     pub(super) fn evident(&self, slots: SlotSet) -> bool {
         slots.slots().all(|slot| {
             let derived = self
@@ -147,7 +169,10 @@ impl Derivations {
                 .iter()
                 .find(|derived| derived.own().contains(PointIndex(slot)));
             derived.is_some_and(|derived| match derived.quantity {
-                Quantity::Silent { .. } | Quantity::Fact(_) | Quantity::Held { .. } => true,
+                Quantity::Silent { .. }
+                | Quantity::Fact(_)
+                | Quantity::Held { .. }
+                | Quantity::CommandFailed => true,
                 Quantity::Count { evident } => evident,
                 Quantity::Window { .. } | Quantity::ClockSkew => false,
             })

@@ -16,7 +16,7 @@ pub struct ExpressionError {
 
 impl ExpressionError {
     /// An error at `span` without a suggestion.
-    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> ExpressionError {
+    pub(in super::super) fn new(span: Range<usize>, message: impl Into<String>) -> ExpressionError {
         ExpressionError {
             span,
             message: message.into(),
@@ -26,7 +26,7 @@ impl ExpressionError {
 
     /// `self` with what to write instead.
     #[must_use]
-    pub(super) fn suggest(mut self, suggestion: Option<String>) -> ExpressionError {
+    pub(in super::super) fn suggest(mut self, suggestion: Option<String>) -> ExpressionError {
         self.suggestion = suggestion;
         self
     }

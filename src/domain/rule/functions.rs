@@ -15,7 +15,7 @@ use super::error::ExpressionError;
 use super::scan::SUPPORTED;
 
 /// Every function's name.
-pub(super) const FUNCTIONS: [&str; 10] = [
+pub(super) const FUNCTIONS: [&str; 11] = [
     "rate",
     "avg",
     "min",
@@ -25,6 +25,7 @@ pub(super) const FUNCTIONS: [&str; 10] = [
     "age",
     "expires_within",
     "clock_skew",
+    "command_failed",
     "registered",
 ];
 
@@ -41,7 +42,10 @@ impl<'a> Checker<'a, '_> {
             "held" => return self.held(expr, &call.args),
             "age" => return self.age(expr, call),
             "expires_within" => return self.expires(expr, &call.args),
-            "clock_skew" => return self.clock_skew(expr, call),
+            "clock_skew" => return self.of_itself(expr, call, "clock_skew", Quantity::ClockSkew),
+            "command_failed" => {
+                return self.of_itself(expr, call, "command_failed", Quantity::CommandFailed);
+            }
             "registered" => return self.registered(expr, call),
             _ => {
                 let message = format!("the function `{name}` is not supported; {SUPPORTED}");
@@ -171,10 +175,16 @@ impl<'a> Checker<'a, '_> {
         Ok(Typed::Truth(Condition::slot(slot)))
     }
 
-    fn clock_skew(&mut self, expr: &'a IdedExpr, call: &'a CallExpr) -> Checked<Typed<'a>> {
-        self.of_the_device(expr, call, "clock_skew")?;
-        let name = "clock_skew()".to_owned();
-        let slot = self.derive(expr, name, SlotSet::EMPTY, Quantity::ClockSkew)?;
+    /// A call without arguments that says something true or false of the device itself.
+    fn of_itself(
+        &mut self,
+        expr: &'a IdedExpr,
+        call: &'a CallExpr,
+        name: &str,
+        quantity: Quantity,
+    ) -> Checked<Typed<'a>> {
+        self.of_the_device(expr, call, name)?;
+        let slot = self.derive(expr, format!("{name}()"), SlotSet::EMPTY, quantity)?;
         Ok(Typed::Truth(Condition::slot(slot)))
     }
 
@@ -243,6 +253,11 @@ impl<'a> Checker<'a, '_> {
         reads: SlotSet,
         quantity: Quantity,
     ) -> Checked<u8> {
+        if self.context.derived.are_closed() {
+            let message =
+                "here only points can be asked: whether a device has obeyed, what it reports of itself shows";
+            return Err(self.error(expr, message));
+        }
         let known = self.context.derived.find(&name);
         let added = known.map_or_else(|| self.context.derived.add(name, reads, quantity), Ok);
         let (slot, reads) = added.map_err(|_| {

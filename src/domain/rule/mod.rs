@@ -27,9 +27,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use self::check::{Context, Scope};
-pub use self::compile::compile;
 pub(super) use self::compile::compile_faulty;
 use self::compile::{Gate, compile_into};
+pub use self::compile::{compile, compile_proof};
 pub use self::derived::{Derivations, Derived, Quantity};
 pub use self::error::ExpressionError;
 pub(super) use self::error::nearest;
@@ -39,6 +39,7 @@ pub use self::scan::MAX_SOURCE_BYTES;
 pub use self::venue::{Feed, Members};
 
 use super::almanac::Fact;
+use super::interlock::{Action, ActionDef};
 use super::kind::{EVERY_KIND, GATEWAY_KIND, Kind, SlotSet, VENUE};
 use super::text::Text;
 use super::time::Millis;
@@ -181,6 +182,9 @@ pub struct RuleDef {
     pub reason: Option<Text>,
     /// The only route that may tell of it; without it, every route that matches.
     pub notify: Option<String>,
+    /// What its alarms order.
+    #[serde(default)]
+    pub then: Vec<ActionDef>,
 }
 
 const fn default_chatter() -> Repeat {
@@ -236,6 +240,7 @@ impl RuleDef {
             },
             reason: None,
             notify: None,
+            then: Vec::new(),
         }
     }
 }
@@ -255,6 +260,8 @@ pub struct Rule {
     pub evident: bool,
     /// The places, among the rules of the kind, of those that suppress it.
     pub suppressors: Box<[u16]>,
+    /// What its alarms order.
+    pub actions: Box<[Action]>,
 }
 
 /// Which part of a rule an [`ExpressionError`] speaks of.
@@ -337,6 +344,7 @@ impl Rule {
                     depends,
                     evident: context.derived.evident(depends),
                     suppressors: Box::default(),
+                    actions: Box::default(),
                 })
             }
             (when, clear) => {

@@ -299,7 +299,7 @@ proptest! {
     }
 }
 
-const PIECES: [&str; 71] = [
+const PIECES: [&str; 72] = [
     "gas_detector",
     "valve",
     "devices",
@@ -315,6 +315,7 @@ const PIECES: [&str; 71] = [
     "d.lel",
     "age(d)",
     "clock_skew()",
+    "command_failed()",
     "registered()",
     "rate(",
     "held(",

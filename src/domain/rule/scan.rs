@@ -18,7 +18,7 @@ pub(super) const MAX_NESTING: usize = 5;
 pub(super) const MAX_OPERATORS: usize = 64;
 
 /// What the language has, for messages about what it does not have.
-pub(super) const SUPPORTED: &str = "supported are point names, numbers, quoted words, true, false, == != < <= > >=, && || !, + - * /, ? :, in [...], and the functions rate, avg, min, max, changes, held, age, expires_within, clock_skew, registered";
+pub(super) const SUPPORTED: &str = "supported are point names, numbers, quoted words, true, false, == != < <= > >=, && || !, + - * /, ? :, in [...], and the functions rate, avg, min, max, changes, held, age, expires_within, clock_skew, command_failed, registered";
 
 /// The sort of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::super::text::Text;
 use super::super::time::Millis;
 use super::check::{Context, Scope};
 use super::compile::compile_into;
-use super::{Derivations, ExpressionError, Program, Truth, compile};
+use super::{Derivations, ExpressionError, Program, Truth, compile, compile_proof};
 
 const NAN: f64 = f64::NAN;
 
@@ -155,6 +155,7 @@ fn values_over_time_are_compared_by_their_bounds() {
         ("clock_skew()", [True, False, Unknown]),
         ("!registered()", [False, True, Unknown]),
         ("!clock_skew() && online", [False, True, Unknown]),
+        ("command_failed()", [True, False, Unknown]),
     ] {
         let program = compiled(source);
         let outcome = [1.0, 0.0, NAN].map(|value| program.evaluate(&[1.0, 30.0, 20.0, 0.0, 0.0, 0.0, value]));
@@ -382,6 +383,12 @@ const ERRORS: &[(&str, &str, &str, Option<&str>)] = &[
     ),
     ("clock_skew() > 5", "clock_skew() > 5", "cannot be compared", None),
     (
+        "command_failed(lel)",
+        "command_failed(lel)",
+        "takes nothing",
+        Some("command_failed()"),
+    ),
+    (
         "registered('1m')",
         "registered('1m')",
         "takes nothing",
@@ -448,5 +455,22 @@ fn errors_name_the_part_and_the_remedy() {
         );
         assert!(error.message.contains(message), "{source}: {error}");
         assert_eq!(error.suggestion.as_deref(), suggestion, "{source}: {error}");
+    }
+}
+
+#[test]
+fn a_proof_asks_points_and_nothing_else() {
+    assert!(compile_proof("state == 'normal' || wet", &kind()).is_ok());
+    for (source, part, message) in [
+        ("wet && rate(lel, '30s') < 0.1", "rate(lel, '30s')", "only points"),
+        ("held('5s', wet)", "held('5s', wet)", "only points"),
+        ("wet && age() >= '10m'", "age() >= '10m'", "only points"),
+        ("clock_skew() || wet", "clock_skew()", "only points"),
+        ("!command_failed()", "command_failed()", "only points"),
+        ("true", "true", "no point is asked"),
+    ] {
+        let error = compile_proof(source, &kind()).unwrap_err();
+        assert_eq!(source.get(error.span.clone()), Some(part), "{source}: {error:?}");
+        assert!(error.message.contains(message), "{source}: {error:?}");
     }
 }

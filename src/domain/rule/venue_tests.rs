@@ -25,6 +25,7 @@ pub(super) fn compile_on_venue(source: &str) -> Result<OnVenue, ExpressionError>
         title: Text::default(),
         points: Vec::new(),
         faulty: None,
+        commands: Vec::new(),
     };
     let mut counts = Derivations::new(&venue);
     let mut derived: Vec<Derivations> = kinds.iter().map(Derivations::new).collect();
@@ -199,6 +200,7 @@ fn there_is_an_end_to_what_can_be_counted() {
         title: Text::default(),
         points: Vec::new(),
         faulty: None,
+        commands: Vec::new(),
     };
     let mut counts = Derivations::new(&venue);
     let mut derived: Vec<Derivations> = kinds.iter().map(Derivations::new).collect();
