@@ -218,12 +218,11 @@ impl General {
             slot
         } else {
             named.write(&self.device, id)?;
-            match devices.known(speech.place, id) {
-                Some(slot) => slot,
-                None => {
-                    sound(id)?;
-                    devices.child(speech.place, id, |place| named.payload(place))?
-                }
+            if let Some(slot) = devices.known(speech.place, id) {
+                slot
+            } else {
+                sound(id)?;
+                devices.child(speech.place, id, |place| named.payload(place))?
             }
         };
         let parent = match (&self.parent, speech.parent) {
