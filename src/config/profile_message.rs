@@ -314,12 +314,10 @@ pub(super) fn command(mut table: Table<'_>, kinds: &Kinds) -> CommandDef {
             CommandPayload::Text(String::new())
         }
     };
-    let qos = table.optional("qos").and_then(|qos| qos.integer(0..=2));
     CommandDef {
         kind,
         command,
         topic: topic.unwrap_or_default().into_owned(),
         payload,
-        qos: qos.and_then(|qos| u8::try_from(qos).ok()).unwrap_or(1),
     }
 }

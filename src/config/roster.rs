@@ -27,7 +27,7 @@ const OF_VENUE: [Column; 6] = [
 ];
 
 /// The columns about the device; the first is its id.
-const OF_DEVICE: [Column; 11] = [
+const OF_DEVICE: [Column; 12] = [
     column("device", "设备编号", Form::Text),
     column("kind", "设备类型", Form::Text),
     column("name", "设备名称", Form::Text),
@@ -35,6 +35,7 @@ const OF_DEVICE: [Column; 11] = [
     column("parent", "上级设备", Form::Text),
     column("remote_open", "允许远程开启", Form::Flag),
     column("silent_after", "静默时限", Form::Text),
+    column("exercise", "定期试动", Form::Text),
     column("installed", "安装日期", Form::Date),
     column("expires", "到期日期", Form::Date),
     column("retired", "已停用", Form::Flag),

@@ -18,6 +18,7 @@ use super::source::{Form, Place, Report, Scope, Source};
 use super::value::Value;
 use crate::domain::almanac::{Expiry, VenueFacts};
 use crate::domain::device::DeviceKey;
+use crate::domain::kind::Kind;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::{RegisteredDevice, Registry, UNREGISTERED, Venue};
 use crate::domain::roll::Enrolled;
@@ -39,6 +40,8 @@ const VENUE_KINDS: [(&str, &str); 10] = [
 ];
 
 /// Less is what a device does between two messages; more is a device that nobody would miss.
+const EXERCISE: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(366 * 24);
+
 const SILENT_AFTER: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(90 * 24);
 
 /// What the venues files say.
@@ -76,6 +79,7 @@ struct DeviceDraft {
     expires: Option<Date>,
     /// As written: an id of the same venue.
     parent: Option<(String, Place)>,
+    exercise: Option<Place>,
     aliases: Vec<(DeviceKey, Place)>,
 }
 
@@ -200,6 +204,9 @@ impl Draft<'_> {
         let silent_after = silent_after
             .and_then(|length| length.duration(SILENT_AFTER))
             .and_then(|length| u64::try_from(length.as_millis()).ok());
+        let exercise = table.optional("exercise");
+        let every = exercise.as_ref().and_then(|every| every.duration(EXERCISE));
+        let every = every.and_then(|every| u64::try_from(every.as_millis()).ok());
         let installed = table.optional("installed").and_then(|date| read_date(&date));
         let expires = table.optional("expires").and_then(|date| read_date(&date));
         let aliases = table.optional("aliases");
@@ -224,6 +231,7 @@ impl Draft<'_> {
         self.devices.push(DeviceDraft {
             expires: expires.or_else(end_of_life),
             parent,
+            exercise: exercise.map(|exercise| exercise.place()),
             aliases: aliases.map_or_else(Vec::new, |aliases| read_aliases(&aliases, &key)),
             device: RegisteredDevice {
                 name: name.map_or_else(|| key.device.clone(), String::from),
@@ -231,6 +239,7 @@ impl Draft<'_> {
                 parent: None,
                 remote_open,
                 silent_after: silent_after.map(Millis),
+                exercise: every.map(Millis),
                 installed,
                 retired,
                 aliases: Vec::new(),
@@ -255,9 +264,35 @@ impl Draft<'_> {
         Some(name.into_owned())
     }
 
+    /// What is tried out by itself has to have something to obey, and hours in which that is in nobody's way.
+    fn check_exercises(&self, report: &Report) {
+        for draft in &self.devices {
+            let Some(place) = &draft.exercise else { continue };
+            let key = &draft.device.key;
+            let closes = |kind: &Kind| kind.commands.iter().any(|command| !command.opens);
+            if self.kinds.whole(&key.kind).is_some_and(|kind| !closes(kind)) {
+                let message = format!(
+                    "devices of the kind `{}` obey no command that could be tried out",
+                    key.kind
+                );
+                report.add(place.problem(message));
+            }
+            let hours = self
+                .venues
+                .iter()
+                .any(|venue| venue.venue.id == key.venue && venue.hours.is_some());
+            if !hours {
+                let message =
+                    "it is tried out while the venue is closed: the venue's `hours` have to be known";
+                report.add(place.problem(message));
+            }
+        }
+    }
+
     fn finish(mut self, report: &Report) -> Venues {
         self.find_parents(report);
         self.check_aliases(report);
+        self.check_exercises(report);
         let mut expiries: BTreeMap<String, Vec<Expiry>> = BTreeMap::new();
         for draft in &self.devices {
             let key = &draft.device.key;

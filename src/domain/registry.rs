@@ -41,6 +41,8 @@ pub struct RegisteredDevice {
     pub remote_open: bool,
     /// How long it may be silent, where its kind's rules allow less: a sleepy device.
     pub silent_after: Option<Millis>,
+    /// How often it is tried out by itself whether it still obeys; `None`: never.
+    pub exercise: Option<Millis>,
     /// The day on which it was installed.
     pub installed: Option<Date>,
     /// It is no longer in use.
@@ -55,6 +57,7 @@ impl RegisteredDevice {
         Enrolled {
             key: self.key.clone(),
             silent_after: self.silent_after,
+            exercise: self.exercise,
             parent: self.parent.clone(),
             retired: self.retired,
             aliases: self.aliases.clone(),

@@ -15,6 +15,9 @@ pub struct Enrolled {
     /// How long it may be silent, where its kind's rules allow less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_after: Option<Millis>,
+    /// How often its command is tried out by itself; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exercise: Option<Millis>,
     /// The device through which it speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<DeviceKey>,

@@ -402,6 +402,77 @@ fn a_rule_that_learns_to_command_does_so_while_its_alarm_stands() {
 }
 
 #[test]
+fn a_rule_that_asks_for_failures_sees_one_of_before() {
+    let mut site = Site::with(vec![gas_closes()], false);
+    site.admit("gas_detector", "g1");
+    site.admit("shutoff_valve", "s1");
+    site.gas("g1", 60.0);
+    site.pass(30_000);
+    site.alarms();
+    site.define(vec![gas_closes(), close_failed()], false);
+    assert_eq!(site.alarms(), ["close-failed raised"]);
+}
+
+/// The run starts at eight in the morning in Shanghai; the venue is open from ten to eight.
+#[test]
+fn a_proof_test_comes_by_itself_while_the_venue_is_closed() {
+    const DAY: u64 = 86_400_000;
+    const HOUR: u64 = 3_600_000;
+    let mut site = Site::new();
+    site.admit("shutoff_valve", "tried");
+    site.valve("tried", OPEN);
+    site.valve("s1", OPEN);
+    site.pass(10 * DAY - 1);
+    assert_eq!(site.sent(), NOTHING);
+    // Shortly after opening: it waits for the evening, and then the valve is closed by hand, and then gas keeps it closed.
+    site.pass(1);
+    assert_eq!(
+        site.sent(),
+        ["tried close 1"],
+        "eight in the morning, before it opens"
+    );
+    let cause = site.effects.commands.last().unwrap().order.causes.len();
+    assert_eq!(cause, 1);
+    site.valve("tried", CLOSED);
+    assert_eq!(site.steps(), ["tried close requested", "tried close verified!"]);
+    site.valve("tried", OPEN);
+
+    // Ten days after it was proven; but the venue is open then.
+    site.pass(10 * DAY + 3 * HOUR);
+    site.effects.attempts.clear();
+    site.valve("tried", CLOSED);
+    site.pass(DAY);
+    assert_eq!(site.sent(), NOTHING, "a closed valve shows nothing by closing");
+}
+
+#[test]
+fn a_proof_test_that_fails_is_told_like_any_failure() {
+    let mut site = Site::new();
+    site.admit("shutoff_valve", "tried");
+    site.valve("tried", OPEN);
+    site.pass(10 * 86_400_000);
+    assert_eq!(site.sent(), ["tried close 1"]);
+    site.restart();
+    site.pass(30_000);
+    assert_eq!(site.sent(), ["tried close 2", "tried close 3"]);
+    assert_eq!(site.alarms(), ["close-failed raised"]);
+    site.pass(86_400_000);
+    assert_eq!(site.sent(), NOTHING, "not before the next time");
+}
+
+#[test]
+fn a_proof_test_waits_while_the_venue_is_open() {
+    let mut site = Site::new();
+    site.pass(3 * 3_600_000);
+    site.admit("shutoff_valve", "tried");
+    site.valve("tried", OPEN);
+    site.pass(10 * 86_400_000 + 8 * 3_600_000);
+    assert_eq!(site.sent(), NOTHING, "from eleven to seven it is open");
+    site.pass(2 * 3_600_000);
+    assert_eq!(site.sent(), ["tried close 1"], "after eight");
+}
+
+#[test]
 fn the_level_matters_not_how_often_it_is_said() {
     let mut site = Site::new();
     for _ in 0..5 {

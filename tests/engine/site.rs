@@ -14,8 +14,9 @@ use ninewatch::domain::journal::{
 };
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::roll::Enrolled;
 use ninewatch::domain::rule::RuleDef;
-use ninewatch::domain::schedule::DEFAULT_TIME_ZONE;
+use ninewatch::domain::schedule::{DEFAULT_TIME_ZONE, Day, Hours, Interval, OnHolidays};
 use ninewatch::domain::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 
 use crate::bench::{LEL, START, gas_kind, text};
@@ -282,10 +283,25 @@ fn source(rules: Vec<RuleDef>, confirms: bool) -> DefinitionSource {
     DefinitionSource {
         kinds: vec![gas_kind(), valve_kind()],
         rules,
+        devices: vec![Enrolled {
+            key: key("shutoff_valve", "tried"),
+            exercise: Some(Millis(10 * 86_400_000)),
+            ..Enrolled::default()
+        }],
         venues: vec![VenueFacts {
             venue: "v1".to_owned(),
             time_zone: DEFAULT_TIME_ZONE.to_owned(),
-            hours: None,
+            // From ten to eight in the evening.
+            hours: Some(Hours {
+                time_zone: DEFAULT_TIME_ZONE.to_owned(),
+                weekly: vec![Interval {
+                    days: Day::ALL.to_vec(),
+                    from: 600,
+                    to: 1_200,
+                }],
+                holidays: Vec::new(),
+                on_holidays: OnHolidays::Never,
+            }),
             expiries: Vec::new(),
             confirms,
         }],

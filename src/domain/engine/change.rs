@@ -67,12 +67,30 @@ impl Engine {
         self.count_anew();
         self.inform_all();
         self.adopt_all();
+        self.show_failures();
         self.consult(Look::Renewed, now, effects);
         self.confront_all(&old, now, effects);
         for venue in venues {
             self.look_first(venue, now, effects);
         }
         self.call_standing();
+    }
+
+    /// Rules that ask for it for the first time see which orders have failed.
+    fn show_failures(&mut self) {
+        for device in &mut self.devices {
+            let failed = device
+                .linkage
+                .as_ref()
+                .is_some_and(|linkage| linkage.failed.is_some());
+            if let Some(rules) = device
+                .kind
+                .filter(|_| failed)
+                .and_then(|kind| self.definitions.kind(kind))
+            {
+                device.mark_failure(rules, true);
+            }
+        }
     }
 
     /// What stands commands by the new rules; what it has commanded already stays commanded.

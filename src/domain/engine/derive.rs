@@ -307,6 +307,9 @@ impl Device {
         if let Some(order) = self.linkage.as_ref().and_then(|linkage| linkage.order.as_ref()) {
             ledger.insert_deadline(order.deadline, device, Due::Order);
         }
+        if let Some(at) = self.exercise.1 {
+            ledger.insert_deadline(at, device, Due::Exercise);
+        }
     }
 
     /// Takes over what `old` kept under `before` for those values that mean the same under `after`.

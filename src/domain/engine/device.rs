@@ -76,6 +76,8 @@ pub(super) struct Device {
     pub(super) told: Box<[Truth]>,
     /// When each of the points that grow stale was last heard of, in the order of its kind.
     pub(super) fresh: Box<[Ticks]>,
+    /// How often it is tried out by itself, and when next; zero: never.
+    pub(super) exercise: (Millis, Option<Ticks>),
     /// What it is told to do, and what its alarms demand; of most devices nothing.
     pub(super) linkage: Option<Box<Linkage>>,
     /// How it is spoken to, if not in the native form.
@@ -151,6 +153,7 @@ impl Device {
             masks: Masks::default(),
             told: Box::default(),
             past: Past::default(),
+            exercise: (Millis::ZERO, None),
             linkage: None,
             address: None,
         }

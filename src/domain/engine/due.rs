@@ -13,4 +13,6 @@ pub(super) enum Due {
     Mask,
     /// The time of its order's attempt is over.
     Order,
+    /// It is to be tried out whether it still obeys.
+    Exercise,
 }

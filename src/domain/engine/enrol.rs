@@ -11,6 +11,7 @@ use super::super::service::{DeviceEvent, DeviceStep};
 use super::super::time::{Millis, Moment, Timestamp};
 use super::derive::Turn;
 use super::device::Device;
+use super::due::Due;
 use super::ledger::Ledger;
 use super::orders::Call;
 use super::step::Step;
@@ -48,6 +49,9 @@ impl Engine {
         if let Some(rules) = rules {
             let turn = Turn::new(index, rules, self.listening, now);
             device.arm_silence(&turn, &mut self.ledger);
+        }
+        if let Some(at) = device.exercise.1 {
+            self.ledger.insert_deadline(at, index, Due::Exercise);
         }
         self.devices.push(device);
         self.enter(key, index);
@@ -131,6 +135,14 @@ impl Device {
         let enrolled = definitions.roll().find(&self.key);
         let silent_after = enrolled.and_then(|enrolled| enrolled.silent_after);
         self.silent_after = silent_after.unwrap_or(Millis::ZERO);
+        let every = enrolled
+            .and_then(|enrolled| enrolled.exercise)
+            .unwrap_or(Millis::ZERO);
+        if every != self.exercise.0 {
+            // Whether it was tried before that was wanted, nobody knows here.
+            let first = self.heard.after(every);
+            self.exercise = (every, Some(first).filter(|_| every > Millis::ZERO));
+        }
     }
 
     /// It goes out of use, by somebody's word: its alarms end. What it says from then on is judged anew.

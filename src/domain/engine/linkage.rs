@@ -9,7 +9,7 @@ use super::super::alarm::AlarmView;
 use super::super::id::Id;
 use super::super::interlock::{Cause, CommandEvent, CommandStep, OrderView, Stage, Task};
 use super::super::kind::{Kind, MAX_SLOTS, PointIndex, SlotSet};
-use super::super::rule::{Program, Truth, compile};
+use super::super::rule::{Program, Truth, compile_proof};
 use super::super::time::{Millis, Moment, Ticks, Timestamp};
 
 /// The most who are named as wanting one order.
@@ -218,9 +218,9 @@ pub(super) struct Proof {
 impl Proof {
     /// `None`: the kind has changed so that the condition does not fit it any more, and nothing can prove it.
     pub(super) fn of(task: &Task, kind: &Kind) -> Option<Proof> {
-        let unless = task.unless.as_deref().map(|unless| compile(unless, kind));
+        let unless = task.unless.as_deref().map(|unless| compile_proof(unless, kind));
         Some(Proof {
-            verify: compile(&task.verify, kind).ok()?,
+            verify: compile_proof(&task.verify, kind).ok()?,
             unless: unless.transpose().ok()?,
         })
     }

@@ -9,6 +9,7 @@ mod derive;
 mod device;
 mod due;
 mod enrol;
+mod exercise;
 mod gateway;
 mod judge;
 mod ledger;
@@ -388,6 +389,10 @@ impl Engine {
             }
             Due::Order => {
                 self.order_due(index, at, now, effects);
+                return;
+            }
+            Due::Exercise => {
+                self.exercise_due(index, at, now, effects);
                 return;
             }
             Due::Silence => device.silence_due(&turn, at, ledger),

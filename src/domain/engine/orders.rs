@@ -223,6 +223,14 @@ impl Engine {
                 linkage.failed = None;
             }
         }
+        // Whoever wanted it: it has shown that it still obeys.
+        if matches!(step, CommandStep::Verified)
+            && !order.task.opens
+            && let Some(device) = self.devices.get_mut(index.slot())
+        {
+            let every = device.exercise.0;
+            device.exercise_after(every, (index, now), &mut self.ledger);
+        }
         self.show_failure(index, now, effects);
         if !matches!(step, CommandStep::Superseded) {
             self.serve_waiting(index, now, effects);

@@ -56,8 +56,6 @@ pub struct Outgoing {
     pub topic: String,
     /// What.
     pub payload: Vec<u8>,
-    /// MQTT quality of service: 0, 1 or 2.
-    pub qos: u8,
 }
 
 /// Why an order cannot be written.
@@ -146,7 +144,6 @@ impl CommandBook {
         Ok(Outgoing {
             topic,
             payload: payload.into_bytes(),
-            qos: def.qos,
         })
     }
 }

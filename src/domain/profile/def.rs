@@ -360,8 +360,6 @@ pub struct CommandDef {
     pub topic: String,
     /// What is published.
     pub payload: CommandPayload,
-    /// MQTT quality of service: 0, 1 or 2.
-    pub qos: u8,
 }
 
 /// What is published as a command.

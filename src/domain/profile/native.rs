@@ -81,6 +81,5 @@ fn command() -> CommandDef {
         command: None,
         topic: "ninewatch/{venue}/{kind}/{device}/command".to_owned(),
         payload: CommandPayload::Json(payload),
-        qos: 1,
     }
 }

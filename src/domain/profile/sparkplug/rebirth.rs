@@ -28,7 +28,6 @@ pub(super) fn request(group: &str, edge: &str, now: Timestamp) -> Outgoing {
     Outgoing {
         topic: format!("{NAMESPACE}/{group}/NCMD/{edge}"),
         payload: payload.encode_to_vec(),
-        qos: 0,
     }
 }
 

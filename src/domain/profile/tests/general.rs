@@ -348,7 +348,6 @@ fn commands_are_written_by_the_devices_profile() {
         payload: CommandPayload::Json(
             serde_json::json!({"port": "{port:number}", "cmd": "stop", "msg": "{id}", "until": "{expires_at}"}),
         ),
-        qos: 1,
     }];
     let book = CommandBook::new(&[native(), ports.clone()]);
     let mut decoder = decoder(&[ports]);
