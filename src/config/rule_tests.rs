@@ -44,12 +44,13 @@ const STEPS: [&str; 15] = [
 ];
 
 /// The ends of [`CommandStep::event_type`](crate::domain::interlock::CommandStep::event_type).
-const ORDER_STEPS: [&str; 8] = [
+const ORDER_STEPS: [&str; 9] = [
     "requested",
     "joined",
     "sent",
     "repeated",
     "acknowledged",
+    "declined",
     "verified",
     "failed",
     "superseded",

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Requested ──broker has it──▶ Sent ──device says yes──▶ Acknowledged
-//!     │                         │                             │
+//!     │                         │      (or no: Declined)      │
 //!     └───────────── its points fulfil `verify` ──────────────┴──▶ Verified
 //!     └── time over: sent again while attempts are left, then ──▶ Failed
 //!     └── a command that matters more ──▶ Superseded
@@ -140,6 +140,8 @@ pub enum Stage {
     Sent,
     /// The device says that it has it.
     Acknowledged,
+    /// The device says that it does not obey. Its points may still show that it did.
+    Declined,
 }
 
 /// What comes to an order.
@@ -159,6 +161,8 @@ pub enum Signal {
     Deadline,
     /// A command that matters more takes its place.
     Superseded,
+    /// It brings the danger back, and nobody can hear the device: whoever wanted it has to want it again.
+    Abandoned,
 }
 
 /// What comes back of an order from outside, as an input.
@@ -234,26 +238,35 @@ impl Stage {
         match (self, signal) {
             (Stage::Requested, Signal::Sent) => Course::Move(Stage::Sent),
             // The device's word may overtake the broker's.
-            (Stage::Requested | Stage::Sent, Signal::Acknowledged) => Course::Move(Stage::Acknowledged),
-            (Stage::Sent | Stage::Acknowledged, Signal::Sent)
-            | (Stage::Acknowledged, Signal::Acknowledged) => Course::Stay,
-            (Stage::Requested | Stage::Sent | Stage::Acknowledged, Signal::Declined) => {
-                if left > 0 {
-                    Course::Again
-                } else {
-                    Course::Fail(Failure::Declined)
-                }
+            (Stage::Requested | Stage::Sent | Stage::Declined, Signal::Acknowledged) => {
+                Course::Move(Stage::Acknowledged)
             }
-            (Stage::Requested | Stage::Sent | Stage::Acknowledged, Signal::Unwritable) => {
+            (Stage::Requested | Stage::Sent | Stage::Acknowledged, Signal::Declined) => {
+                Course::Move(Stage::Declined)
+            }
+            (Stage::Sent | Stage::Acknowledged | Stage::Declined, Signal::Sent)
+            | (Stage::Acknowledged, Signal::Acknowledged)
+            | (Stage::Declined, Signal::Declined) => Course::Stay,
+            (Stage::Requested | Stage::Sent | Stage::Acknowledged | Stage::Declined, Signal::Unwritable) => {
                 Course::Fail(Failure::Unwritable)
             }
-            (Stage::Requested | Stage::Sent | Stage::Acknowledged, Signal::Proven) => Course::Verify,
-            (Stage::Requested, Signal::Deadline) if left == 0 => Course::Fail(Failure::NotSent),
-            (Stage::Sent | Stage::Acknowledged, Signal::Deadline) if left == 0 => {
+            (Stage::Requested | Stage::Sent | Stage::Acknowledged | Stage::Declined, Signal::Proven) => {
+                Course::Verify
+            }
+            (Stage::Requested | Stage::Sent | Stage::Acknowledged | Stage::Declined, Signal::Deadline)
+                if left > 0 =>
+            {
+                Course::Again
+            }
+            (Stage::Requested, Signal::Deadline | Signal::Abandoned) => Course::Fail(Failure::NotSent),
+            (Stage::Declined, Signal::Deadline) => Course::Fail(Failure::Declined),
+            (Stage::Sent | Stage::Acknowledged, Signal::Deadline)
+            | (Stage::Sent | Stage::Acknowledged | Stage::Declined, Signal::Abandoned) => {
                 Course::Fail(Failure::NotProven)
             }
-            (Stage::Requested | Stage::Sent | Stage::Acknowledged, Signal::Deadline) => Course::Again,
-            (Stage::Requested | Stage::Sent | Stage::Acknowledged, Signal::Superseded) => Course::Supersede,
+            (Stage::Requested | Stage::Sent | Stage::Acknowledged | Stage::Declined, Signal::Superseded) => {
+                Course::Supersede
+            }
         }
     }
 
@@ -263,6 +276,7 @@ impl Stage {
             Stage::Requested => "requested",
             Stage::Sent => "sent",
             Stage::Acknowledged => "acknowledged",
+            Stage::Declined => "declined",
         }
     }
 }
@@ -280,6 +294,8 @@ pub enum CommandStep {
     Repeated,
     /// The device says that it has it.
     Acknowledged,
+    /// The device says that it does not obey.
+    Declined,
     /// The device's own points show that it has obeyed.
     Verified,
     /// It was not obeyed.
@@ -297,6 +313,7 @@ impl CommandStep {
             CommandStep::Sent => "command.sent",
             CommandStep::Repeated => "command.repeated",
             CommandStep::Acknowledged => "command.acknowledged",
+            CommandStep::Declined => "command.declined",
             CommandStep::Verified => "command.verified",
             CommandStep::Failed(_) => "command.failed",
             CommandStep::Superseded => "command.superseded",
@@ -313,7 +330,8 @@ impl CommandStep {
             | CommandStep::Joined
             | CommandStep::Sent
             | CommandStep::Repeated
-            | CommandStep::Acknowledged => None,
+            | CommandStep::Acknowledged
+            | CommandStep::Declined => None,
         }
     }
 
@@ -326,6 +344,7 @@ impl CommandStep {
             | CommandStep::Sent
             | CommandStep::Repeated
             | CommandStep::Acknowledged
+            | CommandStep::Declined
             | CommandStep::Verified
             | CommandStep::Superseded => None,
         }
@@ -341,7 +360,8 @@ impl CommandStep {
             | CommandStep::Joined
             | CommandStep::Sent
             | CommandStep::Repeated
-            | CommandStep::Acknowledged => stage.as_str(),
+            | CommandStep::Acknowledged
+            | CommandStep::Declined => stage.as_str(),
         }
     }
 }
@@ -405,6 +425,7 @@ impl CommandEvent {
             | CommandStep::Sent
             | CommandStep::Repeated
             | CommandStep::Acknowledged
+            | CommandStep::Declined
             | CommandStep::Verified
             | CommandStep::Failed(_)
             | CommandStep::Superseded => self.order.causes.iter().find_map(Cause::operator),
@@ -433,33 +454,30 @@ pub struct Attempt {
 mod tests {
     use super::{Course, Failure, Signal, Stage};
 
-    const STAGES: [Stage; 3] = [Stage::Requested, Stage::Sent, Stage::Acknowledged];
+    const STAGES: [Stage; 4] = [
+        Stage::Requested,
+        Stage::Sent,
+        Stage::Acknowledged,
+        Stage::Declined,
+    ];
 
     #[test]
     fn every_stage_and_signal() {
         use Course::{Again, Fail, Move, Stay, Supersede, Verify};
+        let unproven = Fail(Failure::NotProven);
+        let (unsent, declined) = (Fail(Failure::NotSent), Fail(Failure::Declined));
+        let yes = Move(Stage::Acknowledged);
+        let no = Move(Stage::Declined);
         for (signal, left, courses) in [
-            (Signal::Sent, 0, [Move(Stage::Sent), Stay, Stay]),
-            (
-                Signal::Acknowledged,
-                0,
-                [Move(Stage::Acknowledged), Move(Stage::Acknowledged), Stay],
-            ),
-            (Signal::Declined, 1, [Again; 3]),
-            (Signal::Declined, 0, [Fail(Failure::Declined); 3]),
-            (Signal::Unwritable, 2, [Fail(Failure::Unwritable); 3]),
-            (Signal::Proven, 0, [Verify; 3]),
-            (Signal::Deadline, 1, [Again; 3]),
-            (
-                Signal::Deadline,
-                0,
-                [
-                    Fail(Failure::NotSent),
-                    Fail(Failure::NotProven),
-                    Fail(Failure::NotProven),
-                ],
-            ),
-            (Signal::Superseded, 2, [Supersede; 3]),
+            (Signal::Sent, 0, [Move(Stage::Sent), Stay, Stay, Stay]),
+            (Signal::Acknowledged, 0, [yes, yes, Stay, yes]),
+            (Signal::Declined, 1, [no, no, no, Stay]),
+            (Signal::Unwritable, 2, [Fail(Failure::Unwritable); 4]),
+            (Signal::Proven, 0, [Verify; 4]),
+            (Signal::Deadline, 1, [Again; 4]),
+            (Signal::Deadline, 0, [unsent, unproven, unproven, declined]),
+            (Signal::Abandoned, 2, [unsent, unproven, unproven, unproven]),
+            (Signal::Superseded, 2, [Supersede; 4]),
         ] {
             for (stage, course) in STAGES.into_iter().zip(courses) {
                 assert_eq!(stage.course(signal, left), course, "{stage:?} {signal:?} {left}");

@@ -133,8 +133,27 @@ impl Site {
         site
     }
 
+    /// With valves of this kind.
+    pub(crate) fn with_valve(kind: Kind, rules: Vec<RuleDef>) -> Site {
+        let mut site = Site::with(Vec::new(), false);
+        let mut source = source(rules, false);
+        source.kinds = vec![gas_kind(), kind];
+        site.put_in_force(source);
+        site
+    }
+
+    /// The kind of the valves is gone from the configuration.
+    pub(crate) fn forget_valves(&mut self) {
+        let mut source = source(Vec::new(), false);
+        source.kinds = vec![gas_kind()];
+        self.put_in_force(source);
+    }
+
     pub(crate) fn define(&mut self, rules: Vec<RuleDef>, confirms: bool) {
-        let source = source(rules, confirms);
+        self.put_in_force(source(rules, confirms));
+    }
+
+    fn put_in_force(&mut self, source: DefinitionSource) {
         let (_, hash) = source.stored().unwrap();
         let definitions = Arc::new(Definitions::compile(source).unwrap());
         let input = Input::Definitions(DefinitionsInput {

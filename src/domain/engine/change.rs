@@ -1,10 +1,12 @@
 //! A change of definitions at run time: devices and alarms are carried over by name, and nothing is lost or
 //! silently resolved (DESIGN §5).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::alarm::{Life, Stimulus, Transition};
 use super::super::definitions::{Definitions, DefinitionsHash, KindIndex, KindRules};
+use super::super::interlock::Signal;
 use super::super::kind::{PointIndex, SlotSet};
 use super::super::rule::Rule;
 use super::super::time::{Moment, Ticks};
@@ -73,7 +75,18 @@ impl Engine {
         for venue in venues {
             self.look_first(venue, now, effects);
         }
+        self.give_up_unknown(now, effects);
         self.call_standing();
+    }
+
+    /// Whose kind is gone proves nothing any more: people are told, where nobody would wait for it.
+    fn give_up_unknown(&mut self, now: Moment, effects: &mut Effects) {
+        for slot in 0..self.devices.len() {
+            let gone = self.devices.get(slot).is_some_and(|device| device.kind.is_none());
+            if let (true, Ok(number)) = (gone, u32::try_from(slot)) {
+                self.signal((DeviceIndex(number), None), Signal::Unwritable, now, effects);
+            }
+        }
     }
 
     /// Rules that ask for it for the first time see which orders have failed.
@@ -95,7 +108,8 @@ impl Engine {
 
     /// What stands commands by the new rules; what it has commanded already stays commanded.
     fn call_standing(&mut self) {
-        for (index, place) in self.ledger.standing_places() {
+        let mut commanding = HashSet::new();
+        for (alarm, (index, place)) in self.ledger.standing_places() {
             let rules = match self.subject(index) {
                 Some((_, rules, _)) => &rules.rules,
                 None => continue,
@@ -105,6 +119,20 @@ impl Engine {
                 .is_some_and(|rule| !rule.actions.is_empty())
             {
                 self.ledger.call(Call::Raised(index, place));
+                commanding.insert(alarm);
+            }
+        }
+        // What the new rules do not order nobody demands any more.
+        for holder in self.devices.iter_mut().chain(&mut self.venues) {
+            if let Some(linkage) = holder.linkage.as_mut() {
+                linkage.keep(|alarm| commanding.contains(&alarm));
+                holder.tidy_linkage();
+            }
+        }
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(&self.devices) {
+            let obeys = device.kind.and_then(|kind| self.definitions.kind(kind));
+            if obeys.is_some_and(|rules| !rules.kind.commands.is_empty()) {
+                self.ledger.call(Call::Joined(index));
             }
         }
     }

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use super::super::alarm::{AlarmView, Life, Mask, Transition};
-use super::super::definitions::Definitions;
+use super::super::definitions::{Definitions, KindRules};
 use super::super::device::DeviceIndex;
 use super::super::id::Id;
 use super::super::interlock::{Action, Cause, Task};
 use super::super::kind::SlotSet;
-use super::super::rule::{Rule, Truth};
+use super::super::rule::{DEFAULT_MAX_GAP, Rule, Truth};
 use super::super::time::Moment;
 use super::device::Device;
-use super::linkage::{MetState, Proof, RETRY_AFTER, Unconfirmed, only};
+use super::ledger::Ledger;
+use super::linkage::{Linkage, MetState, Proof, RETRY_AFTER, Unconfirmed, only};
 use super::orders::Call;
 use super::step::Step;
 use super::venue::venue_at;
@@ -27,6 +28,18 @@ struct Wanted<'a> {
 }
 
 impl Device {
+    /// What raised the alarm of the rule in `place` came late, perhaps too late to command anything; now it is heard live.
+    pub(super) fn find_fresh(&mut self, place: usize, step: &Step<'_>, ledger: &mut Ledger) {
+        let Some(Life::Active(standing)) = self.lives.get_mut(place) else {
+            return;
+        };
+        if standing.late_by_ms.take().is_some()
+            && let Ok(place) = u16::try_from(place)
+        {
+            ledger.call(Call::Raised(step.device, place));
+        }
+    }
+
     /// Notes what `transition` of the life of the rule in `place` means for commands, before it is carried out.
     pub(super) fn call_before(&self, place: usize, transition: Transition, step: &Step<'_>) -> Option<Call> {
         let standing = self.lives.get(place)?.standing()?;
@@ -74,7 +87,10 @@ impl Engine {
         let Some(alarm) = found else { return };
         match &alarm.mask {
             // A person has taken it out of the game. What another alarm explains, or nobody is told of, is danger all the same.
-            Mask::Shelved(_) | Mask::OutOfService(_) => return,
+            Mask::Shelved(_) | Mask::OutOfService(_) => {
+                self.release(index, alarm.id);
+                return;
+            }
             Mask::None | Mask::Suppressed { .. } | Mask::Limited { .. } => {}
         }
         let actions = actions_of(&definitions, index, self, place);
@@ -173,7 +189,7 @@ impl Engine {
             }
             let to = action.to.as_ref();
             let mut targets = self.targets(index, venue, to.map(AsRef::as_ref));
-            targets.retain(|target| !self.is_as_demanded(*target, &action.task.command));
+            targets.retain(|target| !self.is_as_demanded(*target, &action.task.command, now));
             let holder = match to {
                 Some(_) => self.venues.get_mut(venue),
                 None => self.devices.get_mut(index.slot()),
@@ -200,11 +216,10 @@ impl Engine {
     }
 
     /// Whether another alarm demands `command` of the device already, and it has proven it and not said otherwise since.
-    fn is_as_demanded(&self, index: DeviceIndex, command: &str) -> bool {
-        let linkage = self
-            .devices
-            .get(index.slot())
-            .and_then(|device| device.linkage.as_ref());
+    fn is_as_demanded(&self, index: DeviceIndex, command: &str, now: Moment) -> bool {
+        let device = self.devices.get(index.slot());
+        let fresh = device.filter(|device| now.ticks.since(device.heard) <= DEFAULT_MAX_GAP);
+        let linkage = fresh.and_then(|device| device.linkage.as_ref());
         let proven = linkage.is_some_and(|linkage| {
             let mut met = linkage.met.iter();
             met.any(|met| *met.command == *command && met.state == MetState::Proven)
@@ -326,10 +341,18 @@ impl Engine {
     fn judge_proof(&mut self, index: DeviceIndex, task: &Task, heard: SlotSet) -> Option<Truth> {
         let (device, rules, _) = self.subject(index)?;
         let proof = Proof::of(task, &rules.kind)?;
-        // By its words of now: what it said of other points may be older than its obedience.
-        proof
-            .asks(heard)
-            .then(|| proof.judge(&only(heard, &device.slots)))
+        if !proof.asks(heard) {
+            return None;
+        }
+        let said = only(heard, &device.slots);
+        if proof.judge(&said, &device.slots) == Truth::True {
+            return Some(Truth::True);
+        }
+        // What it said before of other points may be older than its obedience: that neither proves nor refutes.
+        Some(match proof.judge(&said, &said) {
+            Truth::True | Truth::Unknown => Truth::Unknown,
+            Truth::False => Truth::False,
+        })
     }
 
     /// Orders what is demanded of the device and waits for another order to be over.
@@ -352,16 +375,21 @@ impl Engine {
         let Some(linkage) = venue.and_then(|venue| venue.linkage.as_ref()) else {
             return;
         };
-        let kind = self
+        let Some(device) = self
             .devices
             .get(index.slot())
-            .map(|device| device.key.kind.as_str());
+            .filter(|device| self.is_in_use(device))
+        else {
+            return;
+        };
+        let own = device.linkage.as_ref();
+        let known = |command: &str| own.is_some_and(|own| own.met.iter().any(|met| *met.command == *command));
         let demanded = linkage
             .demands
             .iter()
-            .filter(|demand| demand.to.as_deref() == kind);
+            .filter(|demand| demand.to.as_deref() == Some(&*device.key.kind) && !known(&demand.task.command));
         let demanded: Vec<(Task, Box<AlarmView>)> = demanded
-            .map(|demand| (demand.task.clone(), demand.cause.clone()))
+            .filter_map(|demand| Some((demand.task.clone(), Box::new(demand.cause()?.clone()))))
             .collect();
         for (task, cause) in demanded {
             self.order(index, (&task, Cause::Alarm(cause)), now, effects);
@@ -379,21 +407,57 @@ impl Engine {
         own.filter(|demand| demand.to.is_none())
             .chain(of_venue.filter(|demand| demand.to.as_deref() == Some(kind)))
             .find(|demand| *demand.task.command == *command)
-            .map(|demand| (demand.task.clone(), demand.cause.clone()))
+            .and_then(|demand| Some((demand.task.clone(), Box::new(demand.cause()?.clone()))))
     }
 
     /// Whether an alarm demands anything of the device.
     pub(super) fn is_demanded(&self, index: DeviceIndex) -> bool {
-        let met = self
-            .devices
-            .get(index.slot())
-            .and_then(|device| device.linkage.as_ref());
-        met.is_some_and(|linkage| {
-            linkage
-                .met
-                .iter()
-                .any(|met| self.demanded(index, &met.command).is_some())
-        })
+        let Some(device) = self.devices.get(index.slot()) else {
+            return false;
+        };
+        let venue = self.venues.get(device.venue as usize);
+        let of = |linkage: Option<&Linkage>, to: Option<&str>| {
+            linkage.is_some_and(|linkage| linkage.demands.iter().any(|demand| demand.to.as_deref() == to))
+        };
+        of(device.linkage.as_deref(), None)
+            || of(
+                venue.and_then(|venue| venue.linkage.as_deref()),
+                Some(&device.key.kind),
+            )
+    }
+
+    /// Whether an alarm stands, or is about to, whose rule would command the device: also one that waits for a second signal,
+    /// came too late or waits for its reset.
+    pub(super) fn is_in_danger(&self, index: DeviceIndex) -> bool {
+        let Some(device) = self.devices.get(index.slot()) else {
+            return false;
+        };
+        let lives = |subject: &Device, rules: &KindRules, own: bool| {
+            let mut rules = rules.rules.iter().zip(&subject.lives);
+            rules.any(|(rule, life)| {
+                let mut actions = rule.actions.iter();
+                let commands = actions.any(|action| match action.to.as_deref() {
+                    Some(to) => to == device.key.kind,
+                    None => own,
+                });
+                commands && *life != Life::Normal
+            })
+        };
+        let venue = device.venue as usize;
+        let of_venue = self
+            .venues
+            .get(venue)
+            .is_some_and(|entity| lives(entity, self.definitions.on_venue(&entity.key.venue), false));
+        let members = self.members.get(venue).into_iter().flatten();
+        self.is_demanded(index)
+            || of_venue
+            || members.copied().any(|member| {
+                let found = self.devices.get(member.slot());
+                let rules = found.and_then(|found| self.definitions.kind(found.kind?));
+                found
+                    .zip(rules)
+                    .is_some_and(|(found, rules)| lives(found, rules, member == index))
+            })
     }
 }
 

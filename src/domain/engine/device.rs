@@ -197,6 +197,13 @@ impl Device {
         value ^ last ^ known ^ kept ^ self.heard.0 ^ u64::from(self.restless.is_empty())
     }
 
+    /// How far its clock was behind ours when it last spoke, its message's way included, in milliseconds.
+    pub(super) fn lag(&self, now: Moment) -> i64 {
+        let silent = i64::try_from(now.ticks.since(self.heard).0).unwrap_or(i64::MAX);
+        let heard_at = Timestamp(now.wall.0.saturating_sub(silent));
+        self.watermark.map_or(0, |said| heard_at.since(said).max(0))
+    }
+
     /// Whether the device is present, as far as known.
     pub(super) fn online(&self) -> Option<bool> {
         self.slots

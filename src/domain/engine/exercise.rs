@@ -56,7 +56,7 @@ impl Engine {
             .is_none_or(|linkage| linkage.order.is_none());
         let served = device.masks.out_of_service.is_none() && device.online() == Some(true);
         let task = Task::of(kind.commands.iter().find(|command| !command.opens)?);
-        let moves = Proof::of(&task, kind)?.judge(&device.slots) == Truth::False;
+        let moves = Proof::of(&task, kind)?.judge(&device.slots, &device.slots) == Truth::False;
         (closed && idle && served && moves).then_some(task)
     }
 }

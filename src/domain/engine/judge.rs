@@ -40,6 +40,8 @@ pub(super) fn judge(
             device.restless = device.restless.union(rule.depends);
             device.carry_out((place, transition), &step, ledger, effects);
             moved |= transition.moves();
+        } else if stimulus == Stimulus::Holds && !rule.actions.is_empty() {
+            device.find_fresh(place, &step, ledger);
         }
     }
     if moved {

@@ -147,8 +147,12 @@ impl Ledger {
     }
 
     /// Where the standing alarms are, in order.
-    pub(super) fn standing_places(&self) -> Vec<(DeviceIndex, u16)> {
-        let mut places: Vec<_> = self.standing.values().copied().collect();
+    pub(super) fn standing_places(&self) -> Vec<(Id, (DeviceIndex, u16))> {
+        let mut places: Vec<_> = self
+            .standing
+            .iter()
+            .map(|(alarm, place)| (*alarm, *place))
+            .collect();
         places.sort_unstable();
         places
     }
@@ -228,6 +232,7 @@ impl Ledger {
                 if let Some(mut standing) = life.take_standing() {
                     standing.ack = Ack::Unacknowledged;
                     standing.raised_at = now.wall;
+                    standing.late_by_ms = subject.late_by_ms;
                     standing.chatter = subject.chatter();
                     standing.mask = self.admit(subject);
                     // Another occurrence: who was told of the last one knows nothing of this.

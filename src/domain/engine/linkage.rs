@@ -18,6 +18,9 @@ const MOST_CAUSES: usize = 8;
 /// How often an order may be given its time anew because nobody could hear the device.
 const MOST_RENEWALS: u8 = 3;
 
+/// How far the clocks' steps and a message's way may make a word look older than it is, in milliseconds.
+const CLOCK_NOISE_MS: i64 = 2_000;
+
 /// How long after a failure a device that speaks is tried again.
 pub(super) const RETRY_AFTER: Millis = Millis(60_000);
 
@@ -50,6 +53,8 @@ pub(super) struct Order {
     pub(super) expires_at: Timestamp,
     /// How often it was given its time anew.
     renewals: u8,
+    /// How far the device's clock was behind when the order was given, in milliseconds.
+    lag_ms: i64,
     /// The slots that the device has spoken of since: only those can prove anything.
     heard: SlotSet,
     pub(super) causes: Vec<Cause>,
@@ -87,8 +92,8 @@ pub(super) struct Demand {
     pub(super) task: Task,
     /// The alarms; the demand stands as long as one of them does.
     pub(super) alarms: Vec<Id>,
-    /// The first of them as it was raised.
-    pub(super) cause: Box<AlarmView>,
+    /// The first of those that stand, as they were raised; never none.
+    causes: Vec<AlarmView>,
 }
 
 /// An alarm in a venue where linkage waits for a second signal.
@@ -100,7 +105,7 @@ pub(super) struct Unconfirmed {
 }
 
 impl Order {
-    pub(super) fn new(id: Id, task: Task, cause: Cause, now: Moment) -> Order {
+    pub(super) fn new(id: Id, (task, lag_ms): (Task, i64), cause: Cause, now: Moment) -> Order {
         let mut order = Order {
             id,
             stage: Stage::Requested,
@@ -109,6 +114,7 @@ impl Order {
             deadline: now.ticks,
             expires_at: now.wall,
             renewals: 0,
+            lag_ms,
             heard: SlotSet::EMPTY,
             causes: vec![cause],
             task,
@@ -162,11 +168,21 @@ impl Order {
         named
     }
 
-    /// Whether what the device has said since, `heard` just now among it, shows that it has obeyed.
-    pub(super) fn hear(&mut self, heard: SlotSet, slots: &[f64], kind: &Kind) -> bool {
+    /// Whether what the device has said since, `heard` just now among it, shows that it has obeyed. What it said before by
+    /// its own clock, however late it comes, shows nothing.
+    pub(super) fn hear(
+        &mut self,
+        (heard, said_at): (SlotSet, Option<Timestamp>),
+        slots: &[f64],
+        kind: &Kind,
+    ) -> bool {
+        let given = self.requested.wall.0.saturating_sub(CLOCK_NOISE_MS);
+        if said_at.is_some_and(|at| at.0.saturating_add(self.lag_ms) < given) {
+            return false;
+        }
         self.heard = self.heard.union(heard);
         let known = only(self.heard, slots);
-        Proof::of(&self.task, kind).is_some_and(|proof| proof.judge(&known) == Truth::True)
+        Proof::of(&self.task, kind).is_some_and(|proof| proof.judge(&known, slots) == Truth::True)
     }
 
     /// The event that `step` happened to it.
@@ -225,12 +241,13 @@ impl Proof {
         })
     }
 
-    pub(super) fn judge(&self, slots: &[f64]) -> Truth {
-        let refuted = self.unless.as_ref().map(|unless| unless.evaluate(slots));
+    /// By what was `heard` in time; what is known at `present` can refute it.
+    pub(super) fn judge(&self, heard: &[f64], present: &[f64]) -> Truth {
+        let refuted = self.unless.as_ref().map(|unless| unless.evaluate(present));
         if refuted == Some(Truth::True) {
             return Truth::False;
         }
-        self.verify.evaluate(slots)
+        self.verify.evaluate(heard)
     }
 
     /// Whether one of `heard` has a say in it.
@@ -239,6 +256,13 @@ impl Proof {
         programs
             .fold(SlotSet::EMPTY, |all, program| all.union(program.depends()))
             .intersects(heard)
+    }
+}
+
+impl Demand {
+    /// Why it stands.
+    pub(super) fn cause(&self) -> Option<&AlarmView> {
+        self.causes.first()
     }
 }
 
@@ -268,6 +292,7 @@ impl Linkage {
             | CommandStep::Sent
             | CommandStep::Repeated
             | CommandStep::Acknowledged
+            | CommandStep::Declined
             | CommandStep::Superseded => false,
         }
     }
@@ -295,23 +320,34 @@ impl Linkage {
                 return false;
             }
             known.alarms.push(alarm.id);
+            if known.causes.len() < MOST_CAUSES {
+                known.causes.push(alarm.clone());
+            }
             return true;
         }
         self.demands.push(Demand {
             to: to.cloned(),
             task: task.clone(),
             alarms: vec![alarm.id],
-            cause: Box::new(alarm.clone()),
+            causes: vec![alarm.clone()],
         });
         true
     }
 
     /// `alarm` demands nothing any more.
     pub(super) fn release(&mut self, alarm: Id) {
+        self.keep(|known| known != alarm);
+        self.unconfirmed.retain(|waiting| waiting.alarm.id != alarm);
+    }
+
+    /// Only those alarms demand anything from now on that `still` do.
+    pub(super) fn keep(&mut self, still: impl Fn(Id) -> bool) {
         for demand in &mut self.demands {
-            demand.alarms.retain(|known| *known != alarm);
+            demand.alarms.retain(|alarm| still(*alarm));
+            if demand.causes.iter().any(|cause| still(cause.id)) {
+                demand.causes.retain(|cause| still(cause.id));
+            }
         }
         self.demands.retain(|demand| !demand.alarms.is_empty());
-        self.unconfirmed.retain(|waiting| waiting.alarm.id != alarm);
     }
 }

@@ -344,7 +344,8 @@ impl Engine {
         device.refresh(&turn, news.heard, &mut self.ledger);
         // Before the rules: what raises an alarm is no second signal for it.
         if device.linkage.is_some() && !turn.repeated {
-            self.ledger.call(Call::Spoke(reading.device, news.heard));
+            let said_at = device::believed(reading);
+            self.ledger.call(Call::Spoke(reading.device, news.heard, said_at));
         }
         let news = judge(&mut self.ledger, device, &turn, news, effects);
         if rules.feeds.is_empty() {

@@ -10,7 +10,7 @@ use super::super::interlock::{Attempt, Cause, CommandStep, Course, Signal, Stage
 use super::super::journal::CommandInput;
 use super::super::kind::SlotSet;
 use super::super::rule::{News, Quantity};
-use super::super::time::{Moment, Ticks};
+use super::super::time::{Moment, Ticks, Timestamp};
 use super::derive::Turn;
 use super::device::Device;
 use super::due::Due;
@@ -28,8 +28,8 @@ pub(super) enum Call {
     Raised(DeviceIndex, u16),
     /// An alarm of it demands nothing any more.
     Over(DeviceIndex, Id),
-    /// It spoke of these slots, live.
-    Spoke(DeviceIndex, SlotSet),
+    /// It spoke of these slots, live, by its own clock then.
+    Spoke(DeviceIndex, SlotSet, Option<Timestamp>),
     /// It has come to its venue.
     Joined(DeviceIndex),
 }
@@ -54,7 +54,7 @@ fn begin(
     now: Moment,
     effects: &mut Effects,
 ) {
-    let order = Order::new(ledger.id(now.wall), task.clone(), cause, now);
+    let order = Order::new(ledger.id(now.wall), (task.clone(), device.lag(now)), cause, now);
     let told = order.event(
         ledger.id(now.wall),
         &device.key,
@@ -78,7 +78,7 @@ impl Engine {
             match call {
                 Call::Raised(index, place) => self.raised(index, usize::from(place), now, effects),
                 Call::Over(index, alarm) => self.release(index, alarm),
-                Call::Spoke(index, heard) => self.spoke(index, heard, now, effects),
+                Call::Spoke(index, heard, said_at) => self.spoke((index, heard, said_at), now, effects),
                 Call::Joined(index) => self.serve_venue(index, now, effects),
             }
         }
@@ -155,6 +155,7 @@ impl Engine {
                 match stage {
                     Stage::Sent => Some(CommandStep::Sent),
                     Stage::Acknowledged => Some(CommandStep::Acknowledged),
+                    Stage::Declined => Some(CommandStep::Declined),
                     Stage::Requested => None,
                 }
             }
@@ -210,10 +211,11 @@ impl Engine {
                     | CommandStep::Joined
                     | CommandStep::Sent
                     | CommandStep::Repeated
-                    | CommandStep::Acknowledged => MetState::Waiting,
+                    | CommandStep::Acknowledged
+                    | CommandStep::Declined => MetState::Waiting,
                 };
             }
-            if failed {
+            if failed && !order.task.opens {
                 linkage.failed = Some(order.task.clone());
             } else if linkage
                 .failed
@@ -246,8 +248,13 @@ impl Engine {
     }
 
     /// A device that has to do with commands spoke.
-    fn spoke(&mut self, index: DeviceIndex, heard: SlotSet, now: Moment, effects: &mut Effects) {
-        self.prove(index, heard, now, effects);
+    fn spoke(
+        &mut self,
+        (index, heard, said_at): (DeviceIndex, SlotSet, Option<Timestamp>),
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        self.prove((index, heard, said_at), now, effects);
         self.confirm(index, heard, now, effects);
         self.review(index, heard, now, effects);
         if let Some(device) = self.devices.get_mut(index.slot()) {
@@ -256,12 +263,17 @@ impl Engine {
     }
 
     /// Whether what it said proves the order under way.
-    fn prove(&mut self, index: DeviceIndex, heard: SlotSet, now: Moment, effects: &mut Effects) {
+    fn prove(
+        &mut self,
+        (index, heard, said_at): (DeviceIndex, SlotSet, Option<Timestamp>),
+        now: Moment,
+        effects: &mut Effects,
+    ) {
         let Some((device, rules, _)) = self.subject(index) else {
             return;
         };
         let order = device.linkage.as_mut().and_then(|linkage| linkage.order.as_mut());
-        let proven = order.is_some_and(|order| order.hear(heard, &device.slots, &rules.kind));
+        let proven = order.is_some_and(|order| order.hear((heard, said_at), &device.slots, &rules.kind));
         if proven {
             self.signal((index, None), Signal::Proven, now, effects);
         }
@@ -291,7 +303,7 @@ impl Engine {
         if task.opens && !input.remote_open {
             return Err(Refusal::OpeningRefused);
         }
-        if task.opens && self.is_demanded(index) {
+        if task.opens && self.is_in_danger(index) {
             return Err(Refusal::Interlocked);
         }
         if let Some(command) = busy {
@@ -315,6 +327,11 @@ impl Engine {
             let Some(linkage) = device.linkage.as_mut() else {
                 continue;
             };
+            if linkage.order.as_ref().is_some_and(|order| order.task.opens) {
+                // Nothing opens by itself, hours after somebody wanted it.
+                self.signal((index, None), Signal::Abandoned, now, effects);
+                continue;
+            }
             if let Some(mut order) = linkage.order.take() {
                 let before = order.deadline;
                 if !listening {

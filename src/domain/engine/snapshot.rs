@@ -143,6 +143,10 @@ impl Engine {
         engine.watch = loaded.watch;
         engine.devices = loaded.devices;
         engine.venues = loaded.venues;
+        // Their numbers are their places, whoever has left them since.
+        for venue in &engine.venues {
+            engine.ledger.venue(&venue.key.venue);
+        }
         for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut engine.devices) {
             device.venue = engine.ledger.venue(&device.key.venue);
             device.enrol(&engine.definitions);
