@@ -12,9 +12,16 @@ use crate::handoff::{
 /// the writer never holds the acknowledgements of more than a blink.
 pub(super) const MAX_MESSAGES: usize = 4096;
 
-/// The size from which it takes nothing more: with the writer's queue and the transaction under way it bounds what waits
-/// for a slow disk (DESIGN §1). Readings alone never get there; a flood of alarms or dead letters does.
+/// The size from which it is full. Readings alone never get there; a flood of alarms or dead letters does.
 const MAX_BYTES: usize = 1024 * 1024;
+
+/// How many times as large it may grow while the writer takes none: a danger that the broker has for us does not wait behind
+/// telemetry for a disk that is frozen for seconds. With the writer's queue and the transaction under way this bounds what
+/// waits for a slow disk (DESIGN §1).
+const STRETCH: usize = 8;
+
+/// And how many times for what is not telemetry: people, deadlines, what came back of orders.
+const LAST_STRETCH: usize = 16;
 
 /// When the open batch should go to the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +33,7 @@ pub enum Due {
 }
 
 /// The most inputs that one transaction takes, those of deadlines and operators among them.
-const MAX_INPUTS: u32 = 16_384;
+const MAX_INPUTS: usize = 16_384;
 
 /// The batch that inputs go into.
 #[derive(Debug, Default)]
@@ -134,7 +141,18 @@ impl OpenBatch {
 
     /// Whether it takes another run of messages.
     pub(super) fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES && self.journal.inputs() < MAX_INPUTS && self.bytes() < MAX_BYTES
+        self.fits(STRETCH)
+    }
+
+    /// Whether it takes what people want, deadlines, and what came back of orders.
+    pub(super) fn has_last_room(&self) -> bool {
+        self.fits(LAST_STRETCH)
+    }
+
+    fn fits(&self, times: usize) -> bool {
+        self.messages < times * MAX_MESSAGES
+            && (self.journal.inputs() as usize) < times * MAX_INPUTS
+            && self.bytes() < times * MAX_BYTES
     }
 
     /// About how many bytes it holds.
@@ -144,7 +162,7 @@ impl OpenBatch {
 
     /// When it should go to the writer; `None` while it is empty.
     pub(super) fn due(&self) -> Option<Due> {
-        if self.urgent || !self.has_room() {
+        if self.urgent || !self.fits(1) {
             Some(Due::AtOnce)
         } else if self.messages > 0 || self.journal.inputs() > 0 {
             Some(Due::Gathering)

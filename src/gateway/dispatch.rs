@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::str::FromStr;
 
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -41,7 +42,7 @@ impl Outbound {
     }
 
     /// Hands over what there is room for. What finds none goes with the next.
-    fn flush(&mut self) {
+    fn flush(&mut self, overflowed: &IntCounter) {
         let Some(commands) = &self.commands else {
             self.unsent.clear();
             return;
@@ -50,6 +51,7 @@ impl Outbound {
             match commands.try_send(message) {
                 Ok(()) => {}
                 Err(TrySendError::Full(message)) => {
+                    overflowed.inc();
                     self.unsent.push_front(message);
                     return;
                 }
@@ -123,7 +125,7 @@ impl Gateway {
                 }
             }
         }
-        self.outbound.flush();
+        self.outbound.flush(&self.metrics.commands_overflowed);
     }
 
     /// The attempt in the words of the profile through which the device was heard last; of one never heard, of the

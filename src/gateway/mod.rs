@@ -444,6 +444,11 @@ impl Gateway {
         self.open.has_room()
     }
 
+    /// Whether it takes what does not wait for the disk.
+    pub(super) fn has_last_room(&self) -> bool {
+        self.open.has_last_room()
+    }
+
     /// Whether the open batch waits for company; `None` while it is empty.
     pub fn due(&self) -> Option<Due> {
         self.open.due()

@@ -64,7 +64,7 @@ impl Gateway {
             let due = self
                 .due()
                 .map(|due| due_at(due, *opened.get_or_insert_with(clock::monotonic)));
-            let room = self.has_room();
+            let (room, last_room) = (self.has_room(), self.has_last_room());
             tokio::select! {
                 biased;
                 permit = due_permit(&lines.work, due) => {
@@ -72,8 +72,9 @@ impl Gateway {
                     opened = None;
                     permit.send(work(self.close(clock.now())));
                 }
-                // People and deadlines before telemetry: both are few, and neither may starve under a backlog.
-                Some(request) = lines.operators.recv(), if room => self.operate(request, clock.now())?,
+                // People and deadlines before telemetry: both are few, and neither may starve under a backlog. Nor do they wait for
+                // the disk: an order is sent again, or has failed, also while that is frozen (DESIGN, promise 2).
+                Some(request) = lines.operators.recv(), if last_room => self.operate(request, clock.now())?,
                 Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted, clock.now())?,
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
@@ -84,10 +85,10 @@ impl Gateway {
                     let condition = *lines.store.borrow_and_update();
                     self.note_store(condition, clock.now())?;
                 }
-                Some(sent) = lines.sent.recv(), if room => self.note_sent(sent, clock.now())?,
+                Some(sent) = lines.sent.recv(), if last_room => self.note_sent(sent, clock.now())?,
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
-                () = until(clock, self.deadline()), if room => self.expire(clock.now())?,
+                () = until(clock, self.deadline()), if last_room => self.expire(clock.now())?,
                 () = surveys.asked(), if surveying.is_none() => surveying = Some(Surveying::begin()),
                 () = part(surveying.as_ref()), if surveying.is_some() => {
                     surveying = surveying.and_then(|under_way| self.survey(under_way));
