@@ -4,6 +4,7 @@
 mod admission;
 mod batch;
 mod command;
+mod counters;
 mod dispatch;
 mod rebirth;
 mod reconfigure;
@@ -18,6 +19,7 @@ use prometheus::IntCounter;
 use self::admission::Admission;
 pub use self::batch::Due;
 use self::batch::OpenBatch;
+use self::counters::{profile_counters, reading_counters};
 use self::dispatch::Outbound;
 pub use self::reconfigure::Reconfiguration;
 pub use self::task::Lines;
@@ -488,16 +490,4 @@ impl Gateway {
             self.metrics.devices(kind, name).set(i64::from(count));
         }
     }
-}
-
-/// Counters for each profile, in the decoder's order.
-fn profile_counters(decoder: &Decoder, metrics: &Metrics) -> Vec<[IntCounter; 3]> {
-    let names = decoder.profiles();
-    names.map(|name| metrics.profile_messages(name)).collect()
-}
-
-/// A counter for each kind, in the decoder's order.
-fn reading_counters(definitions: &Definitions, metrics: &Metrics) -> Vec<IntCounter> {
-    let kinds = definitions.source().kinds.iter();
-    kinds.map(|kind| metrics.readings(&kind.id)).collect()
 }

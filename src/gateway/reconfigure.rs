@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::admission::Admission;
 use super::command::prepare_counters;
-use super::{Gateway, GatewayError, Surroundings, profile_counters, reading_counters};
+use super::counters::{profile_counters, reading_counters};
+use super::{Gateway, GatewayError, Surroundings};
 use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
 use crate::domain::engine::Presence;

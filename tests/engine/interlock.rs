@@ -1,14 +1,13 @@
 //! From danger to proof: what is ordered when, what proves it, and what never does.
 
 use ninewatch::domain::engine::Refusal;
-use ninewatch::domain::interlock::{Cause, CommandStep, Failure, Report};
+use ninewatch::domain::interlock::{CommandStep, Failure, Report};
 use ninewatch::domain::journal::Input;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
-use ninewatch::domain::time::{ClockBounds, Timestamp};
 
 use crate::bench::LEL;
-use crate::site::{BATTERY, CLOSED, OPEN, POSITION, Site, action, close_failed, gas_closes, key, valve_kind};
+use crate::site::{BATTERY, CLOSED, OPEN, POSITION, Site, action, close_failed, gas_closes, key};
 
 const NOTHING: [&str; 0] = [];
 
@@ -490,152 +489,4 @@ fn the_level_matters_not_how_often_it_is_said() {
         site.say("gas_detector", "g1", &[(LEL, 60.0)]);
     }
     assert_eq!(site.sent(), ["s1 close 1"]);
-}
-
-#[test]
-fn what_came_too_late_to_command_commands_once_it_is_heard_live() {
-    let raised_late = || {
-        let mut site = Site::new();
-        site.pass(120_000);
-        site.old_gas(5.0, 0);
-        site.old_gas(60.0, 60_001);
-        assert_eq!(site.alarms(), ["gas-high raised"]);
-        assert_eq!(site.sent(), NOTHING);
-        assert_eq!(site.command("open", true), Err(Refusal::Interlocked));
-        site
-    };
-    let mut site = raised_late();
-    site.gas("g1", 60.0);
-    assert_eq!(site.sent(), ["s1 close 1"]);
-
-    // A latched alarm that is raised again is as late as what raises it again.
-    let mut latched = gas_closes();
-    latched.latch = true;
-    let mut site = raised_late();
-    site.define(vec![latched, close_failed()], false);
-    site.gas("g1", 5.0);
-    assert_eq!(
-        site.command("open", true),
-        Err(Refusal::Interlocked),
-        "it waits for its reset"
-    );
-    site.gas("g1", 60.0);
-    assert_eq!(site.sent(), ["s1 close 1"]);
-}
-
-#[test]
-fn nothing_opens_by_itself_after_an_outage() {
-    for down in [true, false] {
-        let mut site = Site::new();
-        assert_eq!(site.command("open", true), Ok(()));
-        assert_eq!(site.sent(), ["s1 open 1"]);
-        site.restart();
-        if down {
-            site.handle(&Input::Listening(false)).unwrap();
-        }
-        site.handle(&Input::Listening(true)).unwrap();
-        site.pass(60_000);
-        assert_eq!(site.sent(), NOTHING);
-        assert_eq!(site.steps(), ["s1 open requested", "s1 open failed!"]);
-        assert_eq!(site.alarms(), NOTHING, "no valve failed to close");
-    }
-}
-
-#[test]
-fn a_word_of_before_the_order_proves_nothing_however_late_it_comes() {
-    let said = |site: &mut Site, ago_ms: i64, position: f64| {
-        let at = Timestamp(site.now.wall.0 - ago_ms);
-        let device = site.engine.find(&key("shutoff_valve", "s1")).unwrap();
-        site.feed(Reading {
-            device,
-            device_at: Some(ClockBounds::default().judge(at, site.now.wall)),
-            seq: None,
-            kind: ReadingKind::Live,
-            retained: false,
-            points: &[(POSITION, position)],
-        });
-    };
-    let mut site = Site::new();
-    said(&mut site, 0, OPEN);
-    site.pass(600_000);
-    site.gas("g1", 60.0);
-    said(&mut site, 300_000, CLOSED);
-    assert_eq!(site.steps(), ["s1 close requested"]);
-    said(&mut site, 0, CLOSED);
-    assert_eq!(site.steps(), ["s1 close verified!"]);
-
-    // A clock that is behind by as much as always does not mute the valve.
-    let mut site = Site::new();
-    said(&mut site, 300_000, OPEN);
-    site.pass(10_000);
-    site.gas("g1", 60.0);
-    said(&mut site, 300_000, CLOSED);
-    assert_eq!(site.steps(), ["s1 close requested", "s1 close verified!"]);
-}
-
-#[test]
-fn what_is_known_of_before_refutes_a_proof() {
-    let mut kind = valve_kind();
-    kind.commands[0].unless = Some("battery < 1.0".to_owned());
-    let mut site = Site::with_valve(kind, vec![gas_closes(), close_failed()]);
-    site.admit("gas_detector", "g1");
-    site.admit("shutoff_valve", "s1");
-    site.say("shutoff_valve", "s1", &[(BATTERY, 0.5)]);
-    site.gas("g1", 60.0);
-    site.valve("s1", CLOSED);
-    assert_eq!(site.steps(), ["s1 close requested"]);
-    site.say("shutoff_valve", "s1", &[(BATTERY, 50.0)]);
-    assert_eq!(site.steps(), ["s1 close verified!"]);
-}
-
-#[test]
-fn a_rule_that_no_longer_commands_demands_nothing() {
-    let mut silent = gas_closes();
-    silent.then.clear();
-    let mut site = Site::new();
-    site.gas("g1", 60.0);
-    site.valve("s1", CLOSED);
-    site.sent();
-    site.define(vec![silent, close_failed()], false);
-    site.valve("s1", OPEN);
-    assert_eq!(site.sent(), NOTHING);
-}
-
-#[test]
-fn a_shelved_alarm_demands_nothing_until_it_is_back() {
-    let mut site = Site::new();
-    site.gas("g1", 60.0);
-    site.valve("s1", CLOSED);
-    site.sent();
-    site.out_of_service("g1");
-    site.valve("s1", OPEN);
-    assert_eq!(site.sent(), NOTHING);
-    site.pass(600_000);
-    assert_eq!(site.sent(), ["s1 close 1"]);
-}
-
-#[test]
-fn an_order_of_a_kind_that_is_gone_has_failed() {
-    let mut site = Site::new();
-    site.gas("g1", 60.0);
-    site.steps();
-    site.forget_valves();
-    assert_eq!(site.steps(), ["s1 close failed!"]);
-}
-
-#[test]
-fn an_alarm_that_ended_is_no_cause() {
-    let mut site = Site::new();
-    site.admit("gas_detector", "g2");
-    site.gas("g1", 60.0);
-    site.gas("g2", 60.0);
-    site.valve("s1", CLOSED);
-    site.gas("g1", 5.0);
-    site.steps();
-    site.valve("s1", OPEN);
-    let event = site.effects.commands.first().unwrap();
-    let Cause::Alarm(alarm) = &event.order.causes[0] else {
-        panic!("an alarm wants it");
-    };
-    assert_eq!(alarm.device.device, "g2");
 }

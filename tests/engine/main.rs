@@ -13,6 +13,7 @@ mod change;
 mod gateway;
 mod handling;
 mod interlock;
+mod interlock_doubt;
 mod interlock_properties;
 mod life;
 mod masks;
