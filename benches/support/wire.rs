@@ -44,10 +44,11 @@ impl Client {
         // None: a bench never pings.
         connect.keep_alive = 0;
         client.send(&Packet::Connect(connect))?;
-        match client.next()? {
-            Packet::ConnAck(_) => Ok(client),
-            other => bail!("no CONNACK but {other:?}"),
-        }
+        let packet = client.next()?;
+        let Packet::ConnAck(_) = packet else {
+            bail!("no CONNACK but {packet:?}");
+        };
+        Ok(client)
     }
 
     /// Subscribes; returns when the broker has agreed.
@@ -55,10 +56,11 @@ impl Client {
         let mut subscribe = Subscribe::new(filter, QoS::AtLeastOnce);
         subscribe.pkid = self.next_id();
         self.send(&Packet::Subscribe(subscribe))?;
-        match self.next()? {
-            Packet::SubAck(_) => Ok(()),
-            other => bail!("no SUBACK but {other:?}"),
-        }
+        let packet = self.next()?;
+        let Packet::SubAck(_) = packet else {
+            bail!("no SUBACK but {packet:?}");
+        };
+        Ok(())
     }
 
     /// Publishes at QoS 1; [`Client::acknowledged`] takes the broker's word for it.
@@ -70,18 +72,19 @@ impl Client {
 
     /// Waits until the broker has the message published last.
     pub(crate) fn acknowledged(&mut self) -> anyhow::Result<()> {
-        match self.next()? {
-            Packet::PubAck(ack) if ack.pkid == self.packet_id => Ok(()),
-            other => bail!("no PUBACK of {} but {other:?}", self.packet_id),
-        }
+        let expected = Packet::PubAck(PubAck::new(self.packet_id));
+        let packet = self.next()?;
+        ensure!(packet == expected, "no {expected:?} but {packet:?}");
+        Ok(())
     }
 
     /// Waits for a message.
     pub(crate) fn next_publish(&mut self) -> anyhow::Result<Publish> {
-        match self.next()? {
-            Packet::Publish(publish) => Ok(publish),
-            other => bail!("no message but {other:?}"),
-        }
+        let packet = self.next()?;
+        let Packet::Publish(publish) = packet else {
+            bail!("no message but {packet:?}");
+        };
+        Ok(publish)
     }
 
     pub(crate) fn acknowledge(&mut self, publish: &Publish) -> anyhow::Result<()> {
