@@ -402,6 +402,23 @@ fn a_rule_that_learns_to_command_does_so_while_its_alarm_stands() {
 }
 
 #[test]
+fn what_was_received_before_the_order_proves_nothing() {
+    let mut site = Site::new();
+    let before = site.now;
+    site.pass(2_000);
+    assert_eq!(site.command("close", false), Ok(()));
+    // It waited for the gateway while the person commanded.
+    let given = std::mem::replace(&mut site.now, before);
+    site.valve("s1", CLOSED);
+    assert_eq!(site.steps(), ["s1 close requested"]);
+    site.now = given;
+    site.say("shutoff_valve", "s1", &[(BATTERY, 90.0)]);
+    assert_eq!(site.steps(), NOTHING, "only what came since");
+    site.valve("s1", CLOSED);
+    assert_eq!(site.steps(), ["s1 close verified!"]);
+}
+
+#[test]
 fn the_level_matters_not_how_often_it_is_said() {
     let mut site = Site::new();
     for _ in 0..5 {
