@@ -402,6 +402,23 @@ fn a_rule_that_learns_to_command_does_so_while_its_alarm_stands() {
 }
 
 #[test]
+fn a_failure_in_a_new_danger_is_told_again() {
+    let mut site = Site::new();
+    for danger in 1..=2 {
+        site.gas("g1", 60.0);
+        site.pass(30_000);
+        let told = site.steps();
+        assert_eq!(
+            told.last().map(String::as_str),
+            Some("s1 close failed!"),
+            "danger {danger}"
+        );
+        // The valve has not said a word.
+        site.gas("g1", 5.0);
+    }
+}
+
+#[test]
 fn what_was_received_before_the_order_proves_nothing() {
     let mut site = Site::new();
     let before = site.now;

@@ -9,7 +9,7 @@ use ninewatch::handoff::CommandMessage;
 use super::broker::{Mark, Message};
 use super::dice::Dice;
 
-/// Where each is. The last letters of the venue and the name are all that tells two of one venue apart.
+/// Where each is.
 pub(crate) const VALVES: [(&str, &str); 3] = [("v1", "s1"), ("v1", "s2"), ("v2", "s3")];
 
 /// Those that may be opened from afar.
