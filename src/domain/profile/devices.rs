@@ -132,18 +132,28 @@ impl Devices {
         self.find((spoken, kind), id, || None)
     }
 
+    /// The device `id` of a message, if it has been heard: then its id is sound.
+    pub(super) fn known(&mut self, spoken: &Spoken, id: &str) -> Option<SlotId> {
+        self.look_up(spoken, spoken.kind, id)
+    }
+
+    #[inline]
+    fn look_up(&mut self, spoken: &Spoken, kind: usize, id: &str) -> Option<SlotId> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&kind.to_le_bytes());
+        self.scratch.extend_from_slice(&spoken.place.to_le_bytes());
+        self.scratch.extend_from_slice(id.as_bytes());
+        self.known.get(self.scratch.as_slice()).copied()
+    }
+
     fn find(
         &mut self,
         (spoken, kind): (&Spoken, usize),
         id: &str,
         address: impl FnOnce() -> Option<Box<Address>>,
     ) -> Result<SlotId, Reject> {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&kind.to_le_bytes());
-        self.scratch.extend_from_slice(&spoken.place.to_le_bytes());
-        self.scratch.extend_from_slice(id.as_bytes());
-        if let Some(slot) = self.known.get(self.scratch.as_slice()) {
-            return Ok(*slot);
+        if let Some(slot) = self.look_up(spoken, kind, id) {
+            return Ok(slot);
         }
         if self.slots.len() >= 2 * Devices::MAX {
             return Err(Reject::TooManyDevices);

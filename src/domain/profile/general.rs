@@ -217,8 +217,13 @@ impl General {
         let slot = if let Some(slot) = speech.slot {
             slot
         } else {
-            named.id(&self.device, id)?;
-            devices.child(speech.place, id, |place| named.payload(place))?
+            named.write(&self.device, id)?;
+            if let Some(slot) = devices.known(speech.place, id) {
+                slot
+            } else {
+                sound(id)?;
+                devices.child(speech.place, id, |place| named.payload(place))?
+            }
         };
         let parent = match (&self.parent, speech.parent) {
             (None, _) => None,

@@ -43,6 +43,8 @@ struct Mapped {
 struct Extras {
     mask: Option<u64>,
     none: Vec<Pattern>,
+    /// Whether a number may be among those words.
+    none_numbers: bool,
     valid: Option<(f64, f64)>,
     clamp: Option<(f64, f64)>,
     invert: bool,
@@ -178,9 +180,11 @@ impl Field {
         {
             problems.push("the lower bound is above the upper one".to_owned());
         }
+        let none: Vec<Pattern> = map.none.iter().map(|word| Pattern::parse(word)).collect();
         let extras = Extras {
             mask: map.mask,
-            none: map.none.iter().map(|word| Pattern::parse(word)).collect(),
+            none_numbers: none.iter().any(|word| !matches!(word, Pattern::Word(_, None))),
+            none,
             valid: map.valid,
             clamp: map.clamp,
             invert: map.invert,
@@ -199,7 +203,8 @@ impl Field {
     pub(in crate::domain::profile) fn quick(&self, scalar: Scalar<'_>) -> Option<f64> {
         if let Some(extras) = &self.extras {
             let plain = extras.mask.is_none() && extras.clamp.is_none() && !extras.invert;
-            if !plain || words::any(&extras.none, scalar) {
+            // A word that spells no number is none that passes below.
+            if !plain || (extras.none_numbers && words::any(&extras.none, scalar)) {
                 return None;
             }
         }
