@@ -192,6 +192,11 @@ impl World<'_> {
         {
             return Err("PostgreSQL has not got everything".to_owned());
         }
+        self.count(&reference)
+    }
+
+    /// What happened, at the end.
+    fn count(&mut self, reference: &Reference) -> Result<(), String> {
         self.tally.copied = self.postgres.commits;
         self.tally.set_aside = self.postgres.set_aside();
         self.tally.passed_over = self.postgres.passed_over();
