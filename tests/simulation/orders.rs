@@ -47,7 +47,7 @@ pub(crate) struct Published {
 /// All orders that the journal knows.
 #[derive(Default)]
 pub(crate) struct Orders {
-    orders: BTreeMap<Id, Order>,
+    known: BTreeMap<Id, Order>,
     under_way: HashMap<String, Id>,
     /// The alarms that demand valves closed, with their venues.
     demanding: HashMap<Id, String>,
@@ -77,9 +77,10 @@ impl Orders {
             let (device, command) = (&event.order.device, &*event.order.command);
             match &event.step {
                 CommandStep::Requested | CommandStep::Repeated if command == "open" => {
-                    let asked = match entry {
-                        Entry::Command(input) => input.command == "open" && input.remote_open,
-                        _ => event.step != CommandStep::Requested,
+                    let asked = if let Entry::Command(input) = entry {
+                        input.command == "open" && input.remote_open
+                    } else {
+                        event.step != CommandStep::Requested
                     };
                     if !asked || !REMOTE.contains(&device.device.as_str()) {
                         return Err(wrong("nobody allowed this opening"));
@@ -89,19 +90,24 @@ impl Orders {
                     }
                 }
                 CommandStep::Repeated => {
-                    let order = self.orders.get_mut(&event.order.id).expect("it was noted");
+                    let order = self.known.get_mut(&event.order.id).expect("it was noted");
                     order.renewals += usize::from(matches!(entry, Entry::Listening(true)));
                 }
                 CommandStep::Verified => {
                     self.verified += 1;
                     let index = engine.find(device);
-                    let requested = self.orders[&event.order.id].requested;
+                    let requested = self.known[&event.order.id].requested;
                     if !index.is_some_and(|index| proves(entry, index.0, (moment, command), requested, live))
                     {
                         return Err(wrong("nothing proves this"));
                     }
                 }
-                _ => {}
+                CommandStep::Requested
+                | CommandStep::Joined
+                | CommandStep::Sent
+                | CommandStep::Acknowledged
+                | CommandStep::Failed(_)
+                | CommandStep::Superseded => {}
             }
         }
         Ok(())
@@ -153,7 +159,7 @@ impl Orders {
                 renewals: 0,
                 over: false,
             };
-            if self.orders.insert(order.id, new).is_some() {
+            if self.known.insert(order.id, new).is_some() {
                 return Err("two orders have one id".to_owned());
             }
         } else if self.under_way.get(device) != Some(&order.id) {
@@ -161,7 +167,7 @@ impl Orders {
         }
         if event.step.result().is_some() {
             self.under_way.remove(device);
-            let known = self.orders.get_mut(&order.id).expect("it is under way");
+            let known = self.known.get_mut(&order.id).expect("it is under way");
             known.over = true;
             if &*order.command == "close" {
                 if matches!(event.step, CommandStep::Failed(_)) {
@@ -181,7 +187,7 @@ impl Orders {
     /// The orders that have to be sent again once the devices can be heard.
     pub(crate) fn to_renew(&self) -> BTreeSet<Id> {
         let open = self
-            .orders
+            .known
             .iter()
             .filter(|(_, order)| !order.over && order.renewals < RENEWALS);
         open.map(|(id, _)| *id).collect()
@@ -191,7 +197,7 @@ impl Orders {
     /// journal, in its words.
     pub(crate) fn check_published(&self, published: &[Published], life: usize) -> Result<(), String> {
         for message in published {
-            match self.orders.get(&message.id) {
+            match self.known.get(&message.id) {
                 Some(order) => {
                     let to = format!("/shutoff_valve/{}/command", order.device);
                     let says = format!("\"command\":\"{}\"", order.command);

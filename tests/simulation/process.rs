@@ -92,8 +92,8 @@ impl Process {
         let Restored { engine, rows, .. } = restore(GATEWAY, &history, |hash| site.find(hash).ok(), || true)
             .map_err(|error| error.to_string())?;
         let mut gateway = Gateway::new(engine, decoder, surroundings, site.metrics.clone());
-        let (commands, link) = Link::new();
-        gateway.connect(commands);
+        let (way, commands) = Link::new();
+        gateway.connect(way);
         Ok(Process {
             gateway,
             replayed: rows,
@@ -112,7 +112,7 @@ impl Process {
             sorter: None,
             sorting: None,
             again: false,
-            link,
+            link: commands,
             ended: Vec::new(),
         })
     }

@@ -45,7 +45,7 @@ struct Valve {
 
 /// All valves.
 pub(crate) struct Valves {
-    valves: Vec<Valve>,
+    all: Vec<Valve>,
     said: u64,
     /// How many commands were obeyed.
     pub(crate) obeyed: usize,
@@ -60,7 +60,7 @@ impl Valves {
             owes: false,
         });
         Valves {
-            valves: valves.into(),
+            all: valves.into(),
             said: 0,
             obeyed: 0,
         }
@@ -68,15 +68,13 @@ impl Valves {
 
     /// Which really are closed.
     pub(crate) fn closed(&self) -> HashSet<&'static str> {
-        let valves = VALVES.iter().zip(&self.valves).filter(|(_, valve)| valve.closed);
+        let valves = VALVES.iter().zip(&self.all).filter(|(_, valve)| valve.closed);
         valves.map(|((_, device), _)| *device).collect()
     }
 
     /// Whether nothing is left to do or say.
     pub(crate) fn is_idle(&self) -> bool {
-        self.valves
-            .iter()
-            .all(|valve| valve.told.is_empty() && !valve.owes)
+        self.all.iter().all(|valve| valve.told.is_empty() && !valve.owes)
     }
 
     /// The broker brings a command. What a valve cannot read it would not obey.
@@ -89,7 +87,7 @@ impl Valves {
         let word = |name: &str| body[name].as_str().map(str::to_owned);
         let told = word("id").zip(word("command")).zip(body["expires_at"].as_i64());
         let (place, ((id, command), expires_at)) = place.zip(told).ok_or_else(unreadable)?;
-        self.valves[place].told.push_back(Told {
+        self.all[place].told.push_back(Told {
             id,
             closes: command == "close",
             expires_at,
@@ -100,7 +98,7 @@ impl Valves {
     /// One valve does what is next; what it says.
     pub(crate) fn step(&mut self, dice: &mut Dice, wall: i64) -> Vec<Message> {
         let place = dice.index(VALVES.len());
-        let valve = &mut self.valves[place];
+        let valve = &mut self.all[place];
         if valve.owes {
             valve.owes = false;
             return vec![self.position(place, dice.chance(30), dice.chance(40))];
@@ -135,16 +133,16 @@ impl Valves {
     pub(crate) fn turn(&mut self, dice: &mut Dice) -> Message {
         let place = dice.index(VALVES.len());
         if dice.chance(60) {
-            self.valves[place].closed = dice.chance(30);
+            self.all[place].closed = dice.chance(30);
         }
-        self.valves[place].owes = false;
+        self.all[place].owes = false;
         self.position(place, dice.chance(30), dice.chance(40))
     }
 
     /// A valve breaks, or is mended.
     pub(crate) fn change(&mut self, dice: &mut Dice) {
         let place = dice.index(VALVES.len());
-        self.valves[place].mood =
+        self.all[place].mood =
             dice.pick(&[Mood::Obeys, Mood::Obeys, Mood::Stuck, Mood::Declines, Mood::Mute]);
     }
 
@@ -159,11 +157,7 @@ impl Valves {
         self.said += 1;
         let seq = FIRST_SEQ + self.said;
         let (venue, device) = VALVES[place];
-        let position = if self.valves[place].closed {
-            "closed"
-        } else {
-            "open"
-        };
+        let position = if self.all[place].closed { "closed" } else { "open" };
         Message {
             topic: topic(venue, device, "telemetry"),
             payload: Bytes::from(format!("{{\"position\":\"{position}\",\"seq\":{seq}}}")),
