@@ -30,7 +30,7 @@ use process::{Gateway, cpu_time};
 use rumqttc::{AsyncClient, Connect, Event, MqttOptions, Packet, PubAck, Publish, QoS, Subscribe};
 
 /// As in `deploy/mosquitto.conf`.
-const IN_FLIGHT: u16 = 1_000;
+const IN_FLIGHT: u16 = 10_000;
 /// As much as one read takes.
 const READ: usize = 256 * 1024;
 const LARGEST_PACKET: usize = 1 << 20;

@@ -19,13 +19,25 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts the binary in `folder` on the broker at this port, with `more` in its configuration.
     pub(crate) fn start(folder: &Path, mqtt: u16, more: &str) -> anyhow::Result<Gateway> {
+        Gateway::start_under(&[], folder, mqtt, more)
+    }
+
+    /// The same under `wrapper`, which has to become the gateway: the process that is killed in the end.
+    pub(crate) fn start_under(
+        wrapper: &[&str],
+        folder: &Path,
+        mqtt: u16,
+        more: &str,
+    ) -> anyhow::Result<Gateway> {
         let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let config = folder.join("ninewatch.toml");
         let text = format!(
             "[gateway]\nid = \"bench\"\ndata_dir = \"data\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{mqtt}\"\nclient_id = \"bench\"\n[http]\nlisten = \"127.0.0.1:{http}\"\nauth = \"none\"\n{more}"
         );
         fs::write(&config, text)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_ninewatch"))
+        let mut words = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_ninewatch")]);
+        let child = Command::new(words.next().context("a program")?)
+            .args(words)
             .args(["run", "--config"])
             .arg(&config)
             .env("RUST_LOG", "error")

@@ -26,7 +26,7 @@ use support::ledger::publish;
 use support::publisher::Publisher;
 use support::{PATIENCE, eventually};
 
-/// The broker as `deploy/mosquitto.conf` sets it up, as far as faults have to do with it.
+/// The broker as `deploy/mosquitto.conf` sets it up, as far as faults have to do with it, with a narrower window.
 const BROKER: &str = "max_inflight_messages 1000";
 
 /// The same with sessions and queues that survive its end.
