@@ -157,3 +157,37 @@ fn an_alarm_that_ended_is_no_cause() {
     };
     assert_eq!(alarm.device.device, "g2");
 }
+
+#[test]
+fn a_failure_in_a_new_danger_is_told_again() {
+    let mut site = Site::new();
+    for danger in 1..=2 {
+        site.gas("g1", 60.0);
+        site.pass(30_000);
+        let told = site.steps();
+        assert_eq!(
+            told.last().map(String::as_str),
+            Some("s1 close failed!"),
+            "danger {danger}"
+        );
+        // The valve has not said a word.
+        site.gas("g1", 5.0);
+    }
+}
+
+#[test]
+fn what_was_received_before_the_order_proves_nothing() {
+    let mut site = Site::new();
+    let before = site.now;
+    site.pass(2_000);
+    assert_eq!(site.command("close", false), Ok(()));
+    // It waited for the gateway while the person commanded.
+    let given = std::mem::replace(&mut site.now, before);
+    site.valve("s1", CLOSED);
+    assert_eq!(site.steps(), ["s1 close requested"]);
+    site.now = given;
+    site.say("shutoff_valve", "s1", &[(BATTERY, 90.0)]);
+    assert_eq!(site.steps(), NOTHING, "only what came since");
+    site.valve("s1", CLOSED);
+    assert_eq!(site.steps(), ["s1 close verified!"]);
+}

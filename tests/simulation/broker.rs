@@ -30,6 +30,8 @@ pub(crate) enum Mark {
     At(i64),
     /// Not by itself: such messages are counted.
     Plain,
+    /// A valve's answer to a command: counted likewise.
+    Answer,
     /// As a dead letter, by its bytes.
     Letter,
     /// As a dead letter, by its size.

@@ -6,16 +6,18 @@ use std::collections::{HashMap, HashSet};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::history::Sample;
 use ninewatch::domain::id::Id;
+use ninewatch::domain::interlock::Report;
 use ninewatch::domain::journal::{self, Entry};
 use ninewatch::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use ninewatch::domain::notice_command::{CommandEventBody, OrderBody};
-use ninewatch::domain::time::Ticks;
+use ninewatch::domain::time::{Moment, Ticks};
 use ninewatch::store::Store;
 use rusqlite::Connection;
 
 use super::broker::{Mark, Message};
 use super::kept::Taken;
 use super::officer::Officer;
+use super::orders::{Live, Orders};
 use super::site::{GATEWAY, Site, TARGETS};
 
 /// An event as it is stored: its id and its body.
@@ -27,6 +29,7 @@ pub(crate) struct Reference {
     alarms: Vec<Event>,
     devices: Vec<Event>,
     commands: Vec<Event>,
+    pub(crate) rules: Orders,
     /// The last shown state of each order, and whether it is over.
     orders: HashMap<[u8; 16], (String, bool)>,
     /// The last shown state of each alarm.
@@ -47,6 +50,8 @@ struct Seen {
     seqs: HashMap<u64, usize>,
     ats: HashSet<i64>,
     plain: usize,
+    /// Valves' answers to commands.
+    answers: usize,
     operators: HashSet<String>,
 }
 
@@ -56,12 +61,13 @@ pub(crate) fn sql(error: rusqlite::Error) -> String {
 }
 
 /// Plays all journal rows from the first, also those that retention has taken.
-pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken) -> Result<Reference, String> {
+pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken, live: &Live) -> Result<Reference, String> {
     let mut reference = Reference {
         engine: Engine::new(GATEWAY),
         alarms: Vec::new(),
         devices: Vec::new(),
         commands: Vec::new(),
+        rules: Orders::default(),
         orders: HashMap::new(),
         bodies: HashMap::new(),
         owed: HashSet::new(),
@@ -73,18 +79,35 @@ pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken) -> Result<Ref
     let mut effects = Effects::default();
     let present = rows(store.connection()).map_err(sql)?;
     for (first_input, entries) in taken.journal.iter().chain(&present) {
-        let first_input = *first_input;
-        for entry in journal::entries(first_input, entries) {
-            let (moment, entry) = entry.map_err(|error| error.to_string())?;
+        for (input, (moment, entry, alone)) in (*first_input..).zip(apart(*first_input, entries)?) {
+            let find = |hash: &_| site.find(hash);
+            journal::replay_into(&mut reference.engine, input, &alone, find, &mut effects)
+                .map_err(|error| error.to_string())?;
+            let Reference { engine, rules, .. } = &mut reference;
+            rules.note((moment, &entry), &effects, engine, live)?;
+            reference.record(site, &mut effects);
             reference.latest = reference.latest.max(moment.ticks);
             reference.seen.note(entry);
         }
-        let find = |hash: &_| site.find(hash);
-        journal::replay_into(&mut reference.engine, first_input, entries, find, &mut effects)
-            .map_err(|error| error.to_string())?;
-        reference.record(site, &mut effects);
     }
     Ok(reference)
+}
+
+/// The entries of a row, each with a row of its own.
+fn apart(first_input: u64, bytes: &[u8]) -> Result<Vec<(Moment, Entry, Vec<u8>)>, String> {
+    let mut rest = bytes;
+    let mut all = Vec::new();
+    for entry in journal::entries(first_input, bytes) {
+        let (moment, entry) = entry.map_err(|error| error.to_string())?;
+        // How far the clocks had moved, then the entry.
+        let (_, tail) = postcard::take_from_bytes::<(i64, u64)>(rest).expect("it was read");
+        let (_, after) = postcard::take_from_bytes::<Entry>(tail).expect("it was read");
+        let mut alone = postcard::to_stdvec(&(moment.wall.0, moment.ticks.0)).expect("two numbers");
+        alone.extend_from_slice(&tail[..tail.len() - after.len()]);
+        all.push((moment, entry, alone));
+        rest = after;
+    }
+    Ok(all)
 }
 
 /// The journal's rows without their seals: form, checksum, entries.
@@ -108,8 +131,11 @@ impl Seen {
             Entry::Operator(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Service(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Command(input) => drop(self.operators.insert(input.operator.by)),
+            Entry::Commanded(commanded) => {
+                let answer = matches!(commanded.report, Report::Acknowledged | Report::Declined);
+                self.answers += usize::from(answer);
+            }
             Entry::Device(_)
-            | Entry::Commanded(_)
             | Entry::Addressed { .. }
             | Entry::Timeout
             | Entry::Definitions { .. }
@@ -209,16 +235,20 @@ impl Reference {
             oversize.insert(row.get::<_, i64>(1).map_err(sql)?);
             let text = String::from_utf8_lossy(&payload);
             let plain = !text.contains("seq") && !text.contains("ts");
-            plain_letters += usize::from(plain && reason == "too_many_devices");
+            plain_letters += usize::from(plain && reason == "too_many_unregistered");
             letters.insert(payload);
         }
-        let mut plain = 0;
+        let (mut plain, mut answers) = (0, 0);
         for message in acknowledged {
             let stored = match message.mark {
                 Mark::Seq(seq) => self.seen.seqs.contains_key(&seq) || letters.contains(&*message.payload),
                 Mark::At(at) => self.seen.ats.contains(&at) || letters.contains(&*message.payload),
                 Mark::Letter => letters.contains(&*message.payload),
                 Mark::Oversize(size) => oversize.contains(&i64::try_from(size).expect("small")),
+                Mark::Answer => {
+                    answers += 1;
+                    answers <= self.seen.answers
+                }
                 Mark::Plain => {
                     plain += 1;
                     plain <= self.seen.plain + plain_letters

@@ -12,12 +12,15 @@ mod dice;
 mod follower;
 mod kept;
 mod ledger;
+mod link;
 mod manner;
 mod officer;
+mod orders;
 mod postgres;
 mod process;
 mod site;
 mod town;
+mod valves;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,9 +60,13 @@ enum Bug {
     SampleTwice,
     /// Receipts that are to wait for PostgreSQL go out after the store's commit.
     AckBeforeReplica,
+    /// What is sent again when the devices can be heard after a restart is lost.
+    NotRenewed,
+    /// What the broker retained of a valve passes for news.
+    RetainedProves,
 }
 
-const BUGS: [Bug; 10] = [
+const BUGS: [Bug; 12] = [
     Bug::AckBeforeCommit,
     Bug::AnswerBeforeCommit,
     Bug::JournalRowDropped,
@@ -70,6 +77,8 @@ const BUGS: [Bug; 10] = [
     Bug::OneRowTooMany,
     Bug::SampleTwice,
     Bug::AckBeforeReplica,
+    Bug::NotRenewed,
+    Bug::RetainedProves,
 ];
 
 fn number(name: &str) -> Option<u64> {

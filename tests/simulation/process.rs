@@ -6,6 +6,7 @@ use ninewatch::checkpoint::Made;
 use ninewatch::clock;
 use ninewatch::domain::alarm::Operator;
 use ninewatch::domain::engine::Engine;
+use ninewatch::domain::id::Id;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::gateway::{Due, Gateway, Reconfiguration};
 use ninewatch::handoff::{
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use super::Bug;
 use super::dice::Dice;
 use super::follower::Follower;
+use super::link::Link;
 use super::manner::Manner;
 use super::officer::Worker;
 use super::site::{GATEWAY, Site, TARGETS};
@@ -66,6 +68,9 @@ pub(crate) struct Process {
     sorting: Option<oneshot::Receiver<()>>,
     /// For [`Bug::SampleTwice`]: a message came again.
     pub(crate) again: bool,
+    pub(crate) link: Link,
+    /// The orders that ended in each batch closed since this was asked for.
+    pub(crate) ended: Vec<Vec<Id>>,
 }
 
 impl Process {
@@ -86,7 +91,9 @@ impl Process {
         let history = store.history().map_err(|error| error.to_string())?;
         let Restored { engine, rows, .. } = restore(GATEWAY, &history, |hash| site.find(hash).ok(), || true)
             .map_err(|error| error.to_string())?;
-        let gateway = Gateway::new(engine, decoder, surroundings, site.metrics.clone());
+        let mut gateway = Gateway::new(engine, decoder, surroundings, site.metrics.clone());
+        let (way, commands) = Link::new();
+        gateway.connect(way);
         Ok(Process {
             gateway,
             replayed: rows,
@@ -105,6 +112,8 @@ impl Process {
             sorter: None,
             sorting: None,
             again: false,
+            link: commands,
+            ended: Vec::new(),
         })
     }
 
@@ -130,7 +139,7 @@ impl Process {
     pub(crate) fn is_idle(&self) -> bool {
         let queues = self.runs.is_empty() && self.works.is_empty();
         let writer = self.gathered.is_empty() && self.committed.is_empty();
-        queues && writer && self.gateway.due().is_none()
+        queues && writer && self.link.is_idle() && self.gateway.due().is_none()
     }
 
     /// The gateway takes a run of messages.
@@ -187,6 +196,9 @@ impl Process {
             return Ok(());
         }
         let batch = self.gateway.close(now);
+        let over = batch.commands.iter().map(|commit| &commit.event);
+        let over = over.filter(|event| event.step.result().is_some());
+        self.ended.push(over.map(|event| event.order.id).collect());
         let engine = self.gateway.engine();
         let snapshot = engine.snapshot().map_err(|error| error.to_string())?;
         snapshots.insert(engine.next_input(), snapshot);

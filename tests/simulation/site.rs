@@ -11,11 +11,17 @@ use ninewatch::gateway::Surroundings;
 use ninewatch::metrics::Metrics;
 use ninewatch::reload::configured;
 
+use super::town::DEVICES;
+use super::valves::{REMOTE, VALVES};
+
 /// The gateway's name.
 pub(crate) const GATEWAY: &str = "simulated";
 
-/// The most devices, the gateway itself among them: some of the unknown ones find no room.
-pub(crate) const MAX_DEVICES: usize = 8;
+/// The most devices that nobody registered: some of the unknown ones find no room.
+const MAX_UNREGISTERED: usize = 4;
+
+/// The rules whose alarms close the valves.
+pub(crate) const CLOSING: [&str; 2] = ["gas-high", "venue-gas"];
 
 /// The targets of every alarm.
 pub(crate) const TARGETS: [&str; 2] = ["duty", "night"];
@@ -80,15 +86,34 @@ impl Site {
 fn settings(folder: &Path, variant: usize) -> Settings {
     let file = format!("rules{variant}.toml");
     std::fs::write(folder.join(&file), rules(variant)).expect("a file");
+    std::fs::write(folder.join("venues.toml"), venues()).expect("a file");
     let targets = TARGETS.map(|name| {
         format!("[[target]]\nname = '{name}'\nkind = 'webhook'\nurl = 'http://127.0.0.1:1/'\n[[route]]\nname = '{name}'\ntargets = ['{name}']\n")
     });
     let text = format!(
-        "[gateway]\nid = '{GATEWAY}'\nmax_devices = {MAX_DEVICES}\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
-         [files]\nrules = ['{file}']\n{}",
+        "[gateway]\nid = '{GATEWAY}'\nmax_unregistered = {MAX_UNREGISTERED}\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
+         [files]\nrules = ['{file}']\nvenues = ['venues.toml']\n{}",
         targets.concat()
     );
     config::load_str("simulated", &text, folder).expect("a sound configuration")
+}
+
+/// All devices but the unknown ones are registered.
+fn venues() -> String {
+    let device = |kind: &str, device: &str| {
+        let remote = REMOTE.contains(&device);
+        let remote = if remote { "remote_open = true\n" } else { "" };
+        format!("[[venue.device]]\nid = '{device}'\nkind = '{kind}'\n{remote}")
+    };
+    let venue = |id: &str| {
+        let of = |all: &[(&str, &str)], kind: &str| -> String {
+            let here = all.iter().filter(|(venue, _)| *venue == id);
+            here.map(|(_, name)| device(kind, name)).collect()
+        };
+        let (detectors, valves) = (of(&DEVICES, "gas_detector"), of(&VALVES, "shutoff_valve"));
+        format!("[[venue]]\nid = '{id}'\nname = '{id}'\nkind = 'restaurant'\n{detectors}{valves}")
+    };
+    venue("v1") + &venue("v2")
 }
 
 fn rules(variant: usize) -> String {
@@ -105,7 +130,7 @@ fn rules(variant: usize) -> String {
         })
     };
     [
-        level("gas-high", &HIGH[variant], "latch = true\nkeep_for = '30s'"),
+        level("gas-high", &HIGH[variant], "latch = true\nkeep_for = '30s'\n[[rule.then]]\ncommand = 'close'\nto = 'shutoff_valve'"),
         level("gas-low", &LOW[variant], "keep_for = '5s'"),
         rule(
             "gas-long",
@@ -121,7 +146,12 @@ fn rules(variant: usize) -> String {
         rule(
             "venue-gas",
             "venue",
-            "when = 'gas_detector.filter(d, d.lel >= 25.0).size() >= 2'\nkeep_for = '10s'\nlatch = true\nclass = 'alarm'",
+            "when = 'gas_detector.filter(d, d.lel >= 25.0).size() >= 2'\nkeep_for = '10s'\nlatch = true\nclass = 'alarm'\n[[rule.then]]\ncommand = 'close'\nto = 'shutoff_valve'",
+        ),
+        rule(
+            "close-failed",
+            "shutoff_valve",
+            "when = 'command_failed()'\nlatch = true\nclass = 'alarm'",
         ),
     ]
     .concat()

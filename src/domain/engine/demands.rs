@@ -190,6 +190,7 @@ impl Engine {
             let to = action.to.as_ref();
             let mut targets = self.targets(index, venue, to.map(AsRef::as_ref));
             targets.retain(|target| !self.is_as_demanded(*target, &action.task.command, now));
+            self.begin_danger(&targets, &action.task.command);
             let holder = match to {
                 Some(_) => self.venues.get_mut(venue),
                 None => self.devices.get_mut(index.slot()),
@@ -205,6 +206,19 @@ impl Engine {
             for target in targets {
                 let cause = Cause::Alarm(Box::new(alarm.clone()));
                 self.order(target, (&action.task, cause), now, effects);
+            }
+        }
+    }
+
+    /// A failure that was told of in an earlier danger is told of again, also of a device that has not spoken since.
+    fn begin_danger(&mut self, targets: &[DeviceIndex], command: &str) {
+        for target in targets {
+            if self.demanded(*target, command).is_some() {
+                continue;
+            }
+            let met = self.linkage(*target).map(|linkage| &mut linkage.met);
+            for met in met.into_iter().flatten().filter(|met| *met.command == *command) {
+                met.told = false;
             }
         }
     }

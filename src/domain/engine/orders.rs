@@ -273,6 +273,8 @@ impl Engine {
             return;
         };
         let order = device.linkage.as_mut().and_then(|linkage| linkage.order.as_mut());
+        // A message keeps the moment of its receipt: one that waited while a person commanded came before the order.
+        let order = order.filter(|order| order.requested.ticks <= now.ticks);
         let proven = order.is_some_and(|order| order.hear((heard, said_at), &device.slots, &rules.kind));
         if proven {
             self.signal((index, None), Signal::Proven, now, effects);

@@ -29,12 +29,17 @@ pub(super) enum Act {
     BreakPostgres,
     Tidy,
     Sort,
+    Carry,
+    Sever,
+    Valve,
+    TurnValve,
+    ChangeValve,
     Crash,
     Stop,
 }
 
 /// How often each happens.
-const ACTS: [(Act, u64); 26] = [
+const ACTS: [(Act, u64); 31] = [
     (Act::Speak, 90),
     (Act::Read, 70),
     (Act::Receive, 70),
@@ -50,7 +55,7 @@ const ACTS: [(Act, u64); 26] = [
     (Act::Listen, 25),
     (Act::Wait, 40),
     (Act::JumpClock, 4),
-    (Act::Operate, 25),
+    (Act::Operate, 35),
     (Act::Reconfigure, 6),
     (Act::Checkpoint, 12),
     (Act::BreakDisk, 8),
@@ -59,6 +64,11 @@ const ACTS: [(Act, u64); 26] = [
     (Act::BreakPostgres, 8),
     (Act::Tidy, 20),
     (Act::Sort, 20),
+    (Act::Carry, 60),
+    (Act::Sever, 6),
+    (Act::Valve, 60),
+    (Act::TurnValve, 12),
+    (Act::ChangeValve, 5),
     (Act::Crash, 12),
     (Act::Stop, 3),
 ];

@@ -55,6 +55,8 @@ impl World<'_> {
         self.say(|| format!("  restored from {rows} rows"));
         let reference = self.check()?;
         self.check_restored(&reference)?;
+        self.unrenewed = reference.rules.to_renew();
+        self.renewed = false;
         let now = self.moment();
         if now.ticks < reference.latest {
             return Err(format!(
@@ -66,7 +68,7 @@ impl World<'_> {
     }
 
     fn check(&self) -> Result<Reference, String> {
-        let reference = ledger::reference(self.site, &self.store, &self.taken)?;
+        let reference = ledger::reference(self.site, &self.store, &self.taken, &self.live)?;
         reference.check(
             &self.store,
             &self.taken,
@@ -138,7 +140,8 @@ impl World<'_> {
                 self.broker.connect();
             }
             if round % 8 == 0 && round < FEWEST_ROUNDS {
-                for message in self.town.last_words() {
+                let valves = self.valves.last_words();
+                for message in self.town.last_words().into_iter().chain(valves) {
                     self.broker.publish(message);
                 }
             }
@@ -153,6 +156,10 @@ impl World<'_> {
                 .expire(now)
                 .map_err(|error| error.to_string())?;
             self.notify(now)?;
+            for _ in 0..6 {
+                self.carry(now)?;
+                self.valve_step();
+            }
             for _ in 0..4 {
                 self.close(now)?;
                 self.commit_and_release()?;
@@ -161,7 +168,8 @@ impl World<'_> {
                 self.follow()?;
             }
             let owed = self.owed()?;
-            if round >= FEWEST_ROUNDS && self.broker.is_idle() && self.process.is_idle() && owed == 0 {
+            let idle = self.broker.is_idle() && self.process.is_idle() && self.valves.is_idle();
+            if round >= FEWEST_ROUNDS && idle && owed == 0 {
                 break;
             }
         }
@@ -173,6 +181,9 @@ impl World<'_> {
             return Err("messages are not acknowledged".to_owned());
         }
         self.check_levels()?;
+        let rules = &reference.rules;
+        rules.check_published(&self.published, self.tally.crashes)?;
+        rules.check_demands(&self.valves.closed())?;
         if self
             .process
             .follower
@@ -181,6 +192,11 @@ impl World<'_> {
         {
             return Err("PostgreSQL has not got everything".to_owned());
         }
+        self.count(&reference)
+    }
+
+    /// What happened, at the end.
+    fn count(&mut self, reference: &Reference) -> Result<(), String> {
         self.tally.copied = self.postgres.commits;
         self.tally.set_aside = self.postgres.set_aside();
         self.tally.passed_over = self.postgres.passed_over();
@@ -190,6 +206,10 @@ impl World<'_> {
         self.tally.fleeting = self.broker.fleeting;
         self.tally.acknowledged = self.broker.acknowledged.len();
         self.tally.answered = self.answered.len();
+        self.tally.commands = self.published.len();
+        self.tally.obeyed = self.valves.obeyed;
+        self.tally.verified = reference.rules.verified;
+        self.tally.failures = reference.rules.failures;
         self.tally.alarms = reference.alarms();
         self.tally.notices = self.officers.iter().map(|officer| officer.received.len()).sum();
         Ok(())
@@ -202,7 +222,7 @@ impl World<'_> {
     }
 
     fn owed(&self) -> Result<i64, String> {
-        let pending = "SELECT count(*) FROM outbox WHERE delivered_at IS NULL";
+        let pending = "SELECT (SELECT count(*) FROM outbox WHERE delivered_at IS NULL) + (SELECT count(*) FROM command WHERE open)";
         let pending = self.store.connection().query_row(pending, [], |row| row.get(0));
         pending.map_err(|error| error.to_string())
     }

@@ -3,8 +3,11 @@
 
 mod act;
 mod end;
+mod interlock;
 mod replica;
 mod tally;
+
+use std::collections::BTreeSet;
 
 use ninewatch::domain::alarm::{Operator, Verdict};
 use ninewatch::domain::device::DeviceKey;
@@ -23,10 +26,12 @@ use super::dice::Dice;
 use super::kept::Taken;
 use super::manner::Manner;
 use super::officer::Officer;
+use super::orders::{Live, Published};
 use super::postgres::Postgres;
 use super::process::{Process, Snapshots};
 use super::site::{Site, TARGETS};
 use super::town::{DEVICES, Town};
+use super::valves::Valves;
 
 /// When every simulation begins, on a true clock: 2026-01-01T00:00:00Z.
 const BEGINNING: i64 = 1_767_225_600_000;
@@ -60,6 +65,15 @@ pub(crate) struct World<'a> {
     process: Process,
     snapshots: Snapshots,
     answered: Vec<String>,
+    valves: Valves,
+    /// When the gateway got what valves said as news.
+    live: Live,
+    /// The commands that the broker had.
+    published: Vec<Published>,
+    /// The orders that a start found, and has not sent again yet.
+    unrenewed: BTreeSet<Id>,
+    /// Whether the devices have been heard since the start.
+    renewed: bool,
     operators: u64,
     tally: Tally,
 }
@@ -91,6 +105,7 @@ impl<'a> World<'a> {
         let mut dice = Dice::new(seed);
         let manner = Manner::new(&mut dice);
         let town = Town::new(&mut dice);
+        let valves = Valves::new(&mut dice);
         let mut store = Store::in_memory().map_err(|error| error.to_string())?;
         let recovered = store.reopen().map_err(|error| error.to_string())?;
         let process = Process::start((site, 0), manner, &store, &recovered, (BEGINNING, BEGINNING))?;
@@ -116,6 +131,11 @@ impl<'a> World<'a> {
             process,
             snapshots: Snapshots::new(),
             answered: Vec::new(),
+            valves,
+            live: Live::new(),
+            published: Vec::new(),
+            unrenewed: BTreeSet::new(),
+            renewed: true,
             operators: 0,
             tally: Tally::default(),
         };
@@ -180,6 +200,11 @@ impl<'a> World<'a> {
             Act::BreakPostgres => self.break_postgres(),
             Act::Tidy => self.tidy()?,
             Act::Sort => self.sort()?,
+            Act::Carry => self.carry(now)?,
+            Act::Sever => self.process.link.disconnect(),
+            Act::Valve => self.valve_step(),
+            Act::TurnValve => self.turn_valve(),
+            Act::ChangeValve => self.valves.change(&mut self.dice),
             Act::Crash => self.crash()?,
             Act::Stop => self.stop()?,
         }
@@ -199,9 +224,12 @@ impl<'a> World<'a> {
             return;
         }
         let most = 1 + self.dice.index(8);
-        let run: Vec<_> = std::iter::from_fn(|| self.broker.deliver(now))
+        let mut run: Vec<_> = std::iter::from_fn(|| self.broker.deliver(now))
             .take(most)
             .collect();
+        for envelope in &mut run {
+            self.note_live(envelope, now);
+        }
         if !run.is_empty() {
             self.say(|| format!("  {} messages", run.len()));
             self.process.read(run);
@@ -216,13 +244,17 @@ impl<'a> World<'a> {
                 .gateway
                 .listen(up, now)
                 .map_err(|error| error.to_string())?;
+            if up && !self.renewed {
+                self.check_renewed(now)?;
+            }
         }
         Ok(())
     }
 
     fn close(&mut self, now: Moment) -> Result<(), String> {
         self.process.report();
-        self.process.close(now, &mut self.snapshots, &mut self.dice)
+        self.process.close(now, &mut self.snapshots, &mut self.dice)?;
+        self.note_ended()
     }
 
     fn commit(&mut self) -> Result<(), String> {
@@ -276,6 +308,7 @@ impl<'a> World<'a> {
         let table = self.dice.pick(&[
             "",
             "journal",
+            "command",
             "event",
             "alarm",
             "outbox",
@@ -340,6 +373,9 @@ impl<'a> World<'a> {
             by: format!("op-{}", self.operators),
             note: self.dice.chance(30).then(|| "a note".to_owned()),
         };
+        if self.dice.chance(35) {
+            return self.command(operator, now);
+        }
         let pause = Millis(60_000 + self.dice.below(600_000));
         if self.dice.chance(25) {
             let (venue, device) = self.dice.pick(&DEVICES);

@@ -57,7 +57,7 @@ impl Places {
         match mark {
             Mark::Seq(seq) => self.seqs.get(&seq).copied(),
             Mark::At(at) => self.ats.get(&at).copied(),
-            Mark::Plain | Mark::Letter | Mark::Oversize(_) => None,
+            Mark::Plain | Mark::Answer | Mark::Letter | Mark::Oversize(_) => None,
         }
     }
 }

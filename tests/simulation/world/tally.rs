@@ -24,6 +24,14 @@ pub(crate) struct Tally {
     pub(crate) retained: usize,
     /// Messages at QoS 0.
     pub(crate) fleeting: usize,
+    /// Commands that the broker had.
+    pub(crate) commands: usize,
+    /// How often a valve did what it was told.
+    pub(crate) obeyed: usize,
+    /// Orders proven.
+    pub(crate) verified: usize,
+    /// Orders to close that failed.
+    pub(crate) failures: usize,
 }
 
 impl Tally {
@@ -42,6 +50,10 @@ impl Tally {
         self.segments += other.segments;
         self.retained += other.retained;
         self.fleeting += other.fleeting;
+        self.commands += other.commands;
+        self.obeyed += other.obeyed;
+        self.verified += other.verified;
+        self.failures += other.failures;
     }
 
     /// A world in which nothing happens breaks no promise.
@@ -61,6 +73,10 @@ impl Tally {
             self.segments,
             self.retained,
             self.fleeting,
+            self.commands,
+            self.obeyed,
+            self.verified,
+            self.failures,
         ];
         assert!(
             all.iter().all(|count| *count > 0),
