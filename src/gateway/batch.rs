@@ -12,16 +12,13 @@ use crate::handoff::{
 /// the writer never holds the acknowledgements of more than a blink.
 pub(super) const MAX_MESSAGES: usize = 4096;
 
-/// The size from which it is full. Readings alone never get there; a flood of alarms or dead letters does.
+/// The size from which it is full: with the writer's queue and the transaction under way it bounds what waits for a slow disk
+/// (DESIGN §1). Readings alone never get there; a flood of alarms or dead letters does.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// How many times as large it may grow while the writer takes none: a danger that the broker has for us does not wait behind
-/// telemetry for a disk that is frozen for seconds. With the writer's queue and the transaction under way this bounds what
-/// waits for a slow disk (DESIGN §1).
-const STRETCH: usize = 8;
-
-/// And how many times for what is not telemetry: people, deadlines, what came back of orders.
-const LAST_STRETCH: usize = 16;
+/// How many times as large it may grow, while the writer takes none, by what is not telemetry: people, deadlines, what came
+/// back of orders.
+const LAST_STRETCH: usize = 2;
 
 /// When the open batch should go to the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +138,7 @@ impl OpenBatch {
 
     /// Whether it takes another run of messages.
     pub(super) fn has_room(&self) -> bool {
-        self.fits(STRETCH)
+        self.fits(1)
     }
 
     /// Whether it takes what people want, deadlines, and what came back of orders.

@@ -63,14 +63,16 @@ async fn a_backlog_of_two_hours() {
 /// What waits is more than the process may have: it takes no more than it can commit, and the broker keeps the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_times_the_load_in_little_memory() {
-    const LIMIT_MIB: u64 = 64;
+    const LIMIT_MIB: u64 = 80;
     run_installed("prlimit", "util-linux", &["--version"]);
     let messages = u64::from(scale("NINEWATCH_LOAD", 13_000));
     let mut ledger = Ledger::of("10 times the load, memory limited");
     let broker = Mosquitto::start(BROKER);
     let sink = Sink::start();
     let limit = format!("--data={}", LIMIT_MIB << 20);
+    // Each message is of a device of its own, and nobody registered them.
     let mut gateway = Gateway::prepare(broker.port, &sink.url())
+        .edited("[gateway]\n", "[gateway]\nmax_unregistered = 100000\n")
         .under(&["prlimit", &limit])
         .start()
         .await;
