@@ -40,7 +40,7 @@ impl Gateway {
         let gone = self.effects.alarms.iter().filter(|event| removed(&event.step));
         let gone = gone.count();
         // Whoever was told of an alarm is told of its end: those of removed rules end under the routes of their time, and so
-        // do the orders of commands that are gone.
+        // do the orders of kinds that are gone.
         let later = self.effects.alarms.split_off(self.effects.of_removed_rules());
         self.collect()?;
         self.readings = reading_counters(&wanted.surroundings.definitions, &self.metrics);

@@ -430,7 +430,6 @@ fn a_proof_test_comes_by_itself_while_the_venue_is_closed() {
     site.valve("s1", OPEN);
     site.pass(10 * DAY - 1);
     assert_eq!(site.sent(), NOTHING);
-    // Shortly after opening: it waits for the evening, and then the valve is closed by hand, and then gas keeps it closed.
     site.pass(1);
     assert_eq!(
         site.sent(),
