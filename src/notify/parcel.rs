@@ -114,7 +114,7 @@ impl Parcel {
     }
 
     /// How many notices are in it, at least one.
-    pub const fn len(&self) -> usize {
+    pub const fn count(&self) -> usize {
         1 + self.others.len()
     }
 

@@ -33,8 +33,10 @@ pub struct Schedule {
     others: BTreeSet<Turn>,
     /// The heads of lines with something urgent in them.
     urgent: BTreeSet<Turn>,
-    /// How many are held: not critical, and critical.
-    held: [usize; 2],
+    /// How many are held of critical lines.
+    critical: usize,
+    /// How many are held of the others.
+    ordinary: usize,
     /// How many heads back off because the target was away.
     for_target: usize,
     gather: Option<Millis>,
@@ -76,7 +78,8 @@ impl Schedule {
             lines: HashMap::new(),
             others: BTreeSet::new(),
             urgent: BTreeSet::new(),
-            held: [0; 2],
+            critical: 0,
+            ordinary: 0,
             for_target: 0,
             gather: manners.gather,
             pace: Pace::new(manners),
@@ -86,7 +89,15 @@ impl Schedule {
 
     /// How many more notices, critical or not, may be taken in.
     pub fn room(&self, critical: bool) -> usize {
-        WINDOW.saturating_sub(self.held[usize::from(critical)])
+        WINDOW.saturating_sub(if critical { self.critical } else { self.ordinary })
+    }
+
+    const fn held(&mut self, critical: bool) -> &mut usize {
+        if critical {
+            &mut self.critical
+        } else {
+            &mut self.ordinary
+        }
     }
 
     /// A message went out at `at`, before this was made.
@@ -111,7 +122,7 @@ impl Schedule {
             alone: false,
             notice,
         };
-        self.held[usize::from(held.notice.critical)] += 1;
+        *self.held(held.notice.critical) += 1;
         self.enqueue(held, now.ticks);
     }
 
@@ -203,15 +214,10 @@ impl Schedule {
         self.pace.answered(parcel.sent_at(), now);
         self.most = (self.most * 2).min(WINDOW);
         for notice in parcel.notices() {
-            self.let_go(notice.critical);
+            *self.held(notice.critical) -= 1;
             self.back_in_line(notice.alarm);
         }
         self.target_is_back();
-    }
-
-    fn let_go(&mut self, critical: bool) {
-        let held = &mut self.held[usize::from(critical)];
-        *held = held.saturating_sub(1);
     }
 
     /// Nothing of this alarm is on its way any more.
@@ -232,7 +238,7 @@ impl Schedule {
         let digest = parcel.is_digest();
         if let (Fault::Notice, true) = (fault, digest) {
             // One of them may be what is not wanted: the others get through in smaller company.
-            self.most = (parcel.len() / 2).max(1);
+            self.most = (parcel.count() / 2).max(1);
         }
         if let Fault::Throttled(wait) = fault {
             self.pace.silence(now.after(wait));
@@ -240,9 +246,8 @@ impl Schedule {
         let attempts = parcel.first().attempts.saturating_add(1);
         let back_off = back_off(attempts, parcel.id());
         let wait = match fault {
-            Fault::Target => back_off,
             Fault::Notice if digest => FIRST_WAIT,
-            Fault::Notice => back_off,
+            Fault::Target | Fault::Notice => back_off,
             Fault::Throttled(wait) => wait,
             Fault::Configuration => back_off.max(UNMENDED_WAIT),
         };

@@ -243,7 +243,7 @@ impl<T: Target> Worker<T> {
             }
             Err(error) => {
                 self.failed.inc();
-                let (notices, attempt) = (parcel.len(), parcel.first().attempts.saturating_add(1));
+                let (notices, attempt) = (parcel.count(), parcel.first().attempts.saturating_add(1));
                 let wait = self.schedule.failed(parcel, error.fault(), now.ticks);
                 tracing::warn!(
                     target_name = %self.name, %message, notices, attempt, %error, wait_ms = wait.0,

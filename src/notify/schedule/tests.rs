@@ -185,7 +185,7 @@ fn a_digest_tells_an_alarms_whole_story_and_ends_its_line() {
     });
     let mut schedule = of(&robot(), stories);
     let digest = schedule.next(Ticks(0)).unwrap();
-    assert_eq!(digest.len(), 10);
+    assert_eq!(digest.count(), 10);
     assert!(digest.first().urgent);
     assert_eq!(schedule.next(Ticks(0)), None);
     schedule.delivered(&digest, Ticks(5));
@@ -200,10 +200,10 @@ fn a_failed_digest_comes_back_whole_and_in_order() {
         (1_i64..=9).map(|row| urgent(row, u128::from(row.unsigned_abs() / 2))),
     );
     let digest = schedule.next(Ticks(0)).unwrap();
-    assert_eq!(digest.len(), 9);
+    assert_eq!(digest.count(), 9);
     let wait = schedule.failed(digest, Fault::Target, Ticks(10));
     let again = schedule.next(Ticks(10 + wait.0)).unwrap();
-    assert_eq!(again.len(), 9);
+    assert_eq!(again.count(), 9);
     assert!(again.notices().all(|notice| notice.attempts == 1));
     let rows: Vec<i64> = again.notices().map(|notice| notice.row).collect();
     assert_eq!(rows, (1..=9).collect::<Vec<i64>>());
@@ -227,7 +227,7 @@ fn one_notice_that_is_not_wanted_does_not_keep_the_others() {
             poison += 1;
             schedule.failed(parcel, Fault::Notice, Ticks(now));
         } else {
-            taken += parcel.len();
+            taken += parcel.count();
             schedule.delivered(&parcel, Ticks(now));
         }
         assert!(poison < 30, "refused {poison} times, {taken} taken");
