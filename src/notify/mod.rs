@@ -3,7 +3,7 @@
 
 mod emergency;
 mod pace;
-mod parcel;
+pub mod parcel;
 pub mod schedule;
 mod sign;
 mod target;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::pace::Pace;
-pub use super::parcel::{Fault, Limit, Manners, Parcel};
+use super::parcel::{Fault, Manners, Parcel};
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Moment, Ticks};
 use crate::store::PendingNotice;

@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::time::{Millis, Moment, Timestamp};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport};
-use ninewatch::notify::schedule::{Fault, Limit, Manners, Parcel, Schedule};
+use ninewatch::notify::parcel::{Fault, Limit, Manners, Parcel};
+use ninewatch::notify::schedule::Schedule;
 use ninewatch::store::{PendingNotice, Store};
 
 use super::Bug;

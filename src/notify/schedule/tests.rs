@@ -1,5 +1,6 @@
 //! What a schedule sends when: in which order, alone or together, and when again.
 
+use super::super::parcel::Limit;
 use super::*;
 use crate::domain::time::Timestamp;
 
