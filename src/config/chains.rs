@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::document::Table;
 use super::finding::did_you_mean;
 use super::names::{Names, own_name};
-use super::source::Place;
 use super::targets::Targets;
 use super::value::Value;
 use crate::domain::chain::{Addressee, Chain, FIRST_REPEAT, LAST_REPEAT, Level, SECOND_LEVEL, THIRD_LEVEL};
@@ -23,13 +22,10 @@ const REPEAT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7
 /// More often than that nobody can read it.
 const SHORTEST_REPEAT: Millis = Millis(10_000);
 
-/// A chain and where its table and its levels stand.
+/// A chain as read.
 #[derive(Debug)]
 pub(super) struct ChainDraft {
     pub(super) chain: Chain,
-    pub(super) place: Place,
-    /// The places of the levels.
-    pub(super) levels: Vec<Place>,
 }
 
 /// What chains may refer to.
@@ -48,7 +44,6 @@ pub(super) fn read(tables: Vec<Table<'_>>, names: &mut Names, around: &Around<'_
 }
 
 fn read_chain(mut table: Table<'_>, names: &mut Names, around: &Around<'_>) -> ChainDraft {
-    let place = table.place().clone();
     let name = own_name(&mut table, "name", names);
     if !table.has("level") {
         table.missing("[[chain.level]]");
@@ -56,21 +51,18 @@ fn read_chain(mut table: Table<'_>, names: &mut Names, around: &Around<'_>) -> C
     let tables = table.tables("level", "[[chain.level]]");
     let last = tables.len();
     if last > MOST_LEVELS {
-        let problem = place.problem(format!(
+        let problem = table.place().problem(format!(
             "a chain has at most {MOST_LEVELS} levels, and this one {last}"
         ));
         table.report().add(problem);
     }
-    let (mut levels, mut places): (Vec<Level>, Vec<Place>) = (Vec::new(), Vec::new());
+    let mut levels: Vec<Level> = Vec::new();
     for (number, table) in (1..).zip(tables) {
-        places.push(table.place().clone());
         let earlier = levels.last().map(|level| level.after);
         levels.push(read_level(table, (number, last), earlier, around));
     }
     ChainDraft {
         chain: Chain { name, levels },
-        place,
-        levels: places,
     }
 }
 

@@ -3,16 +3,14 @@
 use super::directions::Wanted;
 use super::document::Table;
 use super::names::{Names, own_name};
-use super::source::Place;
 use super::targets::Targets;
 use super::value::Value;
 use crate::domain::officer::{Contact, Language, Officer};
 
-/// An officer and where its table stands.
+/// An officer as read.
 #[derive(Debug)]
 pub(super) struct OfficerDraft {
     pub(super) officer: Officer,
-    pub(super) place: Place,
 }
 
 /// Reads every `[[officer]]`; their ids go to `names`, the schedules that they need to `wanted`.
@@ -34,7 +32,6 @@ fn read_officer(
     targets: &Targets,
     wanted: &mut Wanted,
 ) -> OfficerDraft {
-    let place = table.place().clone();
     let id = own_name(&mut table, "id", names);
     let name = table.required("name").and_then(|name| name.filled_text());
     let languages = Language::ALL.map(|language| (language.as_str(), language));
@@ -52,7 +49,6 @@ fn read_officer(
             contact,
             quiet_hours,
         },
-        place,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Venues files: `[[venue]]` and its `[[venue.device]]`, or CSV with a device a line (venues_csv.rs).
+//! Venues files: `[[venue]]` and its `[[venue.device]]`, or CSV with a device a line (`venues_csv.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;

@@ -43,10 +43,10 @@ fn commit(
     let body = CommandEventBody::new(&event, &order_body, registry, from);
     let body = serde_json::to_string(&body)?;
     Ok(CommandCommit {
-        targets,
         event,
         order,
         body,
+        targets,
     })
 }
 
