@@ -1,8 +1,10 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
 mod actions;
+mod chains;
 mod commands;
 mod csv;
+mod directions;
 mod document;
 mod files;
 mod finding;
@@ -14,6 +16,7 @@ mod kinds;
 mod load;
 mod mqtt;
 mod names;
+mod officers;
 mod operator_act;
 mod own_act;
 mod postgres;
@@ -23,7 +26,8 @@ mod profile_point;
 mod profile_source;
 mod profile_tests;
 mod profiles;
-mod roster;
+mod rosters;
+mod routes;
 mod rule_step;
 mod rule_tests;
 mod rules;
@@ -37,6 +41,7 @@ mod store;
 mod targets;
 mod value;
 mod venues;
+mod venues_csv;
 
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::definitions::Definitions;
+use crate::domain::directions::Directions;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::Registry;
-use crate::domain::route::Route;
 
 /// Everything the configuration says, checked.
 #[derive(Debug, Clone)]
@@ -31,8 +31,8 @@ pub struct Settings {
     pub registry: Registry,
     /// `[[target]]`.
     pub targets: Vec<TargetSettings>,
-    /// `[[route]]`.
-    pub routes: Vec<Route>,
+    /// `[[route]]`, `[[chain]]`, `[[roster]]` and `[[officer]]`: who is told, and when.
+    pub directions: Directions,
 }
 
 /// `[gateway]`.

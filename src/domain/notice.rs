@@ -77,6 +77,8 @@ pub(super) struct VenueBody<'a> {
     name: &'a str,
     kind: &'a str,
     address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    district: Option<&'a str>,
 }
 
 /// A device as messages show it.
@@ -226,6 +228,7 @@ impl<'a> VenueBody<'a> {
                 name: &key.device,
                 kind: GATEWAY_KIND,
                 address: "",
+                district: None,
             };
         }
         let venue = registry.venue(&key.venue);
@@ -234,6 +237,7 @@ impl<'a> VenueBody<'a> {
             name: venue.map_or(&key.venue, |venue| &venue.name),
             kind: venue.map_or("other", |venue| &venue.kind),
             address: venue.map_or("", |venue| &venue.address),
+            district: venue.and_then(|venue| venue.district.as_deref()),
         }
     }
 }

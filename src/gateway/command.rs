@@ -3,12 +3,13 @@
 
 use super::{Gateway, GatewayError};
 use crate::domain::definitions::Definitions;
+use crate::domain::directions::Directions;
 use crate::domain::id::Id;
 use crate::domain::interlock::{CommandEvent, CommandStep};
 use crate::domain::journal::CommandInput;
 use crate::domain::notice_command::{CommandEventBody, OrderBody};
 use crate::domain::registry::Registry;
-use crate::domain::route::{self, Route};
+use crate::domain::route::Subject;
 use crate::handoff::CommandCommit;
 use crate::metrics::Metrics;
 
@@ -19,7 +20,7 @@ impl Gateway {
         let from = (around.id.as_str(), around.public_url.as_str());
         for event in self.effects.commands.drain(..) {
             self.open
-                .command(commit(event, &around.registry, &around.routes, from)?);
+                .command(commit(event, &around.registry, &around.directions, from)?);
         }
         Ok(())
     }
@@ -29,11 +30,11 @@ impl Gateway {
 fn commit(
     event: CommandEvent,
     registry: &Registry,
-    routes: &[Route],
+    directions: &Directions,
     from: (&str, &str),
 ) -> serde_json::Result<CommandCommit> {
     let targets = if event.notify {
-        route::order_targets(routes, &event.order)
+        directions.told(&Subject::of_command(&event, registry), event.at)
     } else {
         Vec::new()
     };
@@ -42,10 +43,10 @@ fn commit(
     let body = CommandEventBody::new(&event, &order_body, registry, from);
     let body = serde_json::to_string(&body)?;
     Ok(CommandCommit {
-        targets: targets.into_iter().map(str::to_owned).collect(),
         event,
         order,
         body,
+        targets,
     })
 }
 
@@ -82,6 +83,7 @@ mod tests {
     use crate::domain::device::DeviceKey;
     use crate::domain::interlock::{Cause, OrderView, Stage};
     use crate::domain::registry::RegisteredDevice;
+    use crate::domain::route::Route;
     use crate::domain::rule::Class;
     use crate::domain::time::{Millis, Timestamp};
 
@@ -142,18 +144,22 @@ mod tests {
 
     #[test]
     fn an_event_is_owed_to_its_routes_only_where_people_are_to_be_told() {
-        let routes = [Route {
-            name: "gas".to_owned(),
-            classes: vec![Class::Alarm],
-            targets: vec!["duty".to_owned()],
-        }];
+        let directions = Directions {
+            routes: vec![Route {
+                name: "gas".to_owned(),
+                classes: vec![Class::Alarm],
+                targets: vec!["duty".to_owned()],
+                ..Route::default()
+            }],
+            ..Directions::default()
+        };
         let registry = Registry::default();
         for (notify, targets) in [(true, &["duty"][..]), (false, &[])] {
             let event = CommandEvent {
                 notify,
                 ..event(1, CommandStep::Verified)
             };
-            let commit = commit(event, &registry, &routes, ("karuo-01", "http://gw")).unwrap();
+            let commit = commit(event, &registry, &directions, ("karuo-01", "http://gw")).unwrap();
             assert_eq!(commit.targets, targets);
             let body: Value = serde_json::from_str(&commit.body).unwrap();
             let order: Value = serde_json::from_str(&commit.order).unwrap();

@@ -26,6 +26,7 @@ pub use self::task::Lines;
 use crate::clock;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
+use crate::domain::directions::Directions;
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
 use crate::domain::history::HistoryError;
 use crate::domain::journal::{Input, JournalError};
@@ -37,7 +38,7 @@ use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
-use crate::domain::route::{self, Route};
+use crate::domain::route::Subject;
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
     AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Directory, Envelope, KEPT_PAYLOAD, OperatorAct,
@@ -79,7 +80,7 @@ pub struct Surroundings {
     /// Names and addresses.
     pub registry: Registry,
     /// Who is told of what.
-    pub routes: Vec<Route>,
+    pub directions: Directions,
     /// How orders are put into words.
     pub book: CommandBook,
     /// The definitions that the configuration wants in force.
@@ -404,11 +405,11 @@ impl Gateway {
         }
         for event in self.effects.alarms.drain(..) {
             let targets = if event.notify {
-                route::targets(&around.routes, &event.alarm)
+                let subject = Subject::of_alarm(&event.alarm, &event.step, &around.registry);
+                around.directions.told(&subject, event.at)
             } else {
                 Vec::new()
             };
-            let targets = targets.into_iter().map(str::to_owned).collect();
             let alarm_body = AlarmBody::new(&event.alarm, &around.registry);
             let alarm = serde_json::to_string(&alarm_body)?;
             let body = EventBody::new(&event, &alarm_body, &around.id, &around.public_url);
