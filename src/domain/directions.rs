@@ -91,6 +91,18 @@ pub enum Instead {
     Targets,
 }
 
+impl Owed {
+    /// What a target is owed by routes alone, at once.
+    pub fn direct(target: &str) -> Owed {
+        Owed {
+            target: target.to_owned(),
+            people: Vec::new(),
+            not_before: None,
+            why: Why::Routes(Vec::new()),
+        }
+    }
+}
+
 impl Directions {
     /// The chain called `name`.
     pub fn chain(&self, name: &str) -> Option<&Chain> {
@@ -202,20 +214,13 @@ impl Directions {
         owed.collect()
     }
 
-    /// The names of the targets that are told of the event of `subject` by routes and by the first level of their chains, each
-    /// once.
-    pub fn told(&self, subject: &Subject<'_>, at: Timestamp) -> Vec<String> {
+    /// What is owed of the event of `subject` by routes, and by the first level of each of their chains.
+    pub fn told(&self, subject: &Subject<'_>, at: Timestamp) -> Vec<Owed> {
         let mut owed = self.direct(subject, at);
         for chain in self.chains(subject, at) {
             owed.extend(self.level(chain, 1, subject, at));
         }
-        let mut names: Vec<String> = Vec::new();
-        for Owed { target, .. } in owed {
-            if !names.contains(&target) {
-                names.push(target);
-            }
-        }
-        names
+        owed
     }
 
     fn targets_of<'s>(

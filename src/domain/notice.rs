@@ -256,7 +256,7 @@ impl<'a> EventBody<'a> {
             r#type: event.step.event_type(),
             at: event.at.to_rfc3339(),
             gateway,
-            level: 1,
+            level: event.step.level(),
             alarm,
             by: operator.map(|operator| operator.by.as_str()),
             note: operator.and_then(|operator| operator.note.as_deref()),

@@ -28,7 +28,9 @@ use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::directions::Directions;
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
+use crate::domain::escalation::{Escalations, Way};
 use crate::domain::history::HistoryError;
+use crate::domain::id::Id;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
@@ -38,13 +40,15 @@ use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
-use crate::domain::route::Subject;
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
     AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Directory, Envelope, KEPT_PAYLOAD, OperatorAct,
     OperatorRequest, Probe, SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
+
+/// The most tellings of chains taken in one go: what comes in meanwhile does not wait for ten thousand of them.
+const TELLINGS: usize = 256;
 
 /// Why the gateway's task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,14 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Where alarms lead.
+    fn way(&self) -> Way<'_> {
+        Way {
+            directions: &self.directions,
+            registry: &self.registry,
+        }
+    }
+
     /// What others need of it to put stored facts into words.
     pub fn directory(&self) -> Directory {
         Directory {
@@ -114,6 +126,7 @@ pub struct Gateway {
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
     outbound: Outbound,
+    escalations: Escalations,
     admission: Admission,
     /// How many rebirths were asked for, going round.
     asked: u32,
@@ -138,8 +151,18 @@ impl Gateway {
             topics: Vec::new(),
             open,
             outbound: Outbound::default(),
+            escalations: Escalations::default(),
             admission,
             asked: 0,
+        }
+    }
+
+    /// Goes on with the chains that ran when the last run ended: `stored` is what the store keeps of them.
+    pub fn resume(&mut self, stored: Vec<(Id, String)>, now: Moment) {
+        for (alarm, state) in stored {
+            if let Err(error) = self.escalations.restore(alarm, &state, now) {
+                tracing::error!(%alarm, %error, "what is stored of an alarm's chains cannot be used: they begin anew");
+            }
         }
     }
 
@@ -152,7 +175,16 @@ impl Gateway {
         self.admit(&own, now)?;
         self.admit_commanded(now)?;
         self.step(now, &Input::Listening(false))?;
-        self.collect()
+        self.collect()?;
+        self.renew_chains(now)
+    }
+
+    /// Chains that alarms lack under the present directions begin.
+    fn renew_chains(&mut self, now: Moment) -> Result<(), GatewayError> {
+        let standing = self.engine.standing(now).into_iter();
+        self.escalations.renew(standing, self.surroundings.way(), now);
+        self.open.escalated(self.escalations.changes()?);
+        Ok(())
     }
 
     /// Silence counts only while the devices can be heard.
@@ -362,10 +394,18 @@ impl Gateway {
         self.collect()
     }
 
-    /// Steps the engine when its deadline has come.
+    /// Steps the engine when its deadline has come, and tells on where a chain's has.
     pub fn expire(&mut self, now: Moment) -> Result<(), GatewayError> {
-        if self.deadline().is_some_and(|deadline| deadline <= now.ticks) {
+        if self.engine.next_deadline().is_some_and(|due| due <= now.ticks) {
             self.step(now, &Input::Timeout)?;
+            self.collect()?;
+        }
+        // After what has happened to the alarms: one that has just ended is told of no more.
+        for _ in 0..TELLINGS {
+            let Some(input) = self.escalations.take_due(now.ticks) else {
+                break;
+            };
+            self.step(now, &Input::Escalate(&input))?;
             self.collect()?;
         }
         Ok(())
@@ -403,13 +443,10 @@ impl Gateway {
             let body = serde_json::to_string(&body)?;
             self.open.device(DeviceCommit { event, body });
         }
+        let way = around.way();
+        let moment = self.open.journal.last();
         for event in self.effects.alarms.drain(..) {
-            let targets = if event.notify {
-                let subject = Subject::of_alarm(&event.alarm, &event.step, &around.registry);
-                around.directions.told(&subject, event.at)
-            } else {
-                Vec::new()
-            };
+            let owed = self.escalations.follow(&event, way, moment);
             let alarm_body = AlarmBody::new(&event.alarm, &around.registry);
             let alarm = serde_json::to_string(&alarm_body)?;
             let body = EventBody::new(&event, &alarm_body, &around.id, &around.public_url);
@@ -418,10 +455,12 @@ impl Gateway {
                 event,
                 alarm,
                 body,
-                targets,
+                owed,
             });
         }
-        self.collect_commands()
+        self.collect_commands()?;
+        self.open.escalated(self.escalations.changes()?);
+        Ok(())
     }
 
     fn bury(&mut self, envelope: Envelope, reject: Reject) {
@@ -439,7 +478,8 @@ impl Gateway {
 
     /// When [`Gateway::expire`] has something to do; `None`: never, as things stand.
     pub fn deadline(&self) -> Option<Ticks> {
-        self.engine.next_deadline()
+        let tellings = self.escalations.next_deadline();
+        self.engine.next_deadline().into_iter().chain(tellings).min()
     }
 
     /// Whether the open batch takes another run of messages.
