@@ -180,6 +180,7 @@ fn a_points_number_is_for_ever() {
             (6, "gateway", "disk_full"),
             (7, "gateway", "store_failed"),
             (8, "gateway", "history_lost"),
+            (9, "gateway", "command_link"),
         ]
     );
     bench.lel(10.0);

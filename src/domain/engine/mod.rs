@@ -50,7 +50,7 @@ use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::interlock::{Attempt, CommandEvent};
 use super::journal::{Addressed, Commanded, DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND};
+use super::kind::{BROKER, COMMAND_LINK, GATEWAY_KIND};
 use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
@@ -177,6 +177,9 @@ impl Engine {
             }
             Input::Own { point, value } => {
                 self.tell_gateway(Some((*point, *value)), now, effects);
+                if *point == COMMAND_LINK && *value > 0.0 {
+                    self.try_failed_again(now, effects);
+                }
                 Ok(())
             }
             Input::Commanded(Commanded {

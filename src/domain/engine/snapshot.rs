@@ -19,7 +19,7 @@ use super::limit::Limits;
 use super::record::Recorder;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 5;
+const FORM: u16 = 6;
 
 #[derive(Serialize)]
 struct Saved<'a> {
