@@ -4,6 +4,8 @@
 
 #[path = "gateway/opening.rs"]
 mod opening;
+#[path = "gateway/parents.rs"]
+mod parents;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -309,12 +309,18 @@ async fn what_the_broker_has_kept_is_neither_obeyed_nor_believed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_cannot_be_written_opens_nothing_and_closes_all_the_same() {
-    let site = Site::start("10s").await;
+    let mut site = Site::start("10s").await;
+    for (valve, position) in [("s1", "open"), ("s2", "closed")] {
+        site.says(valve, "telemetry", &json!({ "position": position }))
+            .await;
+    }
+    site.devices.flush().await;
+    site.gateway.wait_acknowledged(2).await;
     let valves = "ninewatch/v1/shutoff_valve/+/command";
     let valves = Subscriber::start(site.broker.port, "valves", valves).await;
     let failing = Strace::attach(site.gateway.pid(), EIO).await;
     let url = |valve: &str| site.gateway.url(&format!("/api/v1/devices/{valve}/commands"));
-    let asked = |command: &str| json!({ "command": command, "by": "duty" });
+    let asked = |command: &str| json!({ "command": command, "by": "duty", "note": "from a test" });
     let (open, close) = (asked("open"), asked("close"));
     let (open_s2, close_s1) = (url("s2"), url("s1"));
     // Nobody is answered before the commit.

@@ -187,12 +187,17 @@ async fn a_closed_valve_stays_closed_whatever_the_broker_kept_or_brings_too_late
     })
     .await;
     ear.tell(false, order("late", "open", 1)).await;
+    ear.tell(false, order("first", "close", in_a_minute())).await;
+    eventually("both have reached the valve", PATIENCE, async || {
+        (ear.of(&format!("{VALVE}/ack")).len() == 2).then_some(())
+    })
+    .await;
 
     // What is kept comes as kept to whoever subscribes anew.
     line.set(Line::Reset).await;
     ear.tell(true, order("kept", "open", in_a_minute())).await;
     eventually("the broker keeps the command", PATIENCE, async || {
-        (ear.of(&format!("{VALVE}/command")).len() == 3).then_some(())
+        (ear.of(&format!("{VALVE}/command")).len() == 4).then_some(())
     })
     .await;
     line.set(Line::Pass).await;

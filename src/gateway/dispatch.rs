@@ -270,4 +270,22 @@ impl Gateway {
         };
         self.step(now, &Input::Addressed(addressed))
     }
+
+    /// Keeps through which device another speaks, as the part `at` of the message just decoded says.
+    pub(super) fn keep_parent(
+        &mut self,
+        at: usize,
+        device: DeviceIndex,
+        now: Moment,
+    ) -> Result<(), GatewayError> {
+        let Some(parent) = self.decoder.part(at).and_then(|part| part.parent) else {
+            return Ok(());
+        };
+        let parent = self.decoder.key(parent);
+        if self.engine.named_parent(device) == Some(parent) {
+            return Ok(());
+        }
+        let parent = &parent.clone();
+        self.step(now, &Input::PartOf { device, parent })
+    }
 }

@@ -193,7 +193,7 @@ fn a_points_number_is_for_ever() {
     bench.define_on(vec![turned], Vec::new());
     assert_eq!(
         numbers(&std::mem::take(&mut bench.effects.points)),
-        [(9, gas, "lel")]
+        [(10, gas, "lel")]
     );
     bench.restart();
     bench.define_on(vec![gas_kind()], Vec::new());
