@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::translate::Translations;
+use self::translate::{Translation, Translations};
 use super::alarm::{AlarmStep, Operator};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
@@ -301,7 +301,7 @@ impl Backtest {
         };
         let (key, known) = (Arc::clone(&seen.key), seen.index);
         let translation = seen.kind.and_then(|kind| self.translations.get(kind));
-        if translation.is_some_and(|translation| translation.is_known())
+        if translation.is_some_and(Translation::is_known)
             && let Some(device) = known.or_else(|| self.admit(device, &key, now))
         {
             self.hand(&Input::PartOf { device, parent }, now);
