@@ -9,7 +9,8 @@ use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
 use super::{
-    directions, files, gateway, http, kinds, mqtt, postgres, profiles, routes, rules, store, targets, venues,
+    directions, doubts, files, gateway, http, kinds, mqtt, postgres, profiles, routes, rules, store, targets,
+    venues,
 };
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
@@ -79,12 +80,12 @@ fn build((name, text): (&str, &str), base: &Path, wanted: &Wanted<'_>) -> Result
         source: std::sync::Arc::clone(&source),
         report: &report,
     };
-    let settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted);
+    let mut settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted);
     // Where something is wrong a placeholder stands, which is no change that anybody asked for.
     if let Some(fixed) = wanted.fixed.filter(|_| report.count() == 0) {
         fixed.compare(&settings, &scope, tree.get_ref());
     }
-    report.finish()?;
+    settings.warnings = report.finish()?;
     Ok(settings)
 }
 
@@ -123,6 +124,11 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
     if own_rules && report.is_complete() {
         routes::check_rules(&drafts.routes, &definitions.source().rules, report);
     }
+    // Of what is wrong nothing more is to be said.
+    if report.count() == 0 {
+        let registered = (&venues.registry, &venues.described);
+        doubts::warn(&definitions, &profiles, registered, report);
+    }
     Settings {
         gateway,
         mqtt,
@@ -134,5 +140,6 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         profiles,
         registry: venues.registry,
         targets,
+        warnings: Findings::default(),
     }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod csv;
 mod directions;
 mod document;
+mod doubts;
 mod files;
 mod finding;
 mod fixed;

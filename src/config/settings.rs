@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::finding::Findings;
 use crate::domain::definitions::Definitions;
 use crate::domain::directions::Directions;
 use crate::domain::profile::def::ProfileDef;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub targets: Vec<TargetSettings>,
     /// `[[route]]`, `[[chain]]`, `[[roster]]` and `[[officer]]`: who is told, and when.
     pub directions: Directions,
+    /// What is allowed and hardly meant.
+    pub warnings: Findings,
 }
 
 /// `[gateway]`.
