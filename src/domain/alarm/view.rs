@@ -179,13 +179,12 @@ impl AlarmStep {
         }
     }
 
-    /// Which level of a chain tells of it, from 1.
-    pub const fn level(&self) -> u8 {
+    /// Which telling of a chain it is, if it is one.
+    pub const fn telling(&self) -> Option<&Telling> {
         if let AlarmStep::Escalated(telling) = self {
-            telling.level
-        } else {
-            1
+            return Some(telling);
         }
+        None
     }
 
     /// Why the alarm's life ended, if this step ended it.

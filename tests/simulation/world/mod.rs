@@ -318,6 +318,7 @@ impl<'a> World<'a> {
             "checkpoint",
             "device",
             "dead_letter",
+            "escalation",
             "point",
             "history",
             "history_segment",
