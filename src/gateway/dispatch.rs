@@ -26,6 +26,8 @@ pub(super) struct Outbound {
     commands: Option<mpsc::Sender<CommandMessage>>,
     /// At most one for each device.
     unsent: VecDeque<CommandMessage>,
+    /// Whether something was handed over since this was last looked at.
+    pub(super) handed_over: bool,
     /// Attempts for which the profile has no words.
     unwritable: Vec<(DeviceIndex, Id)>,
 }
@@ -49,7 +51,7 @@ impl Outbound {
         };
         while let Some(message) = self.unsent.pop_front() {
             match commands.try_send(message) {
-                Ok(()) => {}
+                Ok(()) => self.handed_over = true,
                 Err(TrySendError::Full(message)) => {
                     overflowed.inc();
                     self.unsent.push_front(message);

@@ -5,6 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::survey::Surveying;
@@ -74,7 +75,11 @@ impl Gateway {
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog. Nor do they wait for
                 // the disk: an order is sent again, or has failed, also while that is frozen (DESIGN, promise 2).
-                Some(request) = lines.operators.recv(), if last_room => self.operate(request, clock.now())?,
+                Some(request) = lines.operators.recv(), if last_room => {
+                    self.operate_at_once(request, clock.now())?;
+                    self.give_way().await;
+                    self.collect()?;
+                }
                 Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted, clock.now())?,
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
@@ -88,7 +93,11 @@ impl Gateway {
                 Some(sent) = lines.sent.recv(), if last_room => self.note_sent(sent, clock.now())?,
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
-                () = until(clock, self.deadline()), if last_room => self.expire(clock.now())?,
+                () = until(clock, self.deadline()), if last_room => {
+                    self.expire_at_once(clock.now())?;
+                    self.give_way().await;
+                    self.collect()?;
+                }
                 () = surveys.asked(), if surveying.is_none() => surveying = Some(Surveying::begin()),
                 () = part(surveying.as_ref()), if surveying.is_some() => {
                     surveying = surveying.and_then(|under_way| self.survey(under_way));
@@ -96,7 +105,12 @@ impl Gateway {
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
                         self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
-                        self.receive(run)?;
+                        let mut run = run.into_iter();
+                        while run.len() > 0 {
+                            self.receive_some(&mut run)?;
+                            self.give_way().await;
+                        }
+                        self.collect()?;
                         self.ask(clock.now());
                     }
                     None => break,
@@ -113,6 +127,16 @@ impl Gateway {
         self.checkpoint()?;
         let last = work(self.close(clock.now()));
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
+    }
+}
+
+impl Gateway {
+    /// Lets the connection for commands go first where it was given some: its task waits for this worker, and what they mean
+    /// takes longer to put into words than they take to leave.
+    async fn give_way(&mut self) {
+        if std::mem::take(&mut self.outbound.handed_over) {
+            yield_now().await;
+        }
     }
 }
 
