@@ -31,16 +31,10 @@ impl Signals {
     /// From now on alarms close the valves like this.
     pub(crate) fn configure(&mut self, linkage: Option<Linkage>) {
         self.linkage = linkage;
-        let linkages = self.linkage;
-        let waits = |venue: &str| linkages.is_some_and(|linkage| linkage.confirms(venue));
+        let waits = |venue: &str| linkage.is_some_and(|linkage| linkage.confirms(venue));
         for alarm in self.standing.values_mut().filter(|alarm| !waits(&alarm.venue)) {
             (alarm.may, alarm.must) = (true, true);
         }
-    }
-
-    /// How alarms close the valves.
-    pub(crate) const fn linkage(&self) -> Option<Linkage> {
-        self.linkage
     }
 
     /// A device said this of its gas, live; `fresh` when that can be neither late nor a repetition. Before what it raises.
