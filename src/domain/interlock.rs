@@ -417,6 +417,11 @@ pub struct CommandEvent {
 }
 
 impl CommandEvent {
+    /// Whether those who are told of it must not wait: a device did not do what it was told.
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self.step, CommandStep::Failed(_))
+    }
+
     /// The person behind it: of a joining, whoever joined; else the first who wants it.
     pub fn operator(&self) -> Option<&Operator> {
         match self.step {
