@@ -77,8 +77,7 @@ impl Gateway {
                 // the disk: an order is sent again, or has failed, also while that is frozen (DESIGN, promise 2).
                 Some(request) = lines.operators.recv(), if last_room => {
                     self.operate_at_once(request, clock.now())?;
-                    self.give_way().await;
-                    self.collect()?;
+                    self.settle().await?;
                 }
                 Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted, clock.now())?,
                 Ok(()) = lines.listening.changed(), if room => {
@@ -95,8 +94,7 @@ impl Gateway {
                 Some(probe) = lines.probes.recv() => self.pass(probe),
                 () = until(clock, self.deadline()), if last_room => {
                     self.expire_at_once(clock.now())?;
-                    self.give_way().await;
-                    self.collect()?;
+                    self.settle().await?;
                 }
                 () = surveys.asked(), if surveying.is_none() => surveying = Some(Surveying::begin()),
                 () = part(surveying.as_ref()), if surveying.is_some() => {
@@ -108,9 +106,8 @@ impl Gateway {
                         let mut run = run.into_iter();
                         while run.len() > 0 {
                             self.receive_some(&mut run)?;
-                            self.give_way().await;
+                            self.settle().await?;
                         }
-                        self.collect()?;
                         self.ask(clock.now());
                     }
                     None => break,
@@ -133,10 +130,11 @@ impl Gateway {
 impl Gateway {
     /// Lets the connection for commands go first where it was given some: its task waits for this worker, and what they mean
     /// takes longer to put into words than they take to leave.
-    async fn give_way(&mut self) {
+    async fn settle(&mut self) -> Result<(), GatewayError> {
         if std::mem::take(&mut self.outbound.handed_over) {
             yield_now().await;
         }
+        self.collect()
     }
 }
 
