@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::survey::Surveying;
 use super::{Due, Gateway, GatewayError, Reconfiguration};
 use crate::clock::{self, Clock};
-use crate::domain::time::Ticks;
+use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
     Batch, CommandMessage, CommandSent, Envelope, OperatorRequest, Probe, StoreCondition, Work,
 };
@@ -34,8 +34,12 @@ pub struct Lines {
     pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// Whether the devices can be heard.
     pub listening: watch::Receiver<bool>,
+    /// Whether the connection for commands stands.
+    pub command_link: watch::Receiver<bool>,
     /// What the store knows of itself.
     pub store: watch::Receiver<StoreCondition>,
+    /// The next input after the newest commit.
+    pub committed: watch::Receiver<u64>,
     /// Whether the pipeline moves.
     pub probes: mpsc::Receiver<Probe>,
     /// The way to the devices.
@@ -56,6 +60,7 @@ impl Gateway {
         self.connect(lines.commands.clone());
         self.start(clock.now())?;
         lines.listening.mark_changed();
+        lines.command_link.mark_changed();
         lines.store.mark_changed();
         let surveys = self.metrics.surveys.clone();
         let mut surveying: Option<Surveying> = None;
@@ -75,27 +80,29 @@ impl Gateway {
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog. Nor do they wait for
                 // the disk: an order is sent again, or has failed, also while that is frozen (DESIGN, promise 2).
-                Some(request) = lines.operators.recv(), if last_room => {
-                    self.operate_at_once(request, clock.now())?;
-                    self.settle().await?;
-                }
+                Some(request) = lines.operators.recv(), if last_room => self.serve(request, clock.now()).await?,
                 Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted, clock.now())?,
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
                     self.listen(up, clock.now())?;
                     self.ask(clock.now());
                 }
+                Ok(()) = lines.command_link.changed(), if room => {
+                    let up = *lines.command_link.borrow_and_update();
+                    self.note_command_link(up, clock.now())?;
+                }
                 Ok(()) = lines.store.changed(), if room => {
                     let condition = *lines.store.borrow_and_update();
                     self.note_store(condition, clock.now())?;
                 }
+                Ok(()) = lines.committed.changed() => {
+                    let inputs = *lines.committed.borrow_and_update();
+                    self.note_committed(inputs);
+                }
                 Some(sent) = lines.sent.recv(), if last_room => self.note_sent(sent, clock.now())?,
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
-                () = until(clock, self.deadline()), if last_room => {
-                    self.expire_at_once(clock.now())?;
-                    self.settle().await?;
-                }
+                () = until(clock, self.deadline()), if last_room => self.fall_due(clock.now()).await?,
                 () = surveys.asked(), if surveying.is_none() => surveying = Some(Surveying::begin()),
                 () = part(surveying.as_ref()), if surveying.is_some() => {
                     surveying = surveying.and_then(|under_way| self.survey(under_way));
@@ -103,11 +110,7 @@ impl Gateway {
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
                         self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
-                        let mut run = run.into_iter();
-                        while run.len() > 0 {
-                            self.receive_some(&mut run)?;
-                            self.settle().await?;
-                        }
+                        self.take_run(run).await?;
                         self.ask(clock.now());
                     }
                     None => break,
@@ -125,9 +128,26 @@ impl Gateway {
         let last = work(self.close(clock.now()));
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
     }
-}
 
-impl Gateway {
+    async fn serve(&mut self, request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+        self.operate_at_once(request, now)?;
+        self.settle().await
+    }
+
+    async fn fall_due(&mut self, now: Moment) -> Result<(), GatewayError> {
+        self.expire_at_once(now)?;
+        self.settle().await
+    }
+
+    async fn take_run(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
+        let mut run = run.into_iter();
+        while run.len() > 0 {
+            self.receive_some(&mut run)?;
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
     /// Lets the connection for commands go first where it was given some: its task waits for this worker, and what they mean
     /// takes longer to put into words than they take to leave.
     async fn settle(&mut self) -> Result<(), GatewayError> {
