@@ -96,6 +96,7 @@ fn full_width(c: char) -> char {
 /// `address` as it may stand in a link of any style: what would end the link, or is no part of an address, is
 /// percent-encoded.
 pub(super) fn link(address: &str) -> String {
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
     let mut link = String::with_capacity(address.len());
     for byte in address.bytes() {
         match byte {
@@ -104,7 +105,13 @@ pub(super) fn link(address: &str) -> String {
             | b';' => {
                 link.push(char::from(byte));
             }
-            other => link.push_str(&format!("%{other:02X}")),
+            other => {
+                link.push('%');
+                link.extend(
+                    [other >> 4, other & 15]
+                        .map(|half| HEX.get(usize::from(half)).map_or('0', |digit| char::from(*digit))),
+                );
+            }
         }
     }
     link

@@ -80,15 +80,16 @@ pub(super) fn matters(bodies: &[&str], manner: Manner<'_>) -> (Vec<Told>, usize)
             Matter::Other => false,
         };
         let place = named.then(|| known.get(&told.matter).copied()).flatten();
-        match place.and_then(|place| last.get_mut(place)) {
-            Some(before) => *before = told,
-            None => {
-                if named {
-                    known.insert(told.matter.clone(), last.len());
-                }
-                last.push(told);
+        if let Some(before) = place.and_then(|place| last.get_mut(place)) {
+            if before.order <= told.order {
+                *before = told;
             }
+            continue;
         }
+        if named {
+            known.insert(told.matter.clone(), last.len());
+        }
+        last.push(told);
     }
     last.sort_by_key(|told| (told.over, rank(told), told.happened));
     (last, unreadable)
@@ -195,17 +196,15 @@ impl Digest {
                     Language::En => format!("{count} ({classes})"),
                 },
             );
-            let mut places = counts(&self.places, language);
-            if self.other_places > 0 {
-                let (others, elsewhere) = (self.other_places, self.elsewhere);
-                if !places.is_empty() {
-                    places.push_str(language.comma());
-                }
-                places.push_str(&match language {
-                    Language::Zh => format!("其他 {others} 处共 {elsewhere}"),
-                    Language::En => format!("{others} other places {elsewhere}"),
-                });
-            }
+            let (others, elsewhere) = (self.other_places, self.elsewhere);
+            let others = match language {
+                _ if others == 0 => String::new(),
+                Language::Zh => format!("其他 {others} 处共 {elsewhere}"),
+                Language::En => format!("{others} other places {elsewhere}"),
+            };
+            let mut places = vec![counts(&self.places, language), others];
+            places.retain(|part| !part.is_empty());
+            let places = places.join(language.comma());
             line(language.of("分布：", "Where: "), places);
         }
         for (count, zh, en) in [

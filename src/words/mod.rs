@@ -42,7 +42,7 @@ pub enum Style {
 /// What a text is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Story<'a> {
-    /// The stored bodies, oldest first. Several of one alarm or order count as one, in its last state.
+    /// The stored bodies, in any order. Several of one alarm or order count as one, in its last state.
     pub bodies: &'a [&'a str],
     /// When it is sent: what is much older is said to be.
     pub now: Timestamp,

@@ -28,8 +28,8 @@ pub(super) fn samples() -> Vec<String> {
     let steps = ALARM_STEPS.iter().enumerate();
     for (number, (event, state)) in steps {
         let device = json!({"id": "g1", "kind": "gas_detector", "name": "厨房探测器"});
-        samples.push(body(event, alarm(number, state, &device)));
-        samples.push(body(event, alarm(100 + number, state, &Value::Null)));
+        samples.push(body(event, &alarm(number, state, &device)));
+        samples.push(body(event, &alarm(100 + number, state, &Value::Null)));
     }
     for event in ["command.failed", "command.verified"] {
         samples.push(order(event, &alarm(0, "active_unacknowledged", &Value::Null)));
@@ -42,7 +42,7 @@ pub(super) fn samples() -> Vec<String> {
     samples
 }
 
-fn body(event: &str, alarm: Value) -> String {
+fn body(event: &str, alarm: &Value) -> String {
     let told = json!({
         "id": "01J", "type": event, "at": "2026-01-01T00:03:20.000Z", "gateway": "karuo-01",
         "level": if event == "alarm.escalated" { 2 } else { 1 },

@@ -68,6 +68,9 @@ pub(super) struct Told {
     pub(super) matter: Matter,
     #[serde(skip)]
     pub(super) happened: i64,
+    /// When the event was told, and its id: of one alarm's events the greatest is the last.
+    #[serde(skip)]
+    pub(super) order: (i64, String),
 }
 
 /// What notices of the same matter have in common.
@@ -209,7 +212,7 @@ impl Teller<'_> {
         let place = if ordered { "/command" } else { "/alarm" };
         let at = |member: &str| format!("{place}/{member}");
         let state = body.raw("/alarm/state");
-        let over = self.is_over(event, state);
+        let over = is_over(event, state);
         let urgency = self.urgency(event, over);
         let class = body.raw("/alarm/class");
         let happened = self.happened(event);
@@ -246,15 +249,7 @@ impl Teller<'_> {
                 (false, false) => Matter::Other,
             },
             happened,
-        }
-    }
-
-    fn is_over(&self, event: &str, state: &str) -> bool {
-        let ended = state.starts_with("recovered") || state == "cleared";
-        match event {
-            "command.failed" => false,
-            event if event.starts_with("alarm.") => ended,
-            _ => true,
+            order: (body.time("/at").unwrap_or_default(), body.raw("/id").to_owned()),
         }
     }
 
@@ -484,6 +479,14 @@ impl Teller<'_> {
             });
         }
         remarks
+    }
+}
+
+fn is_over(event: &str, state: &str) -> bool {
+    match event {
+        "command.failed" => false,
+        event if event.starts_with("alarm.") => state.starts_with("recovered") || state == "cleared",
+        _ => true,
     }
 }
 
