@@ -1,10 +1,16 @@
 //! Names the commit and the build date for `ninewatch --version` and `ninewatch_build_info`.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    // Where they are in a linked worktree, git knows; a path that is not there would have everything built anew each time.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = output("git", &["rev-parse", "--git-path", name]);
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let commit = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=NINEWATCH_COMMIT={commit}");

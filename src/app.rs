@@ -168,6 +168,7 @@ impl Running {
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
         let (command_tx, commands) = mpsc::channel(COMMAND_QUEUE);
         let (sent_tx, sent) = mpsc::channel(COMMAND_QUEUE);
+        let (link, command_link) = watch::channel(false);
         let (probe_tx, probes) = mpsc::channel(1);
         let (notice_tx, committed) = watch::channel(0_u64);
         // A reader of its own: a page of the API must not hold up a message to an officer.
@@ -191,6 +192,7 @@ impl Running {
                 metrics: metrics.clone(),
                 commands,
                 sent: sent_tx,
+                link,
             },
             ingest: Ingest {
                 settings: settings.mqtt,
@@ -228,6 +230,8 @@ impl Running {
                 reconfigurations: reloading.reconfigurations,
                 listening,
                 store: condition,
+                command_link,
+                committed: writer.committed(),
                 probes,
                 commands: command_tx,
                 sent,

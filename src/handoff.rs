@@ -257,7 +257,7 @@ pub struct OperatorRequest {
     pub answer: oneshot::Sender<Outcome>,
 }
 
-/// How an attempt to deliver a notice ended.
+/// How an attempt to deliver a message ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// The target has it.
@@ -271,11 +271,15 @@ pub enum DeliveryOutcome {
     },
 }
 
-/// One delivery: an attempt to send a notice.
+/// One delivery: an attempt to send a message with one notice or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryReport {
-    /// The outbox row.
-    pub notice: i64,
+    /// The message: a notice's id, or that of a digest.
+    pub message: Id,
+    /// Where it was sent.
+    pub target: String,
+    /// The outbox rows of the notices in it.
+    pub notices: Vec<i64>,
     /// When the attempt ended.
     pub at: Timestamp,
     /// How.

@@ -21,7 +21,7 @@ use support::mosquitto::Mosquitto;
 use support::proxy::{Line, Proxy};
 use support::subscriber::Subscriber;
 use support::{PATIENCE, eventually};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ impl Running {
             metrics: metrics.clone(),
             commands: from_gateway,
             sent: to_gateway,
+            link: watch::channel(false).0,
         };
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();

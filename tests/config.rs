@@ -1,6 +1,9 @@
 //! Golden configurations: every file of `valid/` loads, every file of `invalid/` gives exactly the findings that
 //! stand beside it, all at once.
 
+#[path = "config/doubts.rs"]
+mod doubts;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,7 +105,7 @@ fn the_shipped_configuration_loads() {
     );
     assert!(matches!(settings.http.auth, Auth::None));
     assert_eq!(settings.definitions.source().kinds.len(), 8);
-    assert_eq!(settings.definitions.source().rules.len(), 83);
+    assert_eq!(settings.definitions.source().rules.len(), 84);
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");

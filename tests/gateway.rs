@@ -2,6 +2,11 @@
 
 #![cfg(test)]
 
+#[path = "gateway/opening.rs"]
+mod opening;
+#[path = "gateway/parents.rs"]
+mod parents;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +27,7 @@ use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::reload::configured;
 use ninewatch::series::Names;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -87,7 +92,9 @@ impl Running {
             operators,
             reconfigurations,
             listening: health.follow_broker(),
+            command_link: watch::channel(false).1,
             store: health.follow_store(),
+            committed: watch::channel(0).1,
             probes: mpsc::channel(1).1,
             commands: mpsc::channel(1).0,
             sent: mpsc::channel(1).1,

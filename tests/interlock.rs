@@ -5,15 +5,20 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use support::eventually::stays;
 use support::gateway::{Gateway, write};
 use support::http;
 use support::mosquitto::Mosquitto;
+use support::proxy::{Line, Proxy};
 use support::publisher::Publisher;
 use support::sink::Sink;
+use support::strace::{EIO, Strace};
 use support::subscriber::Subscriber;
-use support::{PATIENCE, eventually};
+use support::{PATIENCE, eventually, repository};
 
 const COMMAND_TOPIC: &str = "ninewatch/v1/shutoff_valve/s1/command";
 
@@ -300,4 +305,83 @@ async fn what_the_broker_has_kept_is_neither_obeyed_nor_believed() {
             .all(|publish| publish.payload.starts_with(br#"{"id":"x""#)),
         "{came:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_cannot_be_written_opens_nothing_and_closes_all_the_same() {
+    let mut site = Site::start("10s").await;
+    for (valve, position) in [("s1", "open"), ("s2", "closed")] {
+        site.says(valve, "telemetry", &json!({ "position": position }))
+            .await;
+    }
+    site.devices.flush().await;
+    site.gateway.wait_acknowledged(2).await;
+    let valves = "ninewatch/v1/shutoff_valve/+/command";
+    let valves = Subscriber::start(site.broker.port, "valves", valves).await;
+    let failing = Strace::attach(site.gateway.pid(), EIO).await;
+    let url = |valve: &str| site.gateway.url(&format!("/api/v1/devices/{valve}/commands"));
+    let asked = |command: &str| json!({ "command": command, "by": "duty", "note": "from a test" });
+    let (open, close) = (asked("open"), asked("close"));
+    let (open_s2, close_s1) = (url("s2"), url("s1"));
+    // Nobody is answered before the commit.
+    let answers = async { tokio::join!(http::post(&open_s2, &open), http::post(&close_s1, &close)) };
+    let seen = async {
+        let first = valves.wait_for(1).await;
+        assert_eq!(first[0].topic, "ninewatch/v1/shutoff_valve/s1/command");
+        stays("nothing is opened", Duration::from_secs(1), async || {
+            valves.all().len() == 1
+        })
+        .await;
+        drop(failing);
+        let came = valves.wait_for(2).await;
+        assert_eq!(came[1].topic, "ninewatch/v1/shutoff_valve/s2/command");
+        let order: Value = serde_json::from_slice(&came[1].payload).expect("a command is JSON");
+        let url = site.gateway.url(&format!(
+            "/api/v1/commands/{}",
+            order["id"].as_str().expect("an id")
+        ));
+        assert_eq!(http::get(&url).await.status, 200, "it is on record");
+    };
+    let ((opened, closed), ()) = tokio::join!(answers, seen);
+    assert_eq!(
+        (opened.status, closed.status),
+        (202, 202),
+        "{} {}",
+        opened.text,
+        closed.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_for_commands_is_an_alarm_until_it_is_back() {
+    let broker = Mosquitto::start("");
+    let mut line = Proxy::start(broker.port);
+    let sink = Sink::start();
+    let gateway = Gateway::prepare(line.port, &sink.url());
+    let shipped =
+        std::fs::read_to_string(repository("config/rules/gateway.toml")).expect("the shipped rules");
+    write(
+        &gateway.folder().join("rules/gateway.toml"),
+        &shipped.replace("\"10s\"", "\"1s\""),
+    );
+    let gateway = gateway.start().await;
+    let links = ["ninewatch_mqtt_connected", "ninewatch_command_link_connected"];
+    for link in links {
+        eventually(&format!("{link} is 1"), PATIENCE, async || {
+            (gateway.metric(link, &[]).await == 1).then_some(())
+        })
+        .await;
+    }
+    line.set(Line::Full).await;
+    // Whoever comes under the same client id takes the connection.
+    let _rival = Subscriber::start(broker.port, "ninewatch-test-command", "nothing").await;
+    let told = sink
+        .wait_for("alarm.raised", "command-link-lost", "test-gateway")
+        .await;
+    assert_eq!(told.json()["alarm"]["priority"], "critical");
+    assert_eq!(gateway.metric(links[0], &[]).await, 1, "the devices are heard");
+    line.set(Line::Pass).await;
+    sink.wait_for("alarm.recovered", "command-link-lost", "test-gateway")
+        .await;
+    assert_eq!(gateway.metric(links[1], &[]).await, 1);
 }

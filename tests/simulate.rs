@@ -12,6 +12,7 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
 use support::gateway::{BINARY, Gateway, signal, write};
 use support::mosquitto::Mosquitto;
+use support::proxy::{Line, Proxy};
 use support::sink::Sink;
 use support::{PATIENCE, eventually, free_port, repository, said};
 use tokio::sync::watch;
@@ -161,6 +162,66 @@ async fn a_valid_command_is_obeyed_once_a_retained_or_expired_one_never() {
     assert!(
         text.contains("4 heard: 1 obeyed, 1 repeated, 0 refused, 1 retained, 1 expired, 0 unheard"),
         "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_valve_stays_closed_whatever_the_broker_kept_or_brings_too_late() {
+    let broker = Mosquitto::start("");
+    let mut line = Proxy::start(broker.port);
+    let ear = Ear::open(broker.port).await;
+    let child = simulate(line.port, &["--venues", "2"]);
+    let telemetry = format!("{VALVE}/telemetry");
+    let order =
+        |id: &str, command: &str, end: i64| json!({ "id": id, "command": command, "expires_at": end });
+    eventually("the valve speaks", PATIENCE, async || {
+        (!ear.of(&telemetry).is_empty()).then_some(())
+    })
+    .await;
+    ear.tell(false, order("first", "close", in_a_minute())).await;
+    eventually("the valve proves that it closed", PATIENCE, async || {
+        let said = ear.of(&telemetry);
+        said.last()
+            .filter(|value| value["position"] == "closed")
+            .map(drop)
+    })
+    .await;
+    ear.tell(false, order("late", "open", 1)).await;
+    ear.tell(false, order("first", "close", in_a_minute())).await;
+    eventually("both have reached the valve", PATIENCE, async || {
+        (ear.of(&format!("{VALVE}/ack")).len() == 2).then_some(())
+    })
+    .await;
+
+    // What is kept comes as kept to whoever subscribes anew.
+    line.set(Line::Reset).await;
+    ear.tell(true, order("kept", "open", in_a_minute())).await;
+    eventually("the broker keeps the command", PATIENCE, async || {
+        (ear.of(&format!("{VALVE}/command")).len() == 4).then_some(())
+    })
+    .await;
+    line.set(Line::Pass).await;
+    eventually("the valve is back and obeys", PATIENCE, async || {
+        ear.tell(false, order("last", "close", in_a_minute())).await;
+        let acks = ear.of(&format!("{VALVE}/ack"));
+        acks.iter().any(|ack| ack["id"] == "last").then_some(())
+    })
+    .await;
+
+    signal(child.id(), "INT");
+    let text = said(&ended(child).await);
+    assert!(text.contains("0 refused, 1 retained, 1 expired"), "{text}");
+    let acks = ear.of(&format!("{VALVE}/ack"));
+    assert!(
+        acks.iter().all(|ack| ack["id"] == "first" || ack["id"] == "last"),
+        "{acks:?}"
+    );
+    let said = ear.of(&telemetry);
+    let closed = said.iter().position(|value| value["position"] == "closed");
+    let after = said.iter().skip(closed.expect("it closed"));
+    assert!(
+        after.clone().all(|value| value["position"] == "closed"),
+        "{said:?}"
     );
 }
 

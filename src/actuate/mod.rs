@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tokio::select;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -50,6 +50,8 @@ pub struct Actuate {
     pub commands: mpsc::Receiver<CommandMessage>,
     /// Is told of each that the broker has acknowledged.
     pub sent: mpsc::Sender<CommandSent>,
+    /// Shows whether the connection stands.
+    pub link: watch::Sender<bool>,
 }
 
 impl Actuate {
@@ -73,6 +75,7 @@ impl Actuate {
             untold: VecDeque::new(),
             clock: self.clock,
             metrics: self.metrics,
+            link: self.link,
         };
         select! {
             () = broker.carry(&mut desk) => {}
@@ -81,7 +84,7 @@ impl Actuate {
                 warn!(left, "stopped before the broker had every command; those not proven are sent at the next start");
             }
         }
-        desk.metrics.command_link_connected.set(0);
+        desk.show(false);
         Ok(())
     }
 }
@@ -107,10 +110,10 @@ impl Broker {
                     backoff.let_in();
                     outages.over();
                     info!(client_id = self.client_id, "MQTT connection for commands up");
-                    desk.metrics.command_link_connected.set(1);
+                    desk.show(true);
                     let since = desk.clock.ticks();
                     let served = self.serve(link, desk).await;
-                    desk.metrics.command_link_connected.set(0);
+                    desk.show(false);
                     let Err(failure) = served else { return };
                     desk.disconnected();
                     if desk.clock.ticks().since(since) >= STABLE {
@@ -171,9 +174,16 @@ struct Desk {
     untold: VecDeque<CommandSent>,
     clock: Clock,
     metrics: Metrics,
+    link: watch::Sender<bool>,
 }
 
 impl Desk {
+    /// The connection stands from now on, or no longer.
+    fn show(&self, up: bool) {
+        self.metrics.command_link_connected.set(i64::from(up));
+        self.link.send_replace(up);
+    }
+
     /// Nothing waits and nothing will come.
     fn is_done(&self) -> bool {
         self.commands.is_none() && self.book.is_empty()

@@ -26,6 +26,7 @@ pub struct Finding {
     pub suggestion: Option<String>,
     pub(super) excerpt: Option<Excerpt>,
     pub(super) nature: Nature,
+    pub(super) doubtful: bool,
     pub(super) file_number: usize,
 }
 
@@ -63,8 +64,15 @@ impl Finding {
             suggestion: None,
             excerpt: None,
             nature: Nature::Value,
+            doubtful: false,
             file_number: 0,
         }
+    }
+
+    /// A warning: allowed, and hardly meant.
+    pub(super) const fn doubtful(mut self) -> Finding {
+        self.doubtful = true;
+        self
     }
 
     /// With these words under the marked place.
@@ -86,7 +94,12 @@ impl Finding {
     }
 
     fn render(&self, renderer: &Renderer) -> String {
-        let title = Level::ERROR.primary_title(self.message.as_str());
+        let level = if self.doubtful {
+            Level::WARNING
+        } else {
+            Level::ERROR
+        };
+        let title = level.primary_title(self.message.as_str());
         let group = match &self.excerpt {
             Some(excerpt) => title.element(
                 Snippet::source(excerpt.text.as_str())
@@ -113,7 +126,7 @@ impl Finding {
     }
 }
 
-/// Everything that is wrong with a configuration, by file and line. Never empty when it is an error.
+/// Everything that is wrong with a configuration, or doubtful in it, by file and line. Never empty when it is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings(Vec<Finding>);
 

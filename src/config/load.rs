@@ -9,7 +9,7 @@ use super::names::Names;
 use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
-use super::{files, gateway, http, kinds, mqtt, postgres, profiles, rules, store, targets, venues};
+use super::{doubts, files, gateway, http, kinds, mqtt, postgres, profiles, rules, store, targets, venues};
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
@@ -78,12 +78,12 @@ fn build((name, text): (&str, &str), base: &Path, wanted: &Wanted<'_>) -> Result
         source: std::sync::Arc::clone(&source),
         report: &report,
     };
-    let settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted);
+    let mut settings = read(&scope, Table::root(&scope, tree.get_ref()), wanted);
     // Where something is wrong a placeholder stands, which is no change that anybody asked for.
     if let Some(fixed) = wanted.fixed.filter(|_| report.count() == 0) {
         fixed.compare(&settings, &scope, tree.get_ref());
     }
-    report.finish()?;
+    settings.warnings = report.finish()?;
     Ok(settings)
 }
 
@@ -118,16 +118,23 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         routes: &routes,
         route_names: Some(&route_names),
     };
+    let definitions = rules::read(&files.rules, &around, report);
+    // Of what is wrong nothing more is to be said.
+    if report.count() == 0 {
+        let registered = (&venues.registry, &venues.described);
+        doubts::warn(&definitions, &profiles, registered, report);
+    }
     Settings {
         gateway,
         mqtt,
         http,
         store,
         postgres,
-        definitions: rules::read(&files.rules, &around, report),
+        definitions,
         profiles,
         registry: venues.registry,
         targets,
         routes: routes.into_iter().map(|draft| draft.route).collect(),
+        warnings: Findings::default(),
     }
 }

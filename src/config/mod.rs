@@ -4,6 +4,7 @@ mod actions;
 mod commands;
 mod csv;
 mod document;
+mod doubts;
 mod files;
 mod finding;
 mod fixed;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::finding::Findings;
 use crate::domain::definitions::Definitions;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::Registry;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub targets: Vec<TargetSettings>,
     /// `[[route]]`.
     pub routes: Vec<Route>,
+    /// What is allowed and hardly meant.
+    pub warnings: Findings,
 }
 
 /// `[gateway]`.

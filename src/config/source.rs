@@ -100,6 +100,7 @@ impl Place {
             // A section that is not there has no line to show.
             excerpt: (self.span != (0..0)).then(|| excerpt(text, line, start, &self.span)),
             nature: Nature::Value,
+            doubtful: false,
             file_number: source.number,
         }
     }
@@ -185,6 +186,7 @@ fn excerpt(text: &str, first_line: usize, start: usize, span: &Range<usize>) -> 
 #[derive(Debug, Default)]
 pub(super) struct Report {
     findings: RefCell<Vec<Finding>>,
+    warnings: RefCell<Vec<Finding>>,
     files: RefCell<Vec<SyntaxErrors>>,
     incomplete: Cell<bool>,
 }
@@ -256,6 +258,11 @@ impl Report {
         self.findings.borrow_mut().push(finding);
     }
 
+    /// Adds what is allowed and hardly meant.
+    pub(super) fn warn(&self, finding: Finding) {
+        self.warnings.borrow_mut().push(finding.doubtful());
+    }
+
     /// Some file could not be read (wholly): what it would have said is not known.
     pub(super) fn mark_incomplete(&self) {
         self.incomplete.set(true);
@@ -272,8 +279,8 @@ impl Report {
     }
 
     /// All findings in the order of files and lines, if there are any; without those that may be no more than
-    /// the consequence of a syntax error in their file.
-    pub(super) fn finish(self) -> Result<(), Findings> {
+    /// the consequence of a syntax error in their file. Where nothing is wrong, the warnings.
+    pub(super) fn finish(self) -> Result<Findings, Findings> {
         let files = self.files.into_inner();
         let is_sure = |finding: &Finding| {
             files
@@ -285,7 +292,9 @@ impl Report {
         findings.sort_by_key(|finding| (finding.file_number, finding.span.start));
         shorten(&mut findings);
         if findings.is_empty() {
-            Ok(())
+            let mut warnings = self.warnings.into_inner();
+            warnings.sort_by_key(|finding| (finding.file_number, finding.span.start));
+            Ok(Findings::new(warnings))
         } else {
             Err(Findings::new(findings))
         }

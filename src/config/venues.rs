@@ -9,6 +9,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use super::document::Table;
+use super::doubts::Described;
 use super::finding::{Nature, did_you_mean};
 use super::kinds::Kinds;
 use super::names::{Names, topic_level};
@@ -52,6 +53,8 @@ pub(super) struct Venues {
     pub(super) facts: Vec<VenueFacts>,
     /// What of the devices decides anything.
     pub(super) enrolled: Vec<Enrolled>,
+    /// Where each stands.
+    pub(super) described: Described,
 }
 
 /// What has been read of them so far.
@@ -62,6 +65,7 @@ pub(super) struct Draft<'a> {
     profiles: Option<&'a [ProfileDef]>,
     pub(super) venue_names: Names,
     device_names: Names,
+    described: Described,
     venues: Vec<VenueDraft>,
     devices: Vec<DeviceDraft>,
 }
@@ -111,6 +115,7 @@ pub(super) fn read(
         profiles,
         venue_names: Names::new("venue"),
         device_names: Names::new("device"),
+        described: Described::default(),
         venues: Vec::new(),
         devices: Vec::new(),
     };
@@ -155,6 +160,7 @@ impl Draft<'_> {
         let id = id_value.as_ref().and_then(topic_level).unwrap_or_default();
         if let Some(value) = id_value.filter(|_| !id.is_empty()) {
             self.venue_names.add(&id, &value, table.report());
+            self.described.venues.insert(id.clone(), value.place());
             if id == UNREGISTERED {
                 value.wrong(format!(
                     "no venue can be called `{UNREGISTERED}`: that is where devices belong that nobody registered"
@@ -226,6 +232,7 @@ impl Draft<'_> {
             kind: kind.into_owned(),
             device: id,
         };
+        self.described.devices.insert(key.clone(), value.place());
         let life = self.kinds.service_life_years(&key.kind);
         let end_of_life = || installed?.checked_add(life?.years()).ok();
         self.devices.push(DeviceDraft {
@@ -324,6 +331,7 @@ impl Draft<'_> {
             enrolled: devices.iter().map(RegisteredDevice::enrolled).collect(),
             registry: Registry::new(venues, devices),
             facts,
+            described: self.described,
         }
     }
 

@@ -417,6 +417,11 @@ pub struct CommandEvent {
 }
 
 impl CommandEvent {
+    /// Whether those who are told of it must not wait: a device did not do what it was told.
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self.step, CommandStep::Failed(_))
+    }
+
     /// The person behind it: of a joining, whoever joined; else the first who wants it.
     pub fn operator(&self) -> Option<&Operator> {
         match self.step {
@@ -433,7 +438,8 @@ impl CommandEvent {
     }
 }
 
-/// An attempt that is to leave now, before anything is written to the disk (DESIGN §7).
+/// An attempt that is to leave now: one that brings the danger back once the record of it is durable, every other before
+/// anything is written to the disk (DESIGN §7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// For whom.
@@ -448,6 +454,8 @@ pub struct Attempt {
     pub attempt: u8,
     /// From then on it must not be obeyed.
     pub expires_at: Timestamp,
+    /// It brings the danger back.
+    pub opens: bool,
 }
 
 #[cfg(test)]

@@ -45,6 +45,13 @@ pub enum Input<'a> {
     Command(&'a CommandInput),
     /// How a device is spoken to has become known, or changed.
     Addressed(Addressed<'a>),
+    /// Through which device another speaks, as its profile says.
+    PartOf {
+        /// The one that speaks.
+        device: DeviceIndex,
+        /// The one through which it does.
+        parent: &'a DeviceKey,
+    },
 }
 
 /// How a device is spoken to.
@@ -188,6 +195,13 @@ pub enum Entry {
         device: DeviceIndex,
         /// Its profile and what that needs to know.
         address: Address,
+    },
+    /// Through which device another speaks.
+    PartOf {
+        /// The one that speaks.
+        device: DeviceIndex,
+        /// The one through which it does.
+        parent: DeviceKey,
     },
 }
 
@@ -378,6 +392,10 @@ fn play(
             device: *device,
             address,
         }),
+        Entry::PartOf { device, parent } => Input::PartOf {
+            device: *device,
+            parent,
+        },
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

@@ -43,6 +43,9 @@ pub const STORE_FAILED: PointIndex = PointIndex(4);
 /// The gateway's point that says whether a damaged database was set aside, and what was in it is not known here.
 pub const HISTORY_LOST: PointIndex = PointIndex(5);
 
+/// The gateway's point that says whether the connection for commands stands.
+pub const COMMAND_LINK: PointIndex = PointIndex(6);
+
 /// What a kind may not be called: the words that say what a rule is on.
 pub const RESERVED: [&str; 4] = [EVERY_KIND, GATEWAY_KIND, VENUE, "devices"];
 
@@ -246,6 +249,10 @@ impl Kind {
             (
                 "history_lost",
                 text("历史数据库已损坏并隔离", "Damaged database set aside"),
+            ),
+            (
+                "command_link",
+                text("命令通道已连接", "Connection for commands up"),
             ),
         ];
         let points = points.map(|(id, title)| PointDef {

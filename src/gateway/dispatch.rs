@@ -1,5 +1,6 @@
 //! Orders on their way out, and what comes back of them: each attempt is put into the words of its device's profile and
-//! handed to the connection for commands at once, before anything is written to the disk (DESIGN §7, promise 2).
+//! handed to the connection for commands at once, before anything is written to the disk (DESIGN §7, promise 2). One that
+//! opens waits for its record instead.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::id::Id;
 use crate::domain::interlock::{Attempt, Report};
 use crate::domain::journal::{Addressed, Commanded, Input};
+use crate::domain::kind;
 use crate::domain::profile::command::{Address, NoWire, OrderFacts, Outgoing};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::time::Moment;
@@ -26,6 +28,9 @@ pub(super) struct Outbound {
     commands: Option<mpsc::Sender<CommandMessage>>,
     /// At most one for each device.
     unsent: VecDeque<CommandMessage>,
+    /// Attempts that bring the danger back, each with how many inputs have to be committed first; in that order, and at most
+    /// one for each device.
+    held: VecDeque<(u64, CommandMessage)>,
     /// Attempts for which the profile has no words.
     unwritable: Vec<(DeviceIndex, Id)>,
 }
@@ -37,8 +42,19 @@ impl Outbound {
 
     /// Queues `message`, in the place of an earlier one for its device.
     fn push(&mut self, message: CommandMessage) {
-        self.unsent.retain(|waiting| waiting.device != message.device);
+        self.forget(message.device);
         self.unsent.push_back(message);
+    }
+
+    /// Keeps `message` until `inputs` are committed, in the place of an earlier one for its device.
+    fn hold(&mut self, inputs: u64, message: CommandMessage) {
+        self.forget(message.device);
+        self.held.push_back((inputs, message));
+    }
+
+    fn forget(&mut self, device: DeviceIndex) {
+        self.unsent.retain(|waiting| waiting.device != device);
+        self.held.retain(|(_, waiting)| waiting.device != device);
     }
 
     /// Hands over what there is room for. What finds none goes with the next.
@@ -98,20 +114,28 @@ impl Gateway {
         Ok(())
     }
 
-    /// Hands the attempts that the engine wants made to the connection for commands.
+    /// Hands the attempts that the engine wants made to the connection for commands. Those that open wait: what nobody would
+    /// know of after a crash must not have happened.
     pub(super) fn dispatch(&mut self) {
         if self.effects.attempts.is_empty() && self.outbound.unsent.is_empty() {
             return;
         }
         for attempt in std::mem::take(&mut self.effects.attempts) {
             match self.write(&attempt) {
-                Ok(outgoing) => self.outbound.push(CommandMessage {
-                    device: attempt.device,
-                    id: attempt.id,
-                    topic: outgoing.topic,
-                    payload: outgoing.payload.into(),
-                    expires_at: attempt.expires_at,
-                }),
+                Ok(outgoing) => {
+                    let message = CommandMessage {
+                        device: attempt.device,
+                        id: attempt.id,
+                        topic: outgoing.topic,
+                        payload: outgoing.payload.into(),
+                        expires_at: attempt.expires_at,
+                    };
+                    if attempt.opens {
+                        self.outbound.hold(self.engine.next_input(), message);
+                    } else {
+                        self.outbound.push(message);
+                    }
+                }
                 Err(no_wire) => {
                     tracing::warn!(
                         id = %attempt.id,
@@ -123,6 +147,17 @@ impl Gateway {
                     );
                     self.outbound.unwritable.push((attempt.device, attempt.id));
                 }
+            }
+        }
+        self.outbound.flush(&self.metrics.commands_overflowed);
+    }
+
+    /// The first `inputs` inputs are durable: the openings among them leave, those that are still wanted.
+    pub fn note_committed(&mut self, inputs: u64) {
+        let due = |(needed, _): &mut (u64, CommandMessage)| *needed <= inputs;
+        while let Some((_, message)) = self.outbound.held.pop_front_if(due) {
+            if self.engine.is_under_way(message.device, message.id) {
+                self.outbound.push(message);
             }
         }
         self.outbound.flush(&self.metrics.commands_overflowed);
@@ -158,6 +193,14 @@ impl Gateway {
             self.step(now, &Input::Commanded(commanded))?;
         }
         Ok(())
+    }
+
+    /// Whether orders can reach the broker is what the gateway knows of itself.
+    pub fn note_command_link(&mut self, up: bool, now: Moment) -> Result<(), GatewayError> {
+        let value = f64::from(u8::from(up));
+        let point = kind::COMMAND_LINK;
+        self.step(now, &Input::Own { point, value })?;
+        self.collect()
     }
 
     /// The broker has a command.
@@ -226,5 +269,23 @@ impl Gateway {
             address: &address,
         };
         self.step(now, &Input::Addressed(addressed))
+    }
+
+    /// Keeps through which device another speaks, as the part `at` of the message just decoded says.
+    pub(super) fn keep_parent(
+        &mut self,
+        at: usize,
+        device: DeviceIndex,
+        now: Moment,
+    ) -> Result<(), GatewayError> {
+        let Some(parent) = self.decoder.part(at).and_then(|part| part.parent) else {
+            return Ok(());
+        };
+        let parent = self.decoder.key(parent);
+        if self.engine.named_parent(device) == Some(parent) {
+            return Ok(());
+        }
+        let parent = &parent.clone();
+        self.step(now, &Input::PartOf { device, parent })
     }
 }

@@ -279,6 +279,7 @@ impl Gateway {
             Ok(device) => device,
             Err(reject) => return Ok(Err(reject)),
         };
+        self.keep_parent(at, device, now)?;
         let Some(part) = self.decoder.part(at) else {
             return Ok(Ok(()));
         };

@@ -33,8 +33,12 @@ pub struct Lines {
     pub reconfigurations: mpsc::Receiver<Reconfiguration>,
     /// Whether the devices can be heard.
     pub listening: watch::Receiver<bool>,
+    /// Whether the connection for commands stands.
+    pub command_link: watch::Receiver<bool>,
     /// What the store knows of itself.
     pub store: watch::Receiver<StoreCondition>,
+    /// The next input after the newest commit.
+    pub committed: watch::Receiver<u64>,
     /// Whether the pipeline moves.
     pub probes: mpsc::Receiver<Probe>,
     /// The way to the devices.
@@ -55,6 +59,7 @@ impl Gateway {
         self.connect(lines.commands.clone());
         self.start(clock.now())?;
         lines.listening.mark_changed();
+        lines.command_link.mark_changed();
         lines.store.mark_changed();
         let surveys = self.metrics.surveys.clone();
         let mut surveying: Option<Surveying> = None;
@@ -81,9 +86,17 @@ impl Gateway {
                     self.listen(up, clock.now())?;
                     self.ask(clock.now());
                 }
+                Ok(()) = lines.command_link.changed(), if room => {
+                    let up = *lines.command_link.borrow_and_update();
+                    self.note_command_link(up, clock.now())?;
+                }
                 Ok(()) = lines.store.changed(), if room => {
                     let condition = *lines.store.borrow_and_update();
                     self.note_store(condition, clock.now())?;
+                }
+                Ok(()) = lines.committed.changed() => {
+                    let inputs = *lines.committed.borrow_and_update();
+                    self.note_committed(inputs);
                 }
                 Some(sent) = lines.sent.recv(), if last_room => self.note_sent(sent, clock.now())?,
                 // Room or not: while the writer is stuck, it asks whether this loop is.

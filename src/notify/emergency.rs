@@ -9,8 +9,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::NotifyError;
+use super::parcel::Parcel;
+use super::target::Target;
 use super::webhook::Webhook;
-use super::{NotifyError, Target};
 use crate::clock::Clock;
 use crate::config::TargetSettings;
 use crate::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Mask, Quality};
@@ -173,6 +175,8 @@ impl Emergency {
             created_at: event.at,
             attempts: 0,
             due_at: event.at,
+            critical: true,
+            urgent: true,
         }))
     }
 }
@@ -186,8 +190,9 @@ async fn send_all(
 ) {
     while let Some(notice) = notices.recv().await {
         let (mut pauses, mut pause) = (PAUSES.into_iter(), 1);
+        let parcel = Parcel::single(PendingNotice::clone(&notice));
         loop {
-            let Err(error) = target.send(&notice, clock.now().wall).await else {
+            let Err(error) = target.send(&parcel, clock.now().wall).await else {
                 tracing::info!(target_name = %name, notice = %notice.id, "an emergency notice was delivered");
                 break;
             };

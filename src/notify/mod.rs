@@ -2,29 +2,28 @@
 //! at least once, with the same id and bytes on every attempt.
 
 mod emergency;
+mod pace;
+pub mod parcel;
 pub mod schedule;
 mod sign;
+mod target;
 mod webhook;
 mod worker;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::emergency::Emergency;
-use self::schedule::Fault;
 use self::webhook::Webhook;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
-use crate::domain::time::Timestamp;
 use crate::handoff::Work;
 use crate::metrics::Metrics;
-use crate::store::{PendingNotice, StoreReader};
+use crate::store::StoreReader;
 
 /// Everything notify needs: give it these and [`run`](Notify::run) it.
 #[derive(Debug)]
@@ -81,46 +80,6 @@ pub enum NotifyError {
     /// A worker ended unasked.
     #[error("a notice worker died")]
     Worker(#[from] tokio::task::JoinError),
-}
-
-/// How an attempt to send failed. The text is stored and shown: it names no address and no key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum SendError {
-    /// The target answered, and not with 2xx.
-    #[error("the target answered HTTP {0}")]
-    Status(u16),
-    /// No answer in time.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// No connection: refused, unreachable, name not found, or TLS failed.
-    #[error("cannot connect to the target")]
-    Connect,
-    /// The connection ended before the answer, or the answer was not HTTP.
-    #[error("the connection broke before the answer")]
-    Broken,
-}
-
-impl SendError {
-    fn fault(&self) -> Fault {
-        match self {
-            // Wrong or missing rights, a wrong path and a full receiver concern every notice alike.
-            SendError::Status(401 | 403 | 404 | 408 | 429 | 500..)
-            | SendError::Timeout(_)
-            | SendError::Connect
-            | SendError::Broken => Fault::Target,
-            SendError::Status(_) => Fault::Notice,
-        }
-    }
-}
-
-/// Something that takes notices: one attempt, no retries, no memory.
-trait Target: Send + Sync + 'static {
-    /// Sends `notice` at `at`. `Ok` only when the target has it.
-    fn send(
-        &self,
-        notice: &PendingNotice,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
 impl Notify {

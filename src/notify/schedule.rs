@@ -1,8 +1,10 @@
-//! Which notice of one target goes out next, and when a failed one is tried again. Pure: it is told the time,
-//! and never reads, sends or stores anything.
+//! Which notices of one target go out next, alone or in a digest, and when failed ones are tried again. Pure: it is told
+//! the time, and never reads, sends or stores anything.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::pace::Pace;
+use super::parcel::{Fault, Manners, Parcel};
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Moment, Ticks};
 use crate::store::PendingNotice;
@@ -13,34 +15,41 @@ const FIRST_WAIT: Millis = Millis(1_000);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Millis = Millis(300_000);
 
-/// The most notices of one target held in memory; further ones wait in the store.
+/// The shortest wait before what a person must mend is tried again.
+const UNMENDED_WAIT: Millis = Millis(60_000);
+
+/// The most notices of one target held in memory, critical ones and others each; further ones wait in the store.
 const WINDOW: usize = 1_024;
 
-/// Whose fault a failed attempt was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The target's: it is away or unwell. Once it takes anything again, it is worth trying at once.
-    Target,
-    /// This notice's: the target answered and did not want it.
-    Notice,
-}
+/// With more alarms than this to tell of at once, a target that takes digests gets one.
+const SINGLES: usize = 3;
 
 /// The notices of one target that are known and not delivered. Those of one alarm stand in line; the alarms do
 /// not wait for each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Schedule {
     lines: HashMap<Id, Line>,
-    due: BTreeSet<Turn>,
-    held: usize,
+    /// The heads of lines with nothing urgent in them.
+    others: BTreeSet<Turn>,
+    /// The heads of lines with something urgent in them.
+    urgent: BTreeSet<Turn>,
+    /// How many are held of critical lines.
+    critical: usize,
+    /// How many are held of the others.
+    ordinary: usize,
     /// How many heads back off because the target was away.
     for_target: usize,
+    gather: Option<Millis>,
+    pace: Pace,
+    /// The most notices in a digest: fewer after one was refused.
+    most: usize,
 }
 
 /// The notices of one alarm, in order of row.
 #[derive(Debug, Default)]
 struct Line {
     waiting: VecDeque<Held>,
-    /// The first of them is on its way, and so not in `waiting`.
+    /// The first of them are on their way, and so not in `waiting`.
     sending: bool,
 }
 
@@ -50,6 +59,8 @@ struct Held {
     due: Ticks,
     /// When it may be tried at the earliest once its target is known to be back.
     if_back: Option<Ticks>,
+    /// The target did not want it: it spoils no digest.
+    alone: bool,
 }
 
 /// The head of a line and when it is due; among equals the older row goes first.
@@ -61,100 +72,238 @@ struct Turn {
 }
 
 impl Schedule {
-    /// Nothing known yet.
-    pub fn new() -> Schedule {
-        Schedule::default()
+    /// Nothing known yet of a target with these manners.
+    pub fn new(manners: &Manners) -> Schedule {
+        Schedule {
+            lines: HashMap::new(),
+            others: BTreeSet::new(),
+            urgent: BTreeSet::new(),
+            critical: 0,
+            ordinary: 0,
+            for_target: 0,
+            gather: manners.gather,
+            pace: Pace::new(manners),
+            most: WINDOW,
+        }
     }
 
-    /// How many more notices may be taken in.
-    pub fn room(&self) -> usize {
-        WINDOW.saturating_sub(self.held)
+    /// How many more notices, critical or not, may be taken in.
+    pub fn room(&self, critical: bool) -> usize {
+        WINDOW.saturating_sub(if critical { self.critical } else { self.ordinary })
     }
 
-    /// Takes in a notice read from the store; notices come in order of row, each once. Its due time, written
-    /// by the wall clock, is a wait from here on: a jump of that clock moves it no more, and no wait is longer
+    const fn held(&mut self, critical: bool) -> &mut usize {
+        if critical {
+            &mut self.critical
+        } else {
+            &mut self.ordinary
+        }
+    }
+
+    /// A message went out at `at`, before this was made.
+    pub fn remember(&mut self, at: Ticks) {
+        self.pace.note(at);
+    }
+
+    /// Takes in a notice read from the store; those of critical lines, and the others, come in order of row, each once. Its due time,
+    /// written by the wall clock, is a wait from here on: a jump of that clock moves it no more, and no wait is longer
     /// than the longest back-off.
     pub fn admit(&mut self, notice: PendingNotice, now: Moment) {
         let wait = if notice.attempts == 0 {
-            Millis::ZERO
+            let age = now.wall.since(notice.created_at).max(0).unsigned_abs();
+            let gather = self.gather.filter(|_| !notice.urgent).unwrap_or(Millis::ZERO);
+            gather.0.saturating_sub(age)
         } else {
-            let wait = notice.due_at.since(now.wall).max(0).unsigned_abs();
-            Millis(wait.min(LONGEST_WAIT.0))
+            notice.due_at.since(now.wall).max(0).unsigned_abs()
         };
-        let alarm = notice.alarm;
         let held = Held {
-            notice,
-            due: now.ticks.after(wait),
+            due: now.ticks.after(Millis(wait.min(LONGEST_WAIT.0))),
             if_back: None,
+            alone: false,
+            notice,
         };
-        self.held += 1;
-        self.lines.entry(alarm).or_default().waiting.push_back(held);
-        self.put_head(alarm);
+        *self.held(held.notice.critical) += 1;
+        self.enqueue(held, now.ticks);
     }
 
-    /// The next notice to send, if one is due. It stands at the head of its line until it is reported back
-    /// with [`Schedule::delivered`] or [`Schedule::failed`].
-    pub fn next(&mut self, now: Ticks) -> Option<PendingNotice> {
-        let turn = *self.due.first().filter(|turn| turn.due <= now)?;
-        self.due.remove(&turn);
-        let line = self.lines.get_mut(&turn.alarm)?;
-        let held = line.waiting.pop_front()?;
-        line.sending = true;
-        self.for_target -= usize::from(held.if_back.is_some());
-        Some(held.notice)
-    }
-
-    /// When the next notice is due.
-    pub fn next_due(&self) -> Option<Ticks> {
-        self.due.first().map(|turn| turn.due)
-    }
-
-    /// The target has the notice: the next of its alarm may go, and so may all that waited for the target.
-    pub fn delivered(&mut self, notice: &PendingNotice) {
-        self.held = self.held.saturating_sub(1);
-        let alarm = notice.alarm;
-        if let Some(line) = self.lines.get_mut(&alarm) {
-            line.sending = false;
-            if line.waiting.is_empty() {
-                self.lines.remove(&alarm);
+    /// Puts a notice that was just read at the end of its line.
+    fn enqueue(&mut self, held: Held, now: Ticks) {
+        let alarm = held.notice.alarm;
+        self.take_head(alarm);
+        let line = self.lines.entry(alarm).or_default();
+        line.waiting.push_back(held);
+        if line.is_urgent() {
+            // Nobody waits for company in front of what is urgent.
+            for held in line.waiting.iter_mut().filter(|held| held.notice.attempts == 0) {
+                held.due = held.due.min(now);
             }
         }
         self.put_head(alarm);
+    }
+
+    /// The next message, if one is due and the target's limits allow it. What is in it stands at the head of its lines
+    /// until it is reported back with [`Schedule::delivered`] or [`Schedule::failed`].
+    pub fn next(&mut self, now: Ticks) -> Option<Parcel> {
+        let ready = |turns: &BTreeSet<Turn>| turns.first().is_some_and(|turn| turn.due <= now);
+        let urgent = ready(&self.urgent);
+        if !(urgent || ready(&self.others)) || !self.pace.allows(now, urgent) {
+            return None;
+        }
+        let alarms = self.chosen(urgent, now);
+        let room = if alarms.len() > 1 { self.most } else { 1 };
+        let mut notices = Vec::new();
+        for alarm in alarms {
+            self.take(alarm, now, room, &mut notices);
+        }
+        notices.sort_by_key(|notice| !notice.urgent);
+        let parcel = Parcel::of(notices)?.started(now);
+        self.pace.note(now);
+        Some(parcel)
+    }
+
+    /// Whose notices go into the next message, the most important first: those of one alarm, or of all when they are many.
+    fn chosen(&self, urgent: bool, now: Ticks) -> Vec<Id> {
+        let due = |turns: &BTreeSet<Turn>| -> Vec<Id> {
+            let due = turns.iter().take_while(|turn| turn.due <= now).take(self.most);
+            due.map(|turn| turn.alarm).collect()
+        };
+        let first = due(if urgent { &self.urgent } else { &self.others });
+        let alone = |alarm: &Id| {
+            let head = self.lines.get(alarm).and_then(|line| line.waiting.front());
+            head.is_some_and(|head| head.alone)
+        };
+        let many = self.gather.is_some() && first.len() > SINGLES && self.most > 1;
+        if !many || first.first().is_some_and(alone) {
+            return first.into_iter().take(1).collect();
+        }
+        let rest = if urgent { due(&self.others) } else { Vec::new() };
+        let all = first.into_iter().chain(rest);
+        all.filter(|alarm| !alone(alarm)).take(self.most).collect()
+    }
+
+    /// Takes what is due from the head of a line, until `taken` has `most`.
+    fn take(&mut self, alarm: Id, now: Ticks, most: usize, taken: &mut Vec<PendingNotice>) {
+        self.take_head(alarm);
+        let Some(line) = self.lines.get_mut(&alarm) else {
+            return;
+        };
+        while taken.len() < most
+            && let Some(held) = line.waiting.pop_front_if(|held| held.due <= now)
+        {
+            line.sending = true;
+            self.for_target -= usize::from(held.if_back.is_some());
+            taken.push(held.notice);
+        }
+        self.put_head(alarm);
+    }
+
+    /// When [`Schedule::next`] has something again.
+    pub fn next_due(&self, now: Ticks) -> Option<Ticks> {
+        let of = |turns: &BTreeSet<Turn>, urgent| {
+            let due = turns.first()?.due;
+            Some(due.max(self.pace.earliest(now, urgent)))
+        };
+        of(&self.urgent, true)
+            .into_iter()
+            .chain(of(&self.others, false))
+            .min()
+    }
+
+    /// The target has the message: the next of its alarms may go, and so may all that waited for the target.
+    pub fn delivered(&mut self, parcel: &Parcel, now: Ticks) {
+        self.pace.answered(parcel.sent_at(), now);
+        self.most = (self.most * 2).min(WINDOW);
+        for notice in parcel.notices() {
+            *self.held(notice.critical) -= 1;
+            self.back_in_line(notice.alarm);
+        }
         self.target_is_back();
     }
 
-    /// The attempt failed: the notice goes back to the head of its line. Returns how long it waits.
-    pub fn failed(&mut self, mut notice: PendingNotice, fault: Fault, now: Ticks) -> Millis {
-        notice.attempts = notice.attempts.saturating_add(1);
-        let wait = back_off(notice.attempts, notice.id);
-        let alarm = notice.alarm;
-        let held = Held {
-            notice,
-            due: now.after(wait),
-            if_back: match fault {
-                Fault::Target => Some(now.after(FIRST_WAIT)),
-                Fault::Notice => None,
-            },
+    /// Nothing of this alarm is on its way any more.
+    fn back_in_line(&mut self, alarm: Id) {
+        let Some(line) = self.lines.get_mut(&alarm) else {
+            return;
         };
-        let line = self.lines.entry(alarm).or_default();
         line.sending = false;
-        self.for_target += usize::from(held.if_back.is_some());
-        line.waiting.push_front(held);
+        if line.waiting.is_empty() {
+            self.lines.remove(&alarm);
+        }
         self.put_head(alarm);
+    }
+
+    /// The attempt failed: its notices go back to the heads of their lines. Returns how long they wait.
+    pub fn failed(&mut self, parcel: Parcel, fault: Fault, now: Ticks) -> Millis {
+        self.pace.answered(parcel.sent_at(), now);
+        let digest = parcel.is_digest();
+        if let (Fault::Notice, true) = (fault, digest) {
+            // One of them may be what is not wanted: the others get through in smaller company.
+            self.most = (parcel.count() / 2).max(1);
+        }
+        if let Fault::Throttled(wait) = fault {
+            self.pace.silence(now.after(wait));
+        }
+        let attempts = parcel.first().attempts.saturating_add(1);
+        let back_off = back_off(attempts, parcel.id());
+        let wait = match fault {
+            Fault::Notice if digest => FIRST_WAIT,
+            Fault::Target | Fault::Notice => back_off,
+            Fault::Throttled(wait) => wait,
+            Fault::Configuration => back_off.max(UNMENDED_WAIT),
+        };
+        let if_back = match fault {
+            Fault::Target | Fault::Configuration => Some(now.after(FIRST_WAIT)),
+            Fault::Notice | Fault::Throttled(_) => None,
+        };
+        let mut notices: Vec<PendingNotice> = parcel.into_notices().collect();
+        // The later ones first: each goes in front of those that are back already.
+        notices.sort_by_key(|notice| std::cmp::Reverse(notice.row));
+        for mut notice in notices {
+            notice.attempts = notice.attempts.saturating_add(1);
+            let alarm = notice.alarm;
+            self.take_head(alarm);
+            let line = self.lines.entry(alarm).or_default();
+            line.sending = false;
+            self.for_target += usize::from(if_back.is_some());
+            line.waiting.push_front(Held {
+                due: now.after(wait),
+                if_back,
+                alone: matches!(fault, Fault::Notice) && !digest,
+                notice,
+            });
+            self.put_head(alarm);
+        }
         wait
     }
 
     fn put_head(&mut self, alarm: Id) {
-        let Some(line) = self.lines.get(&alarm) else {
+        let Some((urgent, turn)) = self.turn(alarm) else {
             return;
         };
-        if let Some(head) = line.waiting.front().filter(|_| !line.sending) {
-            self.due.insert(Turn {
-                due: head.due,
-                row: head.notice.row,
-                alarm,
-            });
+        if urgent {
+            self.urgent.insert(turn);
+        } else {
+            self.others.insert(turn);
         }
+    }
+
+    fn take_head(&mut self, alarm: Id) {
+        if let Some((_, turn)) = self.turn(alarm) {
+            self.urgent.remove(&turn);
+            self.others.remove(&turn);
+        }
+    }
+
+    /// The turn of a line whose head may go, and whether the line is urgent.
+    fn turn(&self, alarm: Id) -> Option<(bool, Turn)> {
+        let line = self.lines.get(&alarm).filter(|line| !line.sending)?;
+        let head = line.waiting.front()?;
+        let turn = Turn {
+            due: head.due,
+            row: head.notice.row,
+            alarm,
+        };
+        Some((line.is_urgent(), turn))
     }
 
     /// Brings forward whatever backs off because the target was away.
@@ -163,22 +312,27 @@ impl Schedule {
             return;
         }
         self.for_target = 0;
-        for line in self.lines.values_mut().filter(|line| !line.sending) {
-            let Some(head) = line.waiting.front_mut() else {
-                continue;
-            };
-            let Some(sooner) = head.if_back.take().filter(|sooner| *sooner < head.due) else {
-                continue;
-            };
-            let turn = Turn {
-                due: head.due,
-                row: head.notice.row,
-                alarm: head.notice.alarm,
-            };
-            head.due = sooner;
-            self.due.remove(&turn);
-            self.due.insert(Turn { due: sooner, ..turn });
+        let lines: Vec<Id> = self.lines.keys().copied().collect();
+        for alarm in lines {
+            self.take_head(alarm);
+            for held in self
+                .lines
+                .get_mut(&alarm)
+                .into_iter()
+                .flat_map(|line| &mut line.waiting)
+            {
+                if let Some(sooner) = held.if_back.take() {
+                    held.due = held.due.min(sooner);
+                }
+            }
+            self.put_head(alarm);
         }
+    }
+}
+
+impl Line {
+    fn is_urgent(&self) -> bool {
+        self.waiting.iter().any(|held| held.notice.urgent)
     }
 }
 
@@ -202,121 +356,4 @@ fn mixed(id: Id, failures: u32) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::time::Timestamp;
-
-    const NONE: [i64; 0] = [];
-
-    fn notice(row: i64, alarm: u128) -> PendingNotice {
-        PendingNotice {
-            row,
-            id: Id::from_bits(1_000 + u128::from(row.unsigned_abs())),
-            alarm: Id::from_bits(alarm),
-            body: String::new(),
-            created_at: Timestamp(0),
-            attempts: 0,
-            due_at: Timestamp(0),
-        }
-    }
-
-    fn at(ms: u64) -> Moment {
-        Moment {
-            wall: Timestamp(1_000_000),
-            ticks: Ticks(ms),
-        }
-    }
-
-    fn schedule(notices: impl IntoIterator<Item = PendingNotice>) -> Schedule {
-        let mut schedule = Schedule::new();
-        for notice in notices {
-            schedule.admit(notice, at(0));
-        }
-        schedule
-    }
-
-    fn rows(schedule: &mut Schedule, now: u64) -> Vec<i64> {
-        std::iter::from_fn(|| schedule.next(Ticks(now)).map(|notice| notice.row)).collect()
-    }
-
-    #[test]
-    fn one_alarm_goes_in_order_and_others_do_not_wait() {
-        let mut schedule = schedule([notice(1, 1), notice(2, 1), notice(3, 2), notice(4, 1)]);
-        assert_eq!(rows(&mut schedule, 0), [1, 3]);
-        schedule.delivered(&notice(1, 1));
-        assert_eq!(rows(&mut schedule, 0), [2]);
-        schedule.delivered(&notice(3, 2));
-        assert_eq!(rows(&mut schedule, 0), NONE);
-        schedule.delivered(&notice(2, 1));
-        assert_eq!(rows(&mut schedule, 0), [4]);
-        schedule.delivered(&notice(4, 1));
-        assert_eq!(schedule.room(), WINDOW);
-        assert!(schedule.lines.is_empty());
-    }
-
-    #[test]
-    fn a_failed_notice_holds_its_own_alarm_only() {
-        let mut schedule = schedule([notice(1, 1), notice(2, 1), notice(3, 2)]);
-        assert_eq!(rows(&mut schedule, 0), [1, 3]);
-        let wait = schedule.failed(notice(1, 1), Fault::Notice, Ticks(0));
-        schedule.delivered(&notice(3, 2));
-        assert_eq!(schedule.next_due(), Some(Ticks(wait.0)));
-        assert_eq!(rows(&mut schedule, wait.0 - 1), NONE);
-        assert_eq!(rows(&mut schedule, wait.0), [1]);
-    }
-
-    #[test]
-    fn a_notice_that_comes_while_its_alarm_is_on_its_way_waits() {
-        let mut schedule = schedule([notice(1, 1)]);
-        assert_eq!(rows(&mut schedule, 0), [1]);
-        schedule.admit(notice(2, 1), at(0));
-        assert_eq!(rows(&mut schedule, 0), NONE);
-        schedule.delivered(&notice(1, 1));
-        assert_eq!(rows(&mut schedule, 0), [2]);
-    }
-
-    #[test]
-    fn when_the_target_is_back_nothing_waits_out_a_long_back_off() {
-        let mut tired = notice(1, 1);
-        tired.attempts = 9;
-        let mut schedule = schedule([tired.clone(), notice(2, 2)]);
-        assert_eq!(rows(&mut schedule, 0), [1, 2]);
-        let wait = schedule.failed(tired, Fault::Target, Ticks(0));
-        assert!(wait.0 > 200_000);
-        schedule.delivered(&notice(2, 2));
-        assert_eq!(rows(&mut schedule, 999), NONE);
-        assert_eq!(rows(&mut schedule, 1_000), [1]);
-    }
-
-    #[test]
-    fn a_wall_clock_jump_neither_holds_nor_fires_a_retry() {
-        let mut retry = notice(1, 1);
-        retry.attempts = 3;
-        retry.due_at = Timestamp(1_000_000 + 86_400_000);
-        let mut far = schedule([retry.clone()]);
-        assert_eq!(far.next_due(), Some(Ticks(LONGEST_WAIT.0)));
-        retry.due_at = Timestamp(1_000_000 + 3_000);
-        let mut near = schedule([retry]);
-        assert_eq!(rows(&mut near, 2_999), NONE);
-        assert_eq!(rows(&mut near, 3_000), [1]);
-        assert_eq!(rows(&mut far, LONGEST_WAIT.0), [1]);
-    }
-
-    #[test]
-    fn back_off_doubles_up_to_five_minutes_with_at_most_a_quarter_less() {
-        let nominal = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300];
-        for (failures, seconds) in (1..).zip(nominal) {
-            let waits: Vec<u64> = (0..200)
-                .map(|id| back_off(failures, Id::from_bits(id)).0)
-                .collect();
-            let full = seconds * 1_000;
-            assert!(waits.iter().all(|wait| (full - full / 4..=full).contains(wait)));
-            let spread = waits.iter().max().unwrap() - waits.iter().min().unwrap();
-            assert!(
-                spread > full / 8,
-                "{failures} failures spread over {spread} ms only"
-            );
-        }
-        assert!(back_off(u32::MAX, Id::from_bits(7)).0 <= LONGEST_WAIT.0);
-    }
-}
+mod tests;

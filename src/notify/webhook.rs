@@ -8,8 +8,10 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::NotifyError;
+use super::parcel::{Manners, Parcel};
 use super::sign::Signer;
-use super::{NotifyError, SendError, Target};
+use super::target::{SendError, Taken, Target};
 use crate::config::TargetSettings;
 use crate::domain::time::Timestamp;
 use crate::store::PendingNotice;
@@ -92,7 +94,12 @@ impl Webhook {
 }
 
 impl Target for Webhook {
-    async fn send(&self, notice: &PendingNotice, at: Timestamp) -> Result<(), SendError> {
+    fn manners(&self) -> Manners {
+        Manners::default()
+    }
+
+    async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
+        let notice = parcel.first();
         let answer = self
             .client
             .post(self.url.clone())
@@ -105,7 +112,7 @@ impl Target for Webhook {
         // The status decides; the rest is read only to keep the connection.
         let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
         if status.is_success() {
-            Ok(())
+            Ok(Taken)
         } else {
             Err(SendError::Status(status.as_u16()))
         }
@@ -189,6 +196,8 @@ mod tests {
             created_at: Timestamp(0),
             attempts: 0,
             due_at: Timestamp(0),
+            critical: false,
+            urgent: false,
         }
     }
 
@@ -234,12 +243,12 @@ mod tests {
         let send = async |roots: RootCertStore| {
             let tls = client_config(roots, "duty").unwrap();
             let webhook = Webhook::over(address(&settings).unwrap(), tls, &settings).unwrap();
-            webhook.send(&notice(), Timestamp(0)).await
+            webhook.send(&Parcel::single(notice()), Timestamp(0)).await
         };
         assert_eq!(send(RootCertStore::empty()).await, Err(SendError::Connect));
         let mut roots = RootCertStore::empty();
         roots.add(certificate).unwrap();
-        assert_eq!(send(roots).await, Ok(()));
+        assert_eq!(send(roots).await, Ok(Taken));
     }
 
     #[test]

@@ -12,15 +12,14 @@ use prometheus::{Histogram, IntCounter};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Notify;
+use super::parcel::{Manners, Parcel};
 use super::schedule::Schedule;
-use super::{Notify, SendError, Target};
+use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
 use crate::domain::time::{Millis, Ticks, Timestamp};
 use crate::handoff::{DeliveryOutcome, DeliveryReport, Work};
 use crate::store::{PendingNotice, StoreError, StoreReader};
-
-/// The most attempts under way at once.
-const IN_FLIGHT: usize = 8;
 
 /// How many notices are read from the store at a time.
 const CHUNK: usize = 64;
@@ -48,23 +47,31 @@ pub(super) struct Worker<T> {
     delivered: IntCounter,
     failed: IntCounter,
     latency: Histogram,
+    manners: Manners,
     schedule: Schedule,
     reports: VecDeque<DeliveryReport>,
-    /// The last outbox row read. Rows only ever grow, so each is read once in the life of the process; what
-    /// the store does not know to be delivered yet is not read again.
-    cursor: i64,
-    reading: bool,
+    /// Critical lines are read past the others: ten thousand of those keep none of them waiting.
+    critical: Cursor,
+    others: Cursor,
     sending: usize,
-    /// When the store has (or may have) rows after `cursor`: the time to read them.
+}
+
+/// How far the outbox has been read. Rows only ever grow, so each is read once in the life of the process; what the store
+/// does not know to be delivered yet is not read again.
+struct Cursor {
+    /// The last row read.
+    row: i64,
+    reading: bool,
+    /// When the store has (or may have) rows after it: the time to read them.
     read_at: Option<Ticks>,
 }
 
 /// Something the worker was waiting for.
 enum Done {
-    /// Rows after the cursor: how many were asked for, and what came.
-    Read(usize, Result<Vec<PendingNotice>, StoreError>),
+    /// Rows after a cursor, critical or not: how many were asked for, and what came.
+    Read(bool, usize, Result<Vec<PendingNotice>, StoreError>),
     /// An attempt ended.
-    Sent(PendingNotice, Result<(), SendError>),
+    Sent(Parcel, Result<Taken, SendError>),
 }
 
 type Running = FuturesUnordered<BoxFuture<'static, Done>>;
@@ -72,6 +79,12 @@ type Running = FuturesUnordered<BoxFuture<'static, Done>>;
 impl<T: Target> Worker<T> {
     /// A worker that has read nothing yet.
     pub(super) fn new(name: &str, target: Arc<T>, notify: &Notify) -> Worker<T> {
+        let manners = target.manners();
+        let cursor = || Cursor {
+            row: 0,
+            reading: false,
+            read_at: Some(notify.clock.ticks()),
+        };
         Worker {
             name: name.into(),
             target,
@@ -82,12 +95,12 @@ impl<T: Target> Worker<T> {
             delivered: notify.metrics.deliveries(name, "delivered"),
             failed: notify.metrics.deliveries(name, "failed"),
             latency: notify.metrics.notice_latency.clone(),
-            schedule: Schedule::new(),
+            schedule: Schedule::new(&manners),
+            manners,
             reports: VecDeque::new(),
-            cursor: 0,
-            reading: false,
+            critical: cursor(),
+            others: cursor(),
             sending: 0,
-            read_at: Some(notify.clock.ticks()),
         }
     }
 
@@ -95,6 +108,7 @@ impl<T: Target> Worker<T> {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let work = self.work.clone();
         let mut running = Running::new();
+        self.remember().await;
         // Asked before anything is started: an attempt and the stop may end the wait together.
         while !stop.is_cancelled() {
             self.start_due(&running);
@@ -108,87 +122,132 @@ impl<T: Target> Worker<T> {
                     }
                 }
                 Some(done) = running.next(), if !running.is_empty() => self.settle(done),
-                () = committed(&mut self.committed) => self.read_at = Some(self.clock.ticks()),
+                () = committed(&mut self.committed) => {
+                    let now = self.clock.ticks();
+                    (self.critical.read_at, self.others.read_at) = (Some(now), Some(now));
+                }
                 () = until(self.clock, next_time) => {}
             }
         }
         self.finish(running).await;
     }
 
-    /// Starts whatever may start now: attempts that are due, and the next read.
+    /// What went out before a restart counts within the target's limits.
+    async fn remember(&mut self) {
+        let Some(longest) = self.manners.limits.iter().map(|limit| limit.window).max() else {
+            return;
+        };
+        let now = self.clock.now();
+        let since = Timestamp(now.wall.0.saturating_sub_unsigned(longest.0));
+        match self.reader.sent_since(&self.name, since).await {
+            Ok(sent) => {
+                for at in sent {
+                    let age = now.wall.since(at).clamp(0, i64::MAX).unsigned_abs();
+                    self.schedule.remember(Ticks(now.ticks.0.saturating_sub(age)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(target_name = %self.name, %error, "cannot read what was sent last; its limits may be met");
+            }
+        }
+    }
+
+    /// Starts whatever may start now: attempts that are due, and the next reads.
     fn start_due(&mut self, running: &Running) {
         let now = self.clock.now();
-        while self.sending < IN_FLIGHT && self.reports.len() < REPORTS {
-            let Some(notice) = self.schedule.next(now.ticks) else {
+        while self.sending < self.manners.at_once && self.reports.len() < REPORTS {
+            let Some(parcel) = self.schedule.next(now.ticks) else {
                 break;
             };
             self.sending += 1;
             let target = Arc::clone(&self.target);
             running.push(Box::pin(async move {
-                let outcome = target.send(&notice, now.wall).await;
-                Done::Sent(notice, outcome)
+                let outcome = target.send(&parcel, now.wall).await;
+                Done::Sent(parcel, outcome)
             }));
         }
-        let room = self.schedule.room().min(CHUNK);
-        if self.reading || room == 0 || self.read_at.is_none_or(|at| at > now.ticks) {
+        for critical in [true, false] {
+            self.start_read(critical, now.ticks, running);
+        }
+    }
+
+    fn start_read(&mut self, critical: bool, now: Ticks, running: &Running) {
+        let room = self.schedule.room(critical).min(CHUNK);
+        let cursor = self.cursor(critical);
+        if cursor.reading || room == 0 || cursor.read_at.is_none_or(|at| at > now) {
             return;
         }
-        self.read_at = None;
-        self.reading = true;
+        cursor.read_at = None;
+        cursor.reading = true;
+        let after = cursor.row;
         let reader = self.reader.clone();
-        let (name, cursor) = (Arc::clone(&self.name), self.cursor);
+        let name = Arc::clone(&self.name);
         running.push(Box::pin(async move {
             let limit = u32::try_from(room).unwrap_or(u32::MAX);
-            Done::Read(room, reader.pending_notices(&name, cursor, limit).await)
+            let rows = reader.pending_notices((&name, critical), after, limit).await;
+            Done::Read(critical, room, rows)
         }));
+    }
+
+    const fn cursor(&mut self, critical: bool) -> &mut Cursor {
+        if critical {
+            &mut self.critical
+        } else {
+            &mut self.others
+        }
     }
 
     fn settle(&mut self, done: Done) {
         match done {
-            Done::Read(asked, rows) => self.take_in(asked, rows),
-            Done::Sent(notice, outcome) => self.settle_attempt(notice, outcome),
+            Done::Read(critical, asked, rows) => self.take_in(critical, asked, rows),
+            Done::Sent(parcel, outcome) => self.settle_attempt(parcel, outcome),
         }
     }
 
-    fn take_in(&mut self, asked: usize, rows: Result<Vec<PendingNotice>, StoreError>) {
-        self.reading = false;
+    fn take_in(&mut self, critical: bool, asked: usize, rows: Result<Vec<PendingNotice>, StoreError>) {
         let now = self.clock.now();
+        let cursor = self.cursor(critical);
+        cursor.reading = false;
         match rows {
             Ok(rows) => {
                 if rows.len() >= asked {
-                    self.read_at = Some(now.ticks);
+                    cursor.read_at = Some(now.ticks);
                 }
+                cursor.row = rows.last().map_or(cursor.row, |last| last.row);
                 for notice in rows {
-                    self.cursor = self.cursor.max(notice.row);
                     self.schedule.admit(notice, now);
                 }
             }
             Err(error) => {
+                cursor.read_at = Some(now.ticks.after(READ_AGAIN));
                 tracing::warn!(target_name = %self.name, %error, "cannot read the outbox; trying again");
-                self.read_at = Some(now.ticks.after(READ_AGAIN));
             }
         }
     }
 
-    fn settle_attempt(&mut self, notice: PendingNotice, outcome: Result<(), SendError>) {
+    fn settle_attempt(&mut self, parcel: Parcel, outcome: Result<Taken, SendError>) {
         self.sending = self.sending.saturating_sub(1);
         fail::fail_point!("notice-sent", |_| std::process::abort());
         let now = self.clock.now();
-        let row = notice.row;
+        let message = parcel.id();
+        let notices = parcel.notices().map(|notice| notice.row).collect();
         let outcome = match outcome {
-            Ok(()) => {
+            Ok(Taken) => {
                 self.delivered.inc();
-                let latency_ms = now.wall.since(notice.created_at).max(0);
-                self.latency.observe(latency_ms as f64 / 1_000.0);
-                self.schedule.delivered(&notice);
+                for notice in parcel.notices() {
+                    let latency_ms = now.wall.since(notice.created_at).max(0);
+                    self.latency.observe(latency_ms as f64 / 1_000.0);
+                }
+                self.schedule.delivered(&parcel, now.ticks);
                 DeliveryOutcome::Delivered
             }
             Err(error) => {
                 self.failed.inc();
-                let (id, attempt) = (notice.id, notice.attempts.saturating_add(1));
-                let wait = self.schedule.failed(notice, error.fault(), now.ticks);
+                let (notices, attempt) = (parcel.count(), parcel.first().attempts.saturating_add(1));
+                let wait = self.schedule.failed(parcel, error.fault(), now.ticks);
                 tracing::warn!(
-                    target_name = %self.name, notice = %id, attempt, %error, wait_ms = wait.0, "a notice was not delivered"
+                    target_name = %self.name, %message, notices, attempt, %error, wait_ms = wait.0,
+                    "a message was not delivered"
                 );
                 DeliveryOutcome::Retry {
                     error: error.to_string(),
@@ -197,7 +256,9 @@ impl<T: Target> Worker<T> {
             }
         };
         self.reports.push_back(DeliveryReport {
-            notice: row,
+            message,
+            target: self.name.to_string(),
+            notices,
             at: now.wall,
             outcome,
         });
@@ -205,11 +266,15 @@ impl<T: Target> Worker<T> {
 
     /// When there is next something to start that is not started by an answer or a commit.
     fn next_time(&self) -> Option<Ticks> {
-        let may_send = self.sending < IN_FLIGHT && self.reports.len() < REPORTS;
-        let may_read = !self.reading && self.schedule.room() > 0;
-        let send = self.schedule.next_due().filter(|_| may_send);
-        let read = self.read_at.filter(|_| may_read);
-        send.into_iter().chain(read).min()
+        let may_send = self.sending < self.manners.at_once && self.reports.len() < REPORTS;
+        let send = may_send
+            .then(|| self.schedule.next_due(self.clock.ticks()))
+            .flatten();
+        let reads = [(true, &self.critical), (false, &self.others)].map(|(critical, cursor)| {
+            let may_read = !cursor.reading && self.schedule.room(critical) > 0;
+            cursor.read_at.filter(|_| may_read)
+        });
+        reads.into_iter().flatten().chain(send).min()
     }
 
     /// Gives the attempts under way their time, then hands in all reports.

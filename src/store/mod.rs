@@ -9,6 +9,7 @@ mod failing;
 mod follow;
 mod history;
 mod hold;
+mod outbox;
 mod quarantine;
 mod reader;
 mod recover;
@@ -263,11 +264,11 @@ impl Store {
     /// What [`StoreReader::pending_notices`] answers, at once.
     pub fn pending_notices(
         &self,
-        target: &str,
+        (target, critical): (&str, bool),
         after: i64,
         limit: u32,
     ) -> rusqlite::Result<Vec<PendingNotice>> {
-        reader::pending_notices(&self.connection, target, after, limit)
+        outbox::pending(&self.connection, (target, critical), after, limit)
     }
 
     /// What [`StoreReader::follow`] answers, at once.
@@ -472,6 +473,10 @@ pub struct PendingNotice {
     pub attempts: u32,
     /// When the next attempt is due.
     pub due_at: Timestamp,
+    /// Its line is one of a critical alarm or of an order: it is read past the others.
+    pub critical: bool,
+    /// It goes before those that are not, and waits for no company.
+    pub urgent: bool,
 }
 
 /// A stored event of the hash chain.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::transaction::key;
-use super::{EventRow, PendingNotice, StoreError, chain, schema};
+use super::{EventRow, PendingNotice, StoreError, chain, outbox, schema};
 use crate::domain::id::Id;
 use crate::domain::time::Timestamp;
 
@@ -126,16 +126,25 @@ impl StoreReader {
         .await
     }
 
-    /// What `target` has not got yet in the rows after `after`, oldest first, at most `limit`; due or not.
+    /// What `target` has not got yet, critical or not, in the rows after `after`, oldest first, at most `limit`; due or not.
     pub async fn pending_notices(
         &self,
-        target: &str,
+        (target, critical): (&str, bool),
         after: i64,
         limit: u32,
     ) -> Result<Vec<PendingNotice>, StoreError> {
         let target = target.to_owned();
         self.ask("read pending notices", move |connection| {
-            pending_notices(connection, &target, after, limit)
+            outbox::pending(connection, (&target, critical), after, limit)
+        })
+        .await
+    }
+
+    /// When messages went to `target` since `since`, oldest first.
+    pub async fn sent_since(&self, target: &str, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
+        let target = target.to_owned();
+        self.ask("read deliveries", move |connection| {
+            outbox::sent_since(connection, &target, since)
         })
         .await
     }
@@ -197,32 +206,6 @@ impl StoreReader {
             .map_err(|_| StoreError::ReaderGone)?
             .map_err(schema::failed(&self.database, doing))
     }
-}
-
-/// What `target` has not got yet in the rows after `after`, oldest first, at most `limit`.
-pub(super) fn pending_notices(
-    connection: &Connection,
-    target: &str,
-    after: i64,
-    limit: u32,
-) -> rusqlite::Result<Vec<PendingNotice>> {
-    connection
-        .prepare_cached(
-            "SELECT row, id, alarm, body, created_at, attempts, due_at FROM outbox
-             WHERE target = ?1 AND row > ?2 AND delivered_at IS NULL ORDER BY row LIMIT ?3",
-        )?
-        .query_map(params![target, after, limit], |row| {
-            Ok(PendingNotice {
-                row: row.get(0)?,
-                id: id(row, 1)?,
-                alarm: id(row, 2)?,
-                body: row.get(3)?,
-                created_at: Timestamp(row.get(4)?),
-                attempts: row.get(5)?,
-                due_at: Timestamp(row.get(6)?),
-            })
-        })?
-        .collect()
 }
 
 fn answer_all(connection: &Connection, mut asked: mpsc::Receiver<Question>) {

@@ -190,6 +190,38 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX command_state ON command (state, id);
     CREATE INDEX command_device ON command (device, id);
 ",
+    // `outbox.critical` is that of a whole line and decides who reads it, `urgent` that of the notice.
+    // `delivery`: one message to a target, with one notice or several. `outbox.delivery` is the last that carried the
+    // notice, `result` how it ended. `held`: it waits for its time, and then gets a new row.
+    "
+    ALTER TABLE outbox ADD COLUMN critical INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN people TEXT;
+    ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN delivery INTEGER;
+    ALTER TABLE outbox ADD COLUMN result TEXT;
+    UPDATE outbox SET result = 'delivered' WHERE delivered_at IS NOT NULL;
+    DROP INDEX outbox_pending;
+    CREATE INDEX outbox_pending ON outbox (target, critical, row) WHERE delivered_at IS NULL AND held = 0;
+    CREATE INDEX outbox_held ON outbox (target, due_at) WHERE held = 1;
+    CREATE INDEX outbox_alarm ON outbox (alarm, row);
+    CREATE TABLE delivery (
+        row     INTEGER PRIMARY KEY AUTOINCREMENT,
+        message BLOB    NOT NULL,
+        target  TEXT    NOT NULL,
+        at      INTEGER NOT NULL,
+        notices INTEGER NOT NULL,
+        result  TEXT    NOT NULL,
+        error   TEXT
+    ) STRICT;
+    CREATE INDEX delivery_target ON delivery (target, at);
+    CREATE TABLE escalation (
+        alarm  BLOB NOT NULL,
+        chain  TEXT NOT NULL,
+        state  TEXT NOT NULL,
+        PRIMARY KEY (alarm, chain)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The database inside `data_dir`.

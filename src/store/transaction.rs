@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::chain::Head;
 use super::disk::Shedding;
+use super::outbox::{self, Notice};
 use super::schema::to_sql;
 use super::{checkpoint, recover, seal, segments};
 use crate::domain::alarm::AlarmState;
@@ -14,10 +15,7 @@ use crate::domain::id::Id;
 use crate::domain::kind::ONLINE_NAME;
 use crate::domain::rule::{Class, Priority};
 use crate::domain::time::Timestamp;
-use crate::handoff::{
-    AlarmCommit, Batch, CommandCommit, DeadLetter, DeliveryOutcome, DeliveryReport, DeviceCommit,
-    StoredDefinitions, Work,
-};
+use crate::handoff::{AlarmCommit, Batch, CommandCommit, DeadLetter, DeviceCommit, StoredDefinitions, Work};
 
 /// How many dead letters are kept, the newest.
 const DEAD_LETTERS: i64 = 10_000;
@@ -62,7 +60,7 @@ pub(super) fn write(
     for work in works {
         match work {
             Work::Batch(batch) => write_batch(&transaction, batch, (now, shedding), &mut changes)?,
-            Work::Delivery(report) => write_delivery(&transaction, report, &mut changes)?,
+            Work::Delivery(report) => outbox::write_delivery(&transaction, report, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
             Work::Followed => {}
@@ -97,8 +95,14 @@ fn write_batch(
         let fact = (event.id, event.at, event.step.event_type());
         write_event(transaction, fact, (Some(event.alarm.id), &alarm.body), changes)?;
         write_alarm(transaction, alarm, changes)?;
-        let notice = (event.id, event.alarm.id, alarm.body.as_str());
-        write_notices(transaction, notice, (&alarm.targets, now), changes)?;
+        let notice = Notice {
+            id: event.id,
+            line: event.alarm.id,
+            body: &alarm.body,
+            critical: event.alarm.rule.priority == Priority::Critical,
+            urgent: event.is_urgent(),
+        };
+        outbox::write_notices(transaction, &notice, (&alarm.targets, now), changes)?;
     }
     for command in &batch.commands {
         let event = &command.event;
@@ -108,8 +112,14 @@ fn write_batch(
         write_command(transaction, command)?;
         // In a line of its own, not in its alarm's: a target that does not want the one must not keep from people that a
         // valve stayed open, and the other way round. It carries its alarm, so it can be understood before that comes.
-        let notice = (event.id, event.order.id, command.body.as_str());
-        write_notices(transaction, notice, (&command.targets, now), changes)?;
+        let notice = Notice {
+            id: event.id,
+            line: event.order.id,
+            body: &command.body,
+            critical: true,
+            urgent: event.is_urgent(),
+        };
+        outbox::write_notices(transaction, &notice, (&command.targets, now), changes)?;
     }
     write_dead_letters(transaction, &batch.dead_letters, shedding)
 }
@@ -298,26 +308,6 @@ fn write_command(transaction: &Transaction<'_>, commit: &CommandCommit) -> rusql
     Ok(())
 }
 
-/// Owes the notice `id` to `targets`. Of those with one `line` the later waits for the earlier.
-fn write_notices(
-    transaction: &Transaction<'_>,
-    (id, line, body): (Id, Id, &str),
-    (targets, now): (&[String], Timestamp),
-    changes: &mut Changes,
-) -> rusqlite::Result<()> {
-    for target in targets {
-        transaction
-            .prepare_cached(
-                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5)",
-            )?
-            .execute(params![key(id), target, key(line), body, now.0])?;
-        changes.pending.push((target.clone(), 1));
-        changes.notices_added = true;
-    }
-    Ok(())
-}
-
 fn write_dead_letters(
     transaction: &Transaction<'_>,
     letters: &[DeadLetter],
@@ -350,35 +340,6 @@ fn write_dead_letters(
                  (SELECT row FROM dead_letter WHERE row <= ?1 ORDER BY row LIMIT ?2)",
             )?
             .execute([newest_surplus, added + DEAD_LETTER_SLICE])?;
-    }
-    Ok(())
-}
-
-fn write_delivery(
-    transaction: &Transaction<'_>,
-    report: &DeliveryReport,
-    changes: &mut Changes,
-) -> rusqlite::Result<()> {
-    match &report.outcome {
-        DeliveryOutcome::Delivered => {
-            // A second report of the same delivery must not count twice: it finds no pending row.
-            let target: Option<String> = transaction
-                .prepare_cached(
-                    "UPDATE outbox SET delivered_at = ?2, last_error = NULL
-                     WHERE row = ?1 AND delivered_at IS NULL RETURNING target",
-                )?
-                .query_row(params![report.notice, report.at.0], |row| row.get(0))
-                .optional()?;
-            changes.pending.extend(target.map(|target| (target, -1)));
-        }
-        DeliveryOutcome::Retry { error, due_at } => {
-            transaction
-                .prepare_cached(
-                    "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, last_error = ?3
-                     WHERE row = ?1 AND delivered_at IS NULL",
-                )?
-                .execute(params![report.notice, due_at.0, error])?;
-        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::interlock::Cause;
 use ninewatch::domain::journal::Input;
+use ninewatch::domain::kind::COMMAND_LINK;
 use ninewatch::domain::reading::{Reading, ReadingKind};
 use ninewatch::domain::time::{ClockBounds, Timestamp};
 
@@ -172,6 +173,44 @@ fn a_failure_in_a_new_danger_is_told_again() {
         );
         // The valve has not said a word.
         site.gas("g1", 5.0);
+    }
+}
+
+#[test]
+fn what_failed_while_no_order_could_leave_is_tried_again_when_one_can() {
+    let link = |site: &mut Site, up: bool| {
+        let value = f64::from(u8::from(up));
+        let point = COMMAND_LINK;
+        site.handle(&Input::Own { point, value }).unwrap();
+    };
+    let mut site = Site::new();
+    link(&mut site, false);
+    site.gas("g1", 60.0);
+    site.pass(30_000);
+    assert_eq!(site.sent().len(), 3);
+    assert_eq!(site.alarms(), ["gas-high raised", "close-failed raised"]);
+    site.steps();
+    // The valve says nothing for a day.
+    link(&mut site, true);
+    assert_eq!(site.sent(), ["s1 close 1"]);
+    link(&mut site, true);
+    assert_eq!(site.sent(), NOTHING, "it is under way");
+    site.valve("s1", CLOSED);
+    assert_eq!(site.steps(), ["s1 close requested", "s1 close verified!"]);
+
+    // Nobody asks for it any more; nobody could hear that it obeyed.
+    for unheard in [false, true] {
+        let mut site = Site::new();
+        site.gas("g1", 60.0);
+        site.pass(30_000);
+        if unheard {
+            site.handle(&Input::Listening(false)).unwrap();
+        } else {
+            site.gas("g1", 5.0);
+        }
+        site.sent();
+        link(&mut site, true);
+        assert_eq!(site.sent(), NOTHING);
     }
 }
 

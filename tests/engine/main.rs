@@ -17,6 +17,7 @@ mod interlock_doubt;
 mod interlock_properties;
 mod life;
 mod masks;
+mod parents;
 mod properties;
 mod record;
 mod registered;

@@ -180,6 +180,7 @@ fn a_points_number_is_for_ever() {
             (6, "gateway", "disk_full"),
             (7, "gateway", "store_failed"),
             (8, "gateway", "history_lost"),
+            (9, "gateway", "command_link"),
         ]
     );
     bench.lel(10.0);
@@ -192,7 +193,7 @@ fn a_points_number_is_for_ever() {
     bench.define_on(vec![turned], Vec::new());
     assert_eq!(
         numbers(&std::mem::take(&mut bench.effects.points)),
-        [(9, gas, "lel")]
+        [(10, gas, "lel")]
     );
     bench.restart();
     bench.define_on(vec![gas_kind()], Vec::new());

@@ -212,7 +212,7 @@ async fn that_a_command_failed_does_not_wait_for_its_alarm() {
     assert!(told.is_signed_with(KEY), "{told:?}");
     assert_eq!(told.alarm(), id(1).to_string(), "it says for whom");
     assert_eq!(
-        store.reader.pending_notices("duty", 0, 2).await.unwrap()[0].alarm,
+        store.reader.pending_notices(("duty", true), 0, 2).await.unwrap()[0].alarm,
         id(1),
         "the alarm's own still hangs"
     );
@@ -257,7 +257,7 @@ async fn a_new_process_goes_on_where_the_last_one_stopped() {
     drop(failing);
 
     let store = TestStore::open(folder.path());
-    let waiting = store.reader.pending_notices("duty", 0, 10).await.unwrap();
+    let waiting = store.reader.pending_notices(("duty", true), 0, 10).await.unwrap();
     assert_eq!(
         waiting.iter().map(|notice| notice.attempts).collect::<Vec<_>>(),
         [1, 0]
@@ -372,7 +372,7 @@ async fn errors_name_neither_address_nor_key() {
         for secret in ["127.0.0.1", "private", "password", "invalid", KEY] {
             assert!(!error.contains(secret), "{error}");
         }
-        rows.insert(report.notice);
+        rows.extend(report.notices);
         errors.insert(error);
     }
     assert!(errors.contains("cannot connect to the target"));

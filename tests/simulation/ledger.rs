@@ -137,6 +137,7 @@ impl Seen {
             }
             Entry::Device(_)
             | Entry::Addressed { .. }
+            | Entry::PartOf { .. }
             | Entry::Timeout
             | Entry::Definitions { .. }
             | Entry::Listening(_)

@@ -64,9 +64,11 @@ enum Bug {
     NotRenewed,
     /// What the broker retained of a valve passes for news.
     RetainedProves,
+    /// A command that opens leaves when its batch reaches the writer.
+    OpenedBeforeCommit,
 }
 
-const BUGS: [Bug; 12] = [
+const BUGS: [Bug; 13] = [
     Bug::AckBeforeCommit,
     Bug::AnswerBeforeCommit,
     Bug::JournalRowDropped,
@@ -79,6 +81,7 @@ const BUGS: [Bug; 12] = [
     Bug::AckBeforeReplica,
     Bug::NotRenewed,
     Bug::RetainedProves,
+    Bug::OpenedBeforeCommit,
 ];
 
 fn number(name: &str) -> Option<u64> {

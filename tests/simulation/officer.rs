@@ -4,13 +4,15 @@
 use std::collections::{HashMap, VecDeque};
 
 use ninewatch::domain::id::Id;
-use ninewatch::domain::time::{Moment, Timestamp};
+use ninewatch::domain::time::{Millis, Moment, Timestamp};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport};
-use ninewatch::notify::schedule::{Fault, Schedule};
+use ninewatch::notify::parcel::{Fault, Limit, Manners, Parcel};
+use ninewatch::notify::schedule::Schedule;
 use ninewatch::store::{PendingNotice, Store};
 
 use super::Bug;
 use super::dice::Dice;
+use super::site::TARGETS;
 
 /// How many notices are read at a time: few, so that reading goes on.
 const CHUNK: usize = 8;
@@ -30,6 +32,12 @@ pub(crate) struct Officer {
 }
 
 impl Officer {
+    fn take_all(&mut self, parcel: &Parcel) -> Result<(), String> {
+        let mut notices: Vec<&PendingNotice> = parcel.notices().collect();
+        notices.sort_by_key(|notice| notice.row);
+        notices.into_iter().try_for_each(|notice| self.take(notice))
+    }
+
     fn take(&mut self, notice: &PendingNotice) -> Result<(), String> {
         match self.received.get(&notice.id) {
             Some(body) if *body == notice.body => return Ok(()),
@@ -51,20 +59,24 @@ impl Officer {
 pub(crate) struct Worker {
     target: &'static str,
     schedule: Schedule,
-    cursor: i64,
+    /// Of lines that are not critical, and of those that are.
+    cursors: [i64; 2],
     /// The outbox may have rows after the cursor.
-    news: bool,
-    sending: Vec<PendingNotice>,
+    news: [bool; 2],
+    sending: Vec<Parcel>,
+    at_once: usize,
     pub(crate) reports: VecDeque<DeliveryReport>,
 }
 
 impl Worker {
     pub(crate) fn new(target: &'static str) -> Worker {
+        let manners = manners(target);
         Worker {
             target,
-            schedule: Schedule::new(),
-            cursor: 0,
-            news: true,
+            schedule: Schedule::new(&manners),
+            at_once: manners.at_once,
+            cursors: [0; 2],
+            news: [true; 2],
             sending: Vec::new(),
             reports: VecDeque::new(),
         }
@@ -72,30 +84,35 @@ impl Worker {
 
     /// A commit may have brought notices.
     pub(crate) const fn tell(&mut self) {
-        self.news = true;
+        self.news = [true; 2];
     }
 
     /// Reads what is new, and starts what is due.
     pub(crate) fn start(&mut self, store: &Store, now: Moment, bug: Option<Bug>) -> Result<(), String> {
-        let room = self.schedule.room().min(CHUNK);
-        if self.news && room > 0 {
+        for critical in [true, false] {
+            let of = usize::from(critical);
+            let room = self.schedule.room(critical).min(CHUNK);
+            if !self.news[of] || room == 0 {
+                continue;
+            }
+            let limit = u32::try_from(room).expect("small");
             let rows = store
-                .pending_notices(self.target, self.cursor, u32::try_from(room).expect("small"))
+                .pending_notices((self.target, critical), self.cursors[of], limit)
                 .map_err(|error| error.to_string())?;
-            self.news = rows.len() >= room;
+            self.news[of] = rows.len() >= room;
             for notice in rows {
-                self.cursor = self.cursor.max(notice.row);
+                self.cursors[of] = notice.row;
                 self.schedule.admit(notice, now);
             }
         }
-        while self.sending.len() < IN_FLIGHT {
-            let Some(notice) = self.schedule.next(now.ticks) else {
+        while self.sending.len() < self.at_once {
+            let Some(parcel) = self.schedule.next(now.ticks) else {
                 break;
             };
             if bug == Some(Bug::MarkedBeforeSent) {
-                self.report(notice.row, now.wall, DeliveryOutcome::Delivered);
+                self.report(&parcel, now.wall, DeliveryOutcome::Delivered);
             }
-            self.sending.push(notice);
+            self.sending.push(parcel);
         }
         Ok(())
     }
@@ -114,29 +131,54 @@ impl Worker {
         if trouble && dice.chance(30) {
             return Ok(());
         }
-        let notice = self.sending.swap_remove(dice.index(self.sending.len()));
+        let parcel = self.sending.swap_remove(dice.index(self.sending.len()));
         if !trouble {
-            officer.take(&notice)?;
-            self.schedule.delivered(&notice);
-            self.report(notice.row, now.wall, DeliveryOutcome::Delivered);
+            officer.take_all(&parcel)?;
+            self.schedule.delivered(&parcel, now.ticks);
+            self.report(&parcel, now.wall, DeliveryOutcome::Delivered);
             return Ok(());
         }
         if dice.chance(30) {
             // It came, and the answer did not.
-            officer.take(&notice)?;
+            officer.take_all(&parcel)?;
         }
-        let fault = dice.pick(&[Fault::Target, Fault::Notice]);
-        let row = notice.row;
-        let wait = self.schedule.failed(notice, fault, now.ticks);
+        let fault = dice.pick(&[Fault::Target, Fault::Notice, Fault::Throttled(Millis(5_000))]);
+        let failed = parcel.clone();
+        let wait = self.schedule.failed(parcel, fault, now.ticks);
         let outcome = DeliveryOutcome::Retry {
             error: "trouble".to_owned(),
             due_at: Timestamp(now.wall.0.saturating_add_unsigned(wait.0)),
         };
-        self.report(row, now.wall, outcome);
+        self.report(&failed, now.wall, outcome);
         Ok(())
     }
 
-    fn report(&mut self, notice: i64, at: Timestamp, outcome: DeliveryOutcome) {
-        self.reports.push_back(DeliveryReport { notice, at, outcome });
+    fn report(&mut self, parcel: &Parcel, at: Timestamp, outcome: DeliveryOutcome) {
+        self.reports.push_back(DeliveryReport {
+            message: parcel.id(),
+            target: self.target.to_owned(),
+            notices: parcel.notices().map(|notice| notice.row).collect(),
+            at,
+            outcome,
+        });
+    }
+}
+
+/// The first of the targets is a machine, the others are chat robots: few messages a minute, and digests.
+fn manners(target: &str) -> Manners {
+    if TARGETS.first() == Some(&target) {
+        return Manners {
+            at_once: IN_FLIGHT,
+            ..Manners::default()
+        };
+    }
+    Manners {
+        at_once: 1,
+        limits: vec![Limit {
+            messages: 10,
+            window: Millis(2_000),
+        }],
+        reserve: 3,
+        gather: Some(Millis(500)),
     }
 }

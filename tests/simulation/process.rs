@@ -320,6 +320,10 @@ impl Process {
         if self.committed.is_empty() {
             return;
         }
+        let next = self.committed.iter().rev().find_map(|work| match work {
+            Work::Batch(batch) => Some(batch.first_input + u64::from(batch.inputs)),
+            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
+        });
         let mut new = Vec::new();
         let answers = release(std::mem::take(&mut self.committed), &mut new);
         if bug == Some(Bug::AckBeforeReplica) {
@@ -328,6 +332,9 @@ impl Process {
         receipts.append(&mut self.hold.release(new));
         for answer in answers {
             answer.give();
+        }
+        if let Some(next) = next {
+            self.gateway.note_committed(next);
         }
         for worker in &mut self.workers {
             worker.tell();

@@ -70,7 +70,7 @@ async fn the_notice_of_a_command_waits_in_its_own_line_and_not_in_its_alarms() {
     batch.commands = vec![ordered(7, "s1", failed, &["duty", "backup"])];
     running.commit(batch).await;
     running.notices.changed().await.expect("the writer runs");
-    let pending = running.reader.pending_notices("duty", 0, 10).await;
+    let pending = running.reader.pending_notices(("duty", true), 0, 10).await;
     let pending = pending.expect("it reads");
     let lines: Vec<(Id, Id)> = pending.iter().map(|notice| (notice.id, notice.alarm)).collect();
     assert_eq!(lines, [(id(1_000_001), id(1)), (id(2_000_007), id(7))]);

@@ -120,7 +120,7 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
     running.notices.changed().await.expect("the writer runs");
     let pending = running
         .reader
-        .pending_notices("duty", 0, 10)
+        .pending_notices(("duty", true), 0, 10)
         .await
         .expect("it reads");
     assert_eq!(
@@ -136,7 +136,9 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
 
     let report = |notice, outcome| {
         Work::Delivery(DeliveryReport {
-            notice,
+            message: id(1),
+            target: "duty".to_owned(),
+            notices: vec![notice],
             at: Timestamp(7),
             outcome,
         })
@@ -155,7 +157,7 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
     running.commit(Batch::default()).await;
     let pending = running
         .reader
-        .pending_notices("duty", 0, 10)
+        .pending_notices(("duty", true), 0, 10)
         .await
         .expect("it reads");
     assert_eq!(pending.len(), 1);

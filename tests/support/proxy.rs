@@ -33,6 +33,8 @@ pub(crate) enum Line {
     Tear(usize),
     /// Ends every connection and refuses new ones.
     Refuse,
+    /// Passes every byte at once on the connections that stand, and resets new ones.
+    Full,
 }
 
 /// The proxy. It ends, with its connections, when dropped.
@@ -78,7 +80,7 @@ impl Proxy {
                 })
                 .await;
             }
-            Line::Pass | Line::Delay(_) | Line::Freeze | Line::Throttle(_) | Line::Tear(_) => {}
+            Line::Pass | Line::Delay(_) | Line::Freeze | Line::Throttle(_) | Line::Tear(_) | Line::Full => {}
         }
         if line != Line::Refuse {
             self.listen();
@@ -145,6 +147,10 @@ impl Drop for Counted {
 }
 
 async fn connection(mut client: TcpStream, upstream: SocketAddr, mut line: watch::Receiver<Line>) {
+    if *line.borrow() == Line::Full {
+        let _ = client.set_zero_linger();
+        return;
+    }
     // Not even a connection to the server stands for a client that is reset or whose bytes are not moved.
     let connecting = connect(upstream, line.clone());
     let server = tokio::select! {
@@ -200,7 +206,13 @@ async fn pump(
         let most = match now {
             // Twenty portions a second: a slow line, not one that stops and jumps.
             Line::Throttle(rate) => (rate as usize / 20).clamp(1, BUFFER),
-            Line::Pass | Line::Delay(_) | Line::Freeze | Line::Reset | Line::Tear(_) | Line::Refuse => BUFFER,
+            Line::Pass
+            | Line::Delay(_)
+            | Line::Freeze
+            | Line::Reset
+            | Line::Tear(_)
+            | Line::Refuse
+            | Line::Full => BUFFER,
         };
         let got = tokio::select! {
             got = from.read(&mut buffer[..most]) => got.map_err(|_| Torn)?,
@@ -219,7 +231,7 @@ async fn pump(
             Line::Delay(time) => sleep(time).await,
             Line::Throttle(rate) => sleep(Duration::from_secs_f64(got as f64 / f64::from(rate.max(1)))).await,
             Line::Tear(after) if answers => passed = got.min(after.saturating_sub(moved)),
-            Line::Pass | Line::Freeze | Line::Reset | Line::Tear(_) | Line::Refuse => {}
+            Line::Pass | Line::Freeze | Line::Reset | Line::Tear(_) | Line::Refuse | Line::Full => {}
         }
         to.write_all(&buffer[..passed]).await.map_err(|_| Torn)?;
         moved += passed;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::device::DeviceKey;
 use super::super::id::Id;
-use super::super::rule::RuleDef;
+use super::super::rule::{Priority, RuleDef};
 use super::super::time::Timestamp;
 use super::{Ack, Handling, Mask, Operator, Quality, Verdict};
 
@@ -222,6 +222,17 @@ pub struct AlarmEvent {
     pub notify: bool,
     /// The alarm after it.
     pub alarm: AlarmView,
+}
+
+impl AlarmEvent {
+    /// Whether those who are told of it must not wait: a critical alarm has come.
+    pub fn is_urgent(&self) -> bool {
+        let comes = matches!(
+            self.step,
+            AlarmStep::Raised | AlarmStep::Chattering | AlarmStep::Announced
+        );
+        comes && self.alarm.rule.priority == Priority::Critical
+    }
 }
 
 /// An alarm as it stood at one instant.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::translate::Translations;
+use self::translate::{Translation, Translations};
 use super::alarm::{AlarmStep, Operator};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
@@ -159,6 +159,7 @@ impl Backtest {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }
                 Entry::Listening(listening) => self.hand(&Input::Listening(listening), now),
+                Entry::PartOf { device, parent } => self.part(device, &parent, now),
                 Entry::Own { point, value } => self.hand(&Input::Own { point, value }, now),
             }
         }
@@ -291,6 +292,20 @@ impl Backtest {
 
     fn counts(&self, now: Moment) -> bool {
         now.wall >= self.since
+    }
+
+    /// A device speaks through another.
+    fn part(&mut self, device: DeviceIndex, parent: &DeviceKey, now: Moment) {
+        let Some(seen) = self.devices.get(device.slot()) else {
+            return;
+        };
+        let (key, known) = (Arc::clone(&seen.key), seen.index);
+        let translation = seen.kind.and_then(|kind| self.translations.get(kind));
+        if translation.is_some_and(Translation::is_known)
+            && let Some(device) = known.or_else(|| self.admit(device, &key, now))
+        {
+            self.hand(&Input::PartOf { device, parent }, now);
+        }
     }
 
     fn hand(&mut self, input: &Input<'_>, now: Moment) {

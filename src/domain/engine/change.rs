@@ -67,6 +67,7 @@ impl Engine {
             carry_over(venue, None, Some(before), Some(after));
         }
         self.count_anew();
+        self.settle_all();
         self.inform_all();
         self.adopt_all();
         self.show_failures();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::alarm::{AlarmStep, Life, Mask, MaskChange, MaskReason, Operator, Pause};
 use super::super::definitions::KindRules;
-use super::super::device::DeviceIndex;
+use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::rule::RuleDef;
 use super::super::service::{DeviceEvent, DeviceStep};
 use super::super::time::Ticks;
@@ -30,6 +30,16 @@ pub(super) struct Masks {
     /// The rules on the devices through which it speaks whose active alarms may explain its own.
     #[serde(skip)]
     pub(super) above: Vec<Arc<RuleDef>>,
+    /// Through which device it speaks, as its profile says; what the registry says counts before it.
+    pub(super) named: Option<Box<Named>>,
+}
+
+/// The device that a profile names.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Named {
+    pub(super) parent: DeviceKey,
+    /// It speaks in the end through the device of which it is said to be the parent: that counts for nothing.
+    pub(super) circular: bool,
 }
 
 /// A rule that is shelved on a device.

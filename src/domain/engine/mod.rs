@@ -26,7 +26,7 @@ mod subject;
 mod survey;
 mod venue;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use self::calendar::Watch;
@@ -50,7 +50,7 @@ use super::history::{HistoryPoint, Sample};
 use super::id::GatewayHash;
 use super::interlock::{Attempt, CommandEvent};
 use super::journal::{Addressed, Commanded, DefinitionsInput, Input};
-use super::kind::{BROKER, GATEWAY_KIND};
+use super::kind::{BROKER, COMMAND_LINK, GATEWAY_KIND};
 use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
 use super::rule::News;
@@ -114,6 +114,8 @@ pub struct Engine {
     members: Vec<Vec<DeviceIndex>>,
     /// What the devices of each venue know that its alarms explain.
     explained: Vec<Vec<String>>,
+    /// By the device through which they speak, as their profiles say, whoever that is.
+    named: HashMap<DeviceKey, BTreeSet<DeviceIndex>>,
     /// The gateway itself, once it is known.
     gateway: Option<DeviceIndex>,
     /// Since when the devices are listened to; `None` while they are not, and until that is said.
@@ -135,6 +137,7 @@ impl Engine {
             venues: Vec::new(),
             members: Vec::new(),
             explained: Vec::new(),
+            named: HashMap::new(),
             gateway: None,
             listening: None,
             watch: Watch::default(),
@@ -177,6 +180,9 @@ impl Engine {
             }
             Input::Own { point, value } => {
                 self.tell_gateway(Some((*point, *value)), now, effects);
+                if *point == COMMAND_LINK && *value > 0.0 {
+                    self.try_failed_again(now, effects);
+                }
                 Ok(())
             }
             Input::Commanded(Commanded {
@@ -192,6 +198,10 @@ impl Engine {
                 if let Some(device) = self.devices.get_mut(device.slot()) {
                     device.address = Some(Box::new((*address).clone()));
                 }
+                Ok(())
+            }
+            Input::PartOf { device, parent } => {
+                self.name_parent(*device, parent, now, effects);
                 Ok(())
             }
         };

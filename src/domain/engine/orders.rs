@@ -43,6 +43,7 @@ fn send(order: &Order, index: DeviceIndex, device: &Device, effects: &mut Effect
         command: Arc::clone(&order.task.command),
         attempt: order.attempt,
         expires_at: order.expires_at,
+        opens: order.task.opens,
     });
 }
 
@@ -351,14 +352,35 @@ impl Engine {
                     linkage.order = Some(order);
                 }
             } else if listening {
-                for met in &mut linkage.met {
-                    if let MetState::Failed { .. } = met.state {
-                        met.state = MetState::Waiting;
-                    }
-                }
-                self.serve_waiting(index, now, effects);
+                self.try_again(index, now, effects);
             }
         }
+    }
+
+    /// Orders can reach the broker from now on: what failed meanwhile is tried again, if it is still demanded. While nobody
+    /// can hear the devices that waits until they can be.
+    pub(super) fn try_failed_again(&mut self, now: Moment, effects: &mut Effects) {
+        if self.listening.is_none() {
+            return;
+        }
+        for index in (0_u32..).map(DeviceIndex).take(self.devices.len()) {
+            if self.linkage(index).is_some_and(|linkage| linkage.order.is_none()) {
+                self.try_again(index, now, effects);
+            }
+        }
+    }
+
+    /// What the device failed to do and is still to do is ordered anew.
+    fn try_again(&mut self, index: DeviceIndex, now: Moment, effects: &mut Effects) {
+        let Some(linkage) = self.linkage(index) else {
+            return;
+        };
+        for met in &mut linkage.met {
+            if let MetState::Failed { .. } = met.state {
+                met.state = MetState::Waiting;
+            }
+        }
+        self.serve_waiting(index, now, effects);
     }
 
     /// Shows the rules whether the device's last order has failed.
@@ -379,6 +401,14 @@ impl Engine {
         let news = judge(ledger, device, &turn, News::all(changed), effects);
         let word = Word::of(&turn, news.heard);
         self.tell(word, now, effects);
+    }
+
+    /// Whether the order `id` of the device is under way.
+    pub fn is_under_way(&self, device: DeviceIndex, id: Id) -> bool {
+        let device = self.devices.get(device.slot());
+        let linkage = device.and_then(|device| device.linkage.as_ref());
+        let order = linkage.and_then(|linkage| linkage.order.as_ref());
+        order.is_some_and(|order| order.id == id)
     }
 
     pub(super) fn linkage(&mut self, index: DeviceIndex) -> Option<&mut Linkage> {

@@ -1,15 +1,16 @@
 //! Devices through which others speak: an alarm of a hub, a gateway or a station may explain those of the devices behind it,
-//! which a rule says by `suppressed_by`, as of its venue. Who speaks through whom stands in the registry.
+//! which a rule says by `suppressed_by`, as of its venue. Who speaks through whom stands in the registry, else the profile says it.
 
 use std::sync::Arc;
 
 use super::super::definitions::Definitions;
-use super::super::device::DeviceIndex;
+use super::super::device::{DeviceIndex, DeviceKey};
 use super::super::rule::RuleDef;
 use super::super::time::Moment;
 use super::derive::Turn;
 use super::device::Device;
 use super::ledger::Ledger;
+use super::mask::Named;
 use super::step::Step;
 use super::{Effects, Engine};
 
@@ -43,17 +44,123 @@ impl Ledger {
 impl Engine {
     /// Lets a device that is new know what its parent's alarms explain.
     pub(super) fn ask_parent(&mut self, index: DeviceIndex) {
-        let enrolled = self
-            .devices
-            .get(index.slot())
-            .and_then(|device| self.definitions.roll().find(&device.key));
-        let parent = enrolled.and_then(|enrolled| enrolled.parent.as_ref());
-        let parent = parent.and_then(|parent| self.find(parent));
-        let above = parent.and_then(|parent| self.devices.get(parent.slot()));
-        let above = above.map(|parent| explaining(&self.definitions, parent));
+        let above = self.above(index);
         if let (Some(above), Some(device)) = (above, self.devices.get_mut(index.slot())) {
             device.masks.above = above;
         }
+    }
+
+    /// What the alarms of the device through which it speaks explain; `None` while that has not been heard of.
+    fn above(&self, index: DeviceIndex) -> Option<Vec<Arc<RuleDef>>> {
+        let parent = self.find(self.parent_of(index)?)?;
+        let parent = self.devices.get(parent.slot())?;
+        Some(explaining(&self.definitions, parent))
+    }
+
+    /// The device through which it speaks: that of the registry, else the one that its profile names.
+    fn parent_of(&self, index: DeviceIndex) -> Option<&DeviceKey> {
+        let device = self.devices.get(index.slot())?;
+        let named = || device.masks.named.as_deref().filter(|named| !named.circular);
+        self.registered_parent(&device.key)
+            .or_else(|| named().map(|named| &named.parent))
+    }
+
+    fn registered_parent(&self, key: &DeviceKey) -> Option<&DeviceKey> {
+        self.definitions.roll().find(key)?.parent.as_ref()
+    }
+
+    /// Whether `parent` speaks in the end through `key`.
+    fn leads_to(&self, parent: &DeviceKey, key: &DeviceKey) -> bool {
+        let mut above = Some(parent);
+        for _ in 0..=self.devices.len() {
+            let Some(next) = above else { return false };
+            if next == key {
+                return true;
+            }
+            above = match self.find(next) {
+                Some(index) => self.parent_of(index),
+                None => self.registered_parent(next),
+            };
+        }
+        true
+    }
+
+    /// The device through which the profile of `device` says that it speaks.
+    pub fn named_parent(&self, device: DeviceIndex) -> Option<&DeviceKey> {
+        let named = self.devices.get(device.slot())?.masks.named.as_deref();
+        named.map(|named| &named.parent)
+    }
+
+    /// A profile says through which device another speaks.
+    pub(super) fn name_parent(
+        &mut self,
+        index: DeviceIndex,
+        parent: &DeviceKey,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let Some(device) = self.devices.get_mut(index.slot()) else {
+            return;
+        };
+        if let Some(former) = device.masks.named.take()
+            && let Some(children) = self.named.get_mut(&former.parent)
+        {
+            children.remove(&index);
+            if children.is_empty() {
+                self.named.remove(&former.parent);
+            }
+        }
+        self.named.entry(parent.clone()).or_default().insert(index);
+        self.settle(index, parent.clone());
+        let above = self.above(index).unwrap_or_default();
+        let listening = self.listening;
+        let Some((device, rules, ledger)) = self.subject(index) else {
+            return;
+        };
+        if !same(&device.masks.above, &above) {
+            device.masks.above = above;
+            let turn = Turn::new(index, rules, listening, now);
+            device.explain(&Step::of(&turn), ledger, effects);
+            self.tell_children(index, now, effects);
+        }
+    }
+
+    /// Takes `parent` over as the device that the profile names, which has none such now.
+    fn settle(&mut self, index: DeviceIndex, parent: DeviceKey) {
+        let key = self
+            .devices
+            .get(index.slot())
+            .map(|device| Arc::clone(&device.key));
+        let circular = key.is_none_or(|key| self.leads_to(&parent, &key));
+        if let Some(device) = self.devices.get_mut(index.slot()) {
+            device.masks.named = Some(Box::new(Named { parent, circular }));
+        }
+    }
+
+    /// What the profiles name, beside another registry: none of it may lead back to itself.
+    pub(super) fn settle_all(&mut self) {
+        let mut named = Vec::new();
+        for (index, device) in (0_u32..).map(DeviceIndex).zip(&mut self.devices) {
+            named.extend(device.masks.named.take().map(|named| (index, named.parent)));
+        }
+        for (index, parent) in named {
+            self.settle(index, parent);
+        }
+    }
+
+    /// The devices that speak through `parent`: those that the registry says, then those whose profile does.
+    fn children(&self, definitions: &Definitions, parent: &DeviceKey) -> Vec<DeviceIndex> {
+        let registered = definitions.children_of(parent).iter();
+        let registered = registered.filter_map(|child| self.find(child));
+        let named = self.named.get(parent).into_iter().flatten().copied();
+        let named = named.filter(|child| {
+            let device = self.devices.get(child.slot());
+            let enrolled = device.and_then(|device| definitions.roll().find(&device.key));
+            // Those that the registry puts somewhere are in its list, or in another.
+            enrolled.is_none_or(|enrolled| enrolled.parent.is_none())
+                && self.parent_of(*child).is_some_and(|named| named == parent)
+        });
+        registered.chain(named).collect()
     }
 
     /// Lets every device know what its parents' alarms explain, before it is judged by other definitions.
@@ -62,10 +169,10 @@ impl Engine {
             device.masks.above = Vec::new();
         }
         let definitions = Arc::clone(&self.definitions);
-        for parent in definitions.parents() {
-            if let Some(index) = self.find(parent) {
-                self.pass_down(index, |_, _| {});
-            }
+        let named: Vec<DeviceIndex> = self.named.keys().filter_map(|parent| self.find(parent)).collect();
+        let registered = definitions.parents().filter_map(|parent| self.find(parent));
+        for parent in registered.collect::<Vec<DeviceIndex>>().into_iter().chain(named) {
+            self.pass_down(parent, |_, _| {});
         }
     }
 
@@ -89,13 +196,12 @@ impl Engine {
             let Some(parent) = self.devices.get(parent.slot()) else {
                 continue;
             };
-            let children = definitions.children_of(&parent.key);
+            let children = self.children(&definitions, &parent.key);
             if children.is_empty() {
                 continue;
             }
             let above = explaining(&definitions, parent);
-            for child in children {
-                let Some(index) = self.find(child) else { continue };
+            for index in children {
                 let Some(device) = self.devices.get_mut(index.slot()) else {
                     continue;
                 };

@@ -19,7 +19,7 @@ use super::limit::Limits;
 use super::record::Recorder;
 
 /// The form of the bytes; a change of any serialised type gets a new number.
-const FORM: u16 = 5;
+const FORM: u16 = 7;
 
 #[derive(Serialize)]
 struct Saved<'a> {
@@ -153,6 +153,13 @@ impl Engine {
             engine.by_key.insert(Arc::clone(&device.key), index);
             if device.key.kind == GATEWAY_KIND {
                 engine.gateway = Some(index);
+            }
+            if let Some(named) = &device.masks.named {
+                engine
+                    .named
+                    .entry(named.parent.clone())
+                    .or_default()
+                    .insert(index);
             }
         }
         engine.count_anew();

@@ -98,6 +98,10 @@ const FACTS: [&str; 7] = [
     "device",
 ];
 
+fn fits(def: &CommandDef, kind: &str, command: &str) -> bool {
+    def.kind.as_ref().is_none_or(|of| of == kind) && def.command.as_ref().is_none_or(|known| known == command)
+}
+
 /// All profiles' commands.
 #[derive(Debug, Clone, Default)]
 pub struct CommandBook {
@@ -115,19 +119,20 @@ impl CommandBook {
         }
     }
 
+    /// Whether `profile` has words for `command` to a device of `kind`; not for one that is not loaded.
+    pub fn knows(&self, profile: &str, kind: &str, command: &str) -> bool {
+        let mut profiles = self.profiles.iter().filter(|(name, _)| name == profile);
+        profiles.any(|(_, commands)| commands.iter().any(|def| fits(def, kind, command)))
+    }
+
     /// The order as it is published to the device at `address`.
     pub fn write(&self, address: &Address, order: &OrderFacts<'_>) -> Result<Outgoing, NoWire> {
         let name = &*address.profile;
         let commands = self.profiles.iter().find(|(profile, _)| profile == name);
         let (_, commands) = commands.ok_or_else(|| NoWire::NoProfile(name.to_owned()))?;
-        let fits = |def: &&CommandDef| {
-            def.kind.as_ref().is_none_or(|kind| *kind == order.key.kind)
-                && def
-                    .command
-                    .as_ref()
-                    .is_none_or(|command| command == order.command)
-        };
-        let def = commands.iter().find(fits).ok_or_else(|| NoWire::NoCommand {
+        let mut commands = commands.iter();
+        let def = commands.find(|def| fits(def, &order.key.kind, order.command));
+        let def = def.ok_or_else(|| NoWire::NoCommand {
             profile: name.to_owned(),
             kind: order.key.kind.clone(),
             command: order.command.to_owned(),

@@ -2,6 +2,7 @@
 
 use ninewatch::domain::alarm::Operator;
 use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::CommandInput;
 use ninewatch::domain::time::Moment;
 use ninewatch::handoff::{Envelope, OperatorAct, StoreCondition};
@@ -28,6 +29,7 @@ impl World<'_> {
         {
             self.valves.tell(&message)?;
             let payload = String::from_utf8_lossy(&message.payload).into_owned();
+            self.check_opening(message.id, &payload)?;
             self.say(|| format!("  {} {payload}", message.topic));
             self.published.push(Published {
                 id: message.id,
@@ -47,6 +49,23 @@ impl World<'_> {
             noted.map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+
+    /// Whatever opens a valve is on record before it leaves.
+    fn check_opening(&self, id: Id, payload: &str) -> Result<(), String> {
+        if !payload.contains(r#""command":"open""#) {
+            return Ok(());
+        }
+        let known = "SELECT count(*) FROM command WHERE id = ?1";
+        let known = self
+            .store
+            .connection()
+            .query_row(known, [id.bits().to_be_bytes()], |row| row.get::<_, i64>(0));
+        match known {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(format!("an opening left before its commit: {payload}")),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn take_commands(&mut self, now: Moment) -> bool {

@@ -266,6 +266,9 @@ impl<'a> World<'a> {
         if self.bug == Some(Bug::AnswerBeforeCommit) {
             self.process.answer_early();
         }
+        if self.bug == Some(Bug::OpenedBeforeCommit) {
+            self.process.gateway.note_committed(u64::MAX);
+        }
         let broken = self.failures > 0;
         if broken {
             self.failures -= 1;

@@ -1,0 +1,144 @@
+//! What is sent in one message, how a target wants to be treated, and whose fault it was when it did not take one. Pure.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::id::Id;
+use crate::domain::time::{Millis, Ticks};
+use crate::store::PendingNotice;
+
+/// How a target wants to be treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manners {
+    /// The most attempts under way at once, at least 1.
+    pub at_once: usize,
+    /// How many messages it takes in which time; all of them hold.
+    pub limits: Vec<Limit>,
+    /// How many messages of the first limit are kept for what is urgent.
+    pub reserve: u32,
+    /// Many notices may go in one message, and what is not urgent waits so long for company; `None`: each goes alone.
+    pub gather: Option<Millis>,
+}
+
+impl Default for Manners {
+    /// Those of a machine: several at once, each alone, as fast as it answers.
+    fn default() -> Manners {
+        Manners {
+            at_once: 8,
+            limits: Vec::new(),
+            reserve: 0,
+            gather: None,
+        }
+    }
+}
+
+/// At most so many messages in any window of this length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many.
+    pub messages: u32,
+    /// The window's length.
+    pub window: Millis,
+}
+
+/// What goes out in one message: a notice, or a digest of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    first: PendingNotice,
+    others: Vec<PendingNotice>,
+    sent_at: Ticks,
+}
+
+impl Parcel {
+    /// One notice.
+    pub const fn single(notice: PendingNotice) -> Parcel {
+        Parcel {
+            first: notice,
+            others: Vec::new(),
+            sent_at: Ticks(0),
+        }
+    }
+
+    /// All of these; `None` when there are none.
+    pub fn of(mut notices: Vec<PendingNotice>) -> Option<Parcel> {
+        let others = notices.split_off(notices.len().min(1));
+        Some(Parcel {
+            first: notices.pop()?,
+            others,
+            sent_at: Ticks(0),
+        })
+    }
+
+    /// On its way since `at`.
+    #[must_use]
+    pub(super) const fn started(mut self, at: Ticks) -> Parcel {
+        self.sent_at = at;
+        self
+    }
+
+    /// Since when it has been on its way.
+    pub(super) const fn sent_at(&self) -> Ticks {
+        self.sent_at
+    }
+
+    /// The message's id: the notice's own, through all retries; that of a digest is made of those in it.
+    pub fn id(&self) -> Id {
+        if self.others.is_empty() {
+            return self.first.id;
+        }
+        let mut hash = Sha256::new();
+        for notice in self.notices() {
+            hash.update(notice.id.bits().to_be_bytes());
+        }
+        let unique = hash
+            .finalize()
+            .iter()
+            .take(10)
+            .fold(0, |sum: u128, byte| (sum << 8) | u128::from(*byte));
+        // As in every id, the upper 48 bits are the time.
+        Id::from_bits((self.first.id.bits() >> 80 << 80) | unique)
+    }
+
+    /// Its notices, the most important first.
+    pub fn notices(&self) -> impl Iterator<Item = &PendingNotice> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Its notices.
+    pub fn into_notices(self) -> impl Iterator<Item = PendingNotice> {
+        std::iter::once(self.first).chain(self.others)
+    }
+
+    /// The only one, or the most important one.
+    pub const fn first(&self) -> &PendingNotice {
+        &self.first
+    }
+
+    /// How many notices are in it, at least one.
+    pub const fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Whether there are several.
+    pub const fn is_digest(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Whether something in it must not wait.
+    pub fn is_urgent(&self) -> bool {
+        self.notices().any(|notice| notice.urgent)
+    }
+}
+
+/// Whose fault a failed attempt was, and so what is tried next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The target's: it is away or unwell. Once it takes anything again, it is worth trying at once.
+    Target,
+    /// This message's: the target answered and did not want it.
+    Notice,
+    /// Ours: it was too much, and for so long nothing more is wanted.
+    Throttled(Millis),
+    /// The configuration's: the address, key or rights are wrong, or this machine's clock. Nothing will be taken until a
+    /// person mends it.
+    Configuration,
+}

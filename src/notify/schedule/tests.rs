@@ -1,0 +1,265 @@
+//! What a schedule sends when: in which order, alone or together, and when again.
+
+use super::super::parcel::Limit;
+use super::*;
+use crate::domain::time::Timestamp;
+
+const NONE: [i64; 0] = [];
+
+fn notice(row: i64, alarm: u128) -> PendingNotice {
+    PendingNotice {
+        row,
+        id: Id::from_bits(1_000 + u128::from(row.unsigned_abs())),
+        alarm: Id::from_bits(alarm),
+        body: String::new(),
+        created_at: Timestamp(1_000_000),
+        attempts: 0,
+        due_at: Timestamp(0),
+        critical: false,
+        urgent: false,
+    }
+}
+
+fn urgent(row: i64, alarm: u128) -> PendingNotice {
+    PendingNotice {
+        critical: true,
+        urgent: true,
+        ..notice(row, alarm)
+    }
+}
+
+fn one(row: i64, alarm: u128) -> Parcel {
+    Parcel::single(notice(row, alarm))
+}
+
+fn at(ms: u64) -> Moment {
+    Moment {
+        wall: Timestamp(1_000_000 + i64::try_from(ms).unwrap()),
+        ticks: Ticks(ms),
+    }
+}
+
+fn schedule(notices: impl IntoIterator<Item = PendingNotice>) -> Schedule {
+    of(&Manners::default(), notices)
+}
+
+fn of(manners: &Manners, notices: impl IntoIterator<Item = PendingNotice>) -> Schedule {
+    let mut schedule = Schedule::new(manners);
+    for notice in notices {
+        schedule.admit(notice, at(0));
+    }
+    schedule
+}
+
+/// Those of a chat robot: six messages a minute, two of them for what is urgent.
+fn robot() -> Manners {
+    Manners {
+        at_once: 1,
+        limits: vec![Limit {
+            messages: 6,
+            window: Millis(60_000),
+        }],
+        reserve: 2,
+        gather: Some(Millis(10_000)),
+    }
+}
+
+fn rows(schedule: &mut Schedule, now: u64) -> Vec<i64> {
+    let parcels = std::iter::from_fn(|| schedule.next(Ticks(now)));
+    parcels.map(|parcel| parcel.first().row).collect()
+}
+
+fn next_rows(schedule: &mut Schedule, now: u64) -> Vec<i64> {
+    let parcel = schedule.next(Ticks(now));
+    let rows = |parcel: Parcel| parcel.notices().map(|notice| notice.row).collect();
+    parcel.map_or_else(Vec::new, rows)
+}
+
+#[test]
+fn one_alarm_goes_in_order_and_others_do_not_wait() {
+    let mut schedule = schedule([notice(1, 1), notice(2, 1), notice(3, 2), notice(4, 1)]);
+    assert_eq!(rows(&mut schedule, 0), [1, 3]);
+    schedule.delivered(&one(1, 1), Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), [2]);
+    schedule.delivered(&one(3, 2), Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), NONE);
+    schedule.delivered(&one(2, 1), Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), [4]);
+    schedule.delivered(&one(4, 1), Ticks(0));
+    assert_eq!(schedule.room(false), WINDOW);
+    assert!(schedule.lines.is_empty());
+}
+
+#[test]
+fn a_failed_notice_holds_its_own_alarm_only() {
+    let mut schedule = schedule([notice(1, 1), notice(2, 1), notice(3, 2)]);
+    assert_eq!(rows(&mut schedule, 0), [1, 3]);
+    let wait = schedule.failed(one(1, 1), Fault::Notice, Ticks(0));
+    schedule.delivered(&one(3, 2), Ticks(0));
+    assert_eq!(schedule.next_due(Ticks(0)), Some(Ticks(wait.0)));
+    assert_eq!(rows(&mut schedule, wait.0 - 1), NONE);
+    assert_eq!(rows(&mut schedule, wait.0), [1]);
+}
+
+#[test]
+fn a_notice_that_comes_while_its_alarm_is_on_its_way_waits() {
+    let mut schedule = schedule([notice(1, 1)]);
+    assert_eq!(rows(&mut schedule, 0), [1]);
+    schedule.admit(notice(2, 1), at(0));
+    assert_eq!(rows(&mut schedule, 0), NONE);
+    schedule.delivered(&one(1, 1), Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), [2]);
+}
+
+#[test]
+fn what_is_urgent_goes_first_but_not_before_its_own_alarms_past() {
+    let mut schedule = schedule([notice(1, 1), notice(2, 2), urgent(3, 2), urgent(4, 3)]);
+    assert_eq!(rows(&mut schedule, 0), [2, 4, 1]);
+    schedule.delivered(&one(2, 2), Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), [3]);
+}
+
+#[test]
+fn when_the_target_is_back_nothing_waits_out_a_long_back_off() {
+    let mut tired = notice(1, 1);
+    tired.attempts = 9;
+    let mut schedule = schedule([tired.clone(), notice(2, 2)]);
+    assert_eq!(rows(&mut schedule, 0), [1, 2]);
+    let wait = schedule.failed(Parcel::single(tired), Fault::Target, Ticks(0));
+    assert!(wait.0 > 200_000);
+    schedule.delivered(&one(2, 2), Ticks(0));
+    assert_eq!(rows(&mut schedule, 999), NONE);
+    assert_eq!(rows(&mut schedule, 1_000), [1]);
+}
+
+#[test]
+fn a_wall_clock_jump_neither_holds_nor_fires_a_retry() {
+    let mut retry = notice(1, 1);
+    retry.attempts = 3;
+    retry.due_at = Timestamp(1_000_000 + 86_400_000);
+    let mut far = schedule([retry.clone()]);
+    assert_eq!(far.next_due(Ticks(0)), Some(Ticks(LONGEST_WAIT.0)));
+    retry.due_at = Timestamp(1_000_000 + 3_000);
+    let mut near = schedule([retry]);
+    assert_eq!(rows(&mut near, 2_999), NONE);
+    assert_eq!(rows(&mut near, 3_000), [1]);
+    assert_eq!(rows(&mut far, LONGEST_WAIT.0), [1]);
+}
+
+#[test]
+fn a_few_go_alone_and_many_as_one_with_the_urgent_first() {
+    let mut few = of(
+        &robot(),
+        (1_i64..=3).map(|row| urgent(row, u128::from(row.unsigned_abs()))),
+    );
+    assert_eq!(next_rows(&mut few, 0), [1]);
+    let many = (1_i64..=100).map(|row| {
+        let alarm = u128::from(row.unsigned_abs());
+        if row % 2 == 0 {
+            urgent(row, alarm)
+        } else {
+            notice(row, alarm)
+        }
+    });
+    let mut many = of(&robot(), many);
+    // What is not urgent still waits for company.
+    let digest = next_rows(&mut many, 0);
+    assert_eq!(digest, (1..=50).map(|half| half * 2).collect::<Vec<i64>>());
+    let rest = next_rows(&mut many, 10_000);
+    assert_eq!(rest, (0..50).map(|half| half * 2 + 1).collect::<Vec<i64>>());
+}
+
+#[test]
+fn what_is_not_urgent_waits_for_company_once() {
+    let mut schedule = of(&robot(), [notice(1, 1), urgent(2, 2)]);
+    assert_eq!(next_rows(&mut schedule, 0), [2]);
+    assert_eq!(schedule.next_due(Ticks(0)), Some(Ticks(10_000)));
+    schedule.admit(notice(3, 3), at(9_000));
+    assert_eq!(next_rows(&mut schedule, 10_000), [1]);
+}
+
+#[test]
+fn a_digest_tells_an_alarms_whole_story_and_ends_its_line() {
+    let stories = (1..=5).flat_map(|alarm| {
+        let row = i64::try_from(alarm * 10).unwrap();
+        [urgent(row, alarm), notice(row + 1, alarm)]
+    });
+    let mut schedule = of(&robot(), stories);
+    let digest = schedule.next(Ticks(0)).unwrap();
+    assert_eq!(digest.count(), 10);
+    assert!(digest.first().urgent);
+    assert_eq!(schedule.next(Ticks(0)), None);
+    schedule.delivered(&digest, Ticks(5));
+    assert!(schedule.lines.is_empty());
+    assert_eq!((schedule.room(true), schedule.room(false)), (WINDOW, WINDOW));
+}
+
+#[test]
+fn a_failed_digest_comes_back_whole_and_in_order() {
+    let mut schedule = of(
+        &robot(),
+        (1_i64..=9).map(|row| urgent(row, u128::from(row.unsigned_abs() / 2))),
+    );
+    let digest = schedule.next(Ticks(0)).unwrap();
+    assert_eq!(digest.count(), 9);
+    let wait = schedule.failed(digest, Fault::Target, Ticks(10));
+    let again = schedule.next(Ticks(10 + wait.0)).unwrap();
+    assert_eq!(again.count(), 9);
+    assert!(again.notices().all(|notice| notice.attempts == 1));
+    let rows: Vec<i64> = again.notices().map(|notice| notice.row).collect();
+    assert_eq!(rows, (1..=9).collect::<Vec<i64>>());
+}
+
+/// Which of them it is, the target does not say: in ever smaller company the others get through, and it remains.
+#[test]
+fn one_notice_that_is_not_wanted_does_not_keep_the_others() {
+    let mut schedule = of(
+        &Manners {
+            limits: Vec::new(),
+            ..robot()
+        },
+        (1_i64..=64).map(|row| urgent(row, u128::from(row.unsigned_abs()))),
+    );
+    let (mut now, mut taken, mut poison) = (0, 0, 0);
+    while taken < 63 {
+        now = schedule.next_due(Ticks(now)).unwrap().0.max(now);
+        let parcel = schedule.next(Ticks(now)).unwrap();
+        if parcel.notices().any(|notice| notice.row == 40) {
+            poison += 1;
+            schedule.failed(parcel, Fault::Notice, Ticks(now));
+        } else {
+            taken += parcel.count();
+            schedule.delivered(&parcel, Ticks(now));
+        }
+        assert!(poison < 30, "refused {poison} times, {taken} taken");
+    }
+    assert_eq!(schedule.room(true), WINDOW - 1);
+}
+
+#[test]
+fn a_silenced_target_gets_nothing_until_its_time() {
+    let mut schedule = of(&robot(), [urgent(1, 1), urgent(2, 2)]);
+    let parcel = schedule.next(Ticks(0)).unwrap();
+    schedule.failed(parcel, Fault::Throttled(Millis(600_000)), Ticks(100));
+    assert_eq!(schedule.next(Ticks(500_000)), None);
+    assert_eq!(schedule.next_due(Ticks(100)), Some(Ticks(600_100)));
+    assert!(schedule.next(Ticks(600_100)).is_some());
+}
+
+#[test]
+fn back_off_doubles_up_to_five_minutes_with_at_most_a_quarter_less() {
+    let nominal = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300];
+    for (failures, seconds) in (1..).zip(nominal) {
+        let waits: Vec<u64> = (0..200)
+            .map(|id| back_off(failures, Id::from_bits(id)).0)
+            .collect();
+        let full = seconds * 1_000;
+        assert!(waits.iter().all(|wait| (full - full / 4..=full).contains(wait)));
+        let spread = waits.iter().max().unwrap() - waits.iter().min().unwrap();
+        assert!(
+            spread > full / 8,
+            "{failures} failures spread over {spread} ms only"
+        );
+    }
+    assert!(back_off(u32::MAX, Id::from_bits(7)).0 <= LONGEST_WAIT.0);
+}

@@ -1,0 +1,165 @@
+//! The outbox: notices owed to targets, and the deliveries that were made. Rows only ever grow, so that whoever reads on
+//! from the last one it knows misses none. Decides neither who is owed what nor when it is sent.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::PendingNotice;
+use super::transaction::{Changes, key};
+use crate::domain::id::Id;
+use crate::domain::time::Timestamp;
+use crate::handoff::{DeliveryOutcome, DeliveryReport};
+
+/// What targets are owed.
+pub(super) struct Notice<'a> {
+    /// The event's id.
+    pub(super) id: Id,
+    /// Of notices with one line the later waits for the earlier.
+    pub(super) line: Id,
+    /// The event.
+    pub(super) body: &'a str,
+    /// Its line is read past those that are not.
+    pub(super) critical: bool,
+    /// It goes before those that are not.
+    pub(super) urgent: bool,
+}
+
+/// Owes `notice` to `targets`.
+pub(super) fn write_notices(
+    transaction: &Transaction<'_>,
+    notice: &Notice<'_>,
+    (targets, now): (&[String], Timestamp),
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    for target in targets {
+        transaction
+            .prepare_cached(
+                // A line keeps its lane while something of it waits: else its later notices could be read before its
+                // earlier ones, and somebody would be told last that an alarm is over that has come again.
+                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, coalesce((SELECT critical FROM outbox
+                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7))",
+            )?
+            .execute(params![
+                key(notice.id),
+                target,
+                key(notice.line),
+                notice.body,
+                now.0,
+                notice.urgent,
+                notice.critical
+            ])?;
+        changes.pending.push((target.clone(), 1));
+        changes.notices_added = true;
+    }
+    Ok(())
+}
+
+/// Records what became of a message, and of each notice in it.
+pub(super) fn write_delivery(
+    transaction: &Transaction<'_>,
+    report: &DeliveryReport,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let (result, error) = match &report.outcome {
+        DeliveryOutcome::Delivered => ("delivered", None),
+        DeliveryOutcome::Retry { error, .. } => ("failed", Some(error)),
+    };
+    let notices = i64::try_from(report.notices.len()).unwrap_or(i64::MAX);
+    transaction
+        .prepare_cached(
+            "INSERT INTO delivery (message, target, at, notices, result, error) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            key(report.message),
+            report.target,
+            report.at.0,
+            notices,
+            result,
+            error
+        ])?;
+    let delivery = transaction.last_insert_rowid();
+    for notice in &report.notices {
+        match &report.outcome {
+            DeliveryOutcome::Delivered => {
+                // A second report of the same delivery must not count twice: it finds no pending row.
+                let settled = transaction
+                    .prepare_cached(
+                        "UPDATE outbox SET delivered_at = ?2, result = 'delivered', delivery = ?3, last_error = NULL
+                         WHERE row = ?1 AND delivered_at IS NULL",
+                    )?
+                    .execute(params![notice, report.at.0, delivery])?;
+                if settled > 0 {
+                    changes.pending.push((report.target.clone(), -1));
+                }
+            }
+            DeliveryOutcome::Retry { error, due_at } => {
+                transaction
+                    .prepare_cached(
+                        "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, delivery = ?3, last_error = ?4
+                         WHERE row = ?1 AND delivered_at IS NULL",
+                    )?
+                    .execute(params![notice, due_at.0, delivery, error])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What `target` has not got yet, critical or not, in the rows after `after`: oldest first, at most `limit`.
+pub(super) fn pending(
+    connection: &Connection,
+    (target, critical): (&str, bool),
+    after: i64,
+    limit: u32,
+) -> rusqlite::Result<Vec<PendingNotice>> {
+    connection
+        .prepare_cached(
+            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent FROM outbox
+             WHERE target = ?1 AND critical = ?2 AND row > ?3 AND delivered_at IS NULL AND held = 0
+             ORDER BY row LIMIT ?4",
+        )?
+        .query_map(params![target, critical, after, limit], |row| {
+            let id = |column| {
+                row.get(column)
+                    .map(|bytes| Id::from_bits(u128::from_be_bytes(bytes)))
+            };
+            Ok(PendingNotice {
+                row: row.get(0)?,
+                id: id(1)?,
+                alarm: id(2)?,
+                body: row.get(3)?,
+                created_at: Timestamp(row.get(4)?),
+                attempts: row.get(5)?,
+                due_at: Timestamp(row.get(6)?),
+                urgent: row.get(7)?,
+                critical,
+            })
+        })?
+        .collect()
+}
+
+/// When messages went to `target` since `since`, oldest first.
+pub(super) fn sent_since(
+    connection: &Connection,
+    target: &str,
+    since: Timestamp,
+) -> rusqlite::Result<Vec<Timestamp>> {
+    connection
+        .prepare_cached("SELECT at FROM delivery WHERE target = ?1 AND at >= ?2 ORDER BY at")?
+        .query_map(params![target, since.0], |row| row.get(0).map(Timestamp))?
+        .collect()
+}
+
+/// Deletes the oldest deliveries made before `before`, at most `limit`; how many there were.
+pub(super) fn delete_deliveries(
+    connection: &Connection,
+    before: Timestamp,
+    limit: i64,
+) -> rusqlite::Result<i64> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM delivery WHERE row IN (SELECT row FROM delivery ORDER BY row LIMIT ?2) AND at < ?1",
+        )?
+        .execute(params![before.0, limit])?;
+    Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
+}
