@@ -6,6 +6,7 @@ mod digest;
 mod fit;
 mod samples;
 mod say;
+mod teller;
 mod template;
 #[cfg(test)]
 mod tests;
