@@ -22,7 +22,7 @@ use ninewatch::domain::journal::{self, CommandInput, Entry};
 use ninewatch::domain::registry::{RegisteredDevice, Registry};
 use ninewatch::domain::time::Moment;
 use ninewatch::gateway::{Due, Gateway, GatewayError, Lines, Reconfiguration};
-use ninewatch::handoff::{Batch, Directory, Envelope, OperatorAct, OperatorRequest, Work};
+use ninewatch::handoff::{Batch, CommandMessage, Directory, Envelope, OperatorAct, OperatorRequest, Work};
 use ninewatch::lifecycle::Health;
 use ninewatch::metrics::Metrics;
 use ninewatch::reload::configured;
@@ -67,6 +67,7 @@ struct Running {
     envelopes: mpsc::Sender<Vec<Envelope>>,
     reconfigurations: mpsc::Sender<Reconfiguration>,
     work: mpsc::Receiver<Work>,
+    commands: mpsc::Receiver<CommandMessage>,
     answers: Vec<oneshot::Receiver<usize>>,
     clock: Clock,
     metrics: Metrics,
@@ -84,6 +85,7 @@ impl Running {
         let (operator_tx, operators) = mpsc::channel(1);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
         let (work_tx, work) = mpsc::channel(1);
+        let (command_tx, commands) = mpsc::channel(1);
         let full = Work::Batch(Box::default());
         work_tx.send(full).await.expect("room for one");
         let health = Health::new();
@@ -96,7 +98,7 @@ impl Running {
             store: health.follow_store(),
             committed: watch::channel(0).1,
             probes: mpsc::channel(1).1,
-            commands: mpsc::channel(1).0,
+            commands: command_tx,
             sent: mpsc::channel(1).1,
             work: work_tx,
         };
@@ -106,6 +108,7 @@ impl Running {
             envelopes: envelope_tx,
             reconfigurations: reconfigure_tx,
             work,
+            commands,
             answers: Vec::new(),
             clock,
             metrics,
@@ -259,6 +262,31 @@ fn a_flood_of_rubbish_fills_a_batch_by_its_bytes_and_only_the_head_of_each_is_ke
     }
     assert!(batch.bytes >= 4096 * taken, "{} bytes", batch.bytes);
     assert!(gateway.has_room(), "the next batch is empty");
+}
+
+#[tokio::test]
+async fn a_command_leaves_before_what_led_to_it_goes_to_the_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _rules = settings(folder.path(), ("hot", 60), "duty");
+    let text = std::fs::read_to_string(folder.path().join("rules.toml")).expect("the rules");
+    let close = "[[rule.then]]\ncommand = 'close'\nto = 'shutoff_valve'\n";
+    std::fs::write(folder.path().join("rules.toml"), text + close).expect("a file");
+    let venue = "[[venue]]\nid = 'v1'\nname = 'v1'\nkind = 'restaurant'\n[[venue.device]]\nid = 's1'\nkind = 'shutoff_valve'\n";
+    std::fs::write(folder.path().join("venues.toml"), venue).expect("a file");
+    let text = "[gateway]\nid = 'test'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
+                [files]\nrules = ['rules.toml']\nvenues = ['venues.toml']\n";
+    let settings = config::load_str("t", text, folder.path()).expect("a sound configuration");
+    let mut running = Running::start(&settings).await;
+    running.batch().await;
+    let danger = envelope("g1", br#"{"temperature":70.0}"#.into(), running.clock.now());
+    running.envelopes.send(vec![danger]).await.expect("it runs");
+    // This task and the gateway's take turns: it must not have put its batch on the way yet.
+    let command = timeout(DEADLINE, running.commands.recv()).await.expect("in time");
+    assert!(running.work.try_recv().is_err(), "the batch went first");
+    assert_eq!(
+        command.expect("a command").topic,
+        "ninewatch/v1/shutoff_valve/s1/command"
+    );
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(super) struct Outbound {
     commands: Option<mpsc::Sender<CommandMessage>>,
     /// At most one for each device.
     unsent: VecDeque<CommandMessage>,
+    /// Whether something was handed over since this was last looked at.
+    pub(super) handed_over: bool,
     /// Attempts that bring the danger back, each with how many inputs have to be committed first; in that order, and at most
     /// one for each device.
     held: VecDeque<(u64, CommandMessage)>,
@@ -65,7 +67,7 @@ impl Outbound {
         };
         while let Some(message) = self.unsent.pop_front() {
             match commands.try_send(message) {
-                Ok(()) => {}
+                Ok(()) => self.handed_over = true,
                 Err(TrySendError::Full(message)) => {
                     overflowed.inc();
                     self.unsent.push_front(message);

@@ -3,6 +3,7 @@
 
 mod admission;
 mod batch;
+mod collect;
 mod command;
 mod counters;
 mod dispatch;
@@ -12,8 +13,8 @@ mod survey;
 mod task;
 
 use std::sync::Arc;
+use std::vec;
 
-use bytes::Bytes;
 use prometheus::IntCounter;
 
 use self::admission::Admission;
@@ -31,18 +32,15 @@ use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
 use crate::domain::history::HistoryError;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
-use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
 use crate::domain::profile::command::CommandBook;
 use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
-use crate::domain::route::Subject;
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
-    AlarmCommit, Answer, Batch, DeadLetter, DeviceCommit, Directory, Envelope, KEPT_PAYLOAD, OperatorAct,
-    OperatorRequest, Probe, SeenDevice, StoreCondition,
+    Answer, Batch, Directory, Envelope, OperatorAct, OperatorRequest, Probe, SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
 
@@ -197,24 +195,38 @@ impl Gateway {
 
     /// Takes a run of messages through decoder and engine. Each says itself when it came.
     pub fn receive(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
+        let mut run = run.into_iter();
+        while run.len() > 0 {
+            self.receive_some(&mut run)?;
+        }
+        self.collect()
+    }
+
+    /// The same up to the first message that commands something, and without putting into words what it means.
+    pub(super) fn receive_some(&mut self, run: &mut vec::IntoIter<Envelope>) -> Result<(), GatewayError> {
         // One message of each run is timed: two clock reads a message would cost as much as the rules.
         let mut timed = true;
         self.decoder.make_room(run.len());
         let mut topics = std::mem::take(&mut self.topics);
-        topics.extend(run.iter().map(|envelope| self.decoder.resolve(&envelope.topic)));
+        let all = run.as_slice().iter();
+        topics.extend(all.map(|envelope| self.decoder.resolve(&envelope.topic)));
         let known = topics.iter().filter_map(|topic| match topic {
             Ok(Resolved::Message(topic)) => self.decoder.expected(*topic),
             Ok(Resolved::Ignored) | Err(_) => None,
         });
         self.engine.approach(known);
-        for (envelope, topic) in run.into_iter().zip(topics.drain(..)) {
+        self.outbound.handed_over = false;
+        for (topic, envelope) in topics.drain(..).zip(run) {
             let receipt = envelope.receipt;
             self.take(envelope, topic, timed)?;
             self.open.message(receipt);
             timed = false;
+            if self.outbound.handed_over {
+                break;
+            }
         }
         self.topics = topics;
-        self.collect()
+        Ok(())
     }
 
     fn take(
@@ -344,7 +356,17 @@ impl Gateway {
     }
 
     /// Does what an operator asks for. The answer goes out with the commit.
-    pub fn operate(&mut self, mut request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+    pub fn operate(&mut self, request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+        self.operate_at_once(request, now)?;
+        self.collect()
+    }
+
+    /// The same without putting into words what it means.
+    pub(super) fn operate_at_once(
+        &mut self,
+        mut request: OperatorRequest,
+        now: Moment,
+    ) -> Result<(), GatewayError> {
         if let OperatorAct::Command(input) = &mut request.act {
             command::fill_in(input, &self.surroundings.registry);
         }
@@ -360,14 +382,19 @@ impl Gateway {
             to: request.answer,
             outcome: outcome.map(|()| command::ordered(&self.effects.commands)),
         });
-        self.collect()
+        Ok(())
     }
 
     /// Steps the engine when its deadline has come.
     pub fn expire(&mut self, now: Moment) -> Result<(), GatewayError> {
+        self.expire_at_once(now)?;
+        self.collect()
+    }
+
+    /// The same without putting into words what it means.
+    pub(super) fn expire_at_once(&mut self, now: Moment) -> Result<(), GatewayError> {
         if self.deadline().is_some_and(|deadline| deadline <= now.ticks) {
             self.step(now, &Input::Timeout)?;
-            self.collect()?;
         }
         Ok(())
     }
@@ -378,64 +405,6 @@ impl Gateway {
         let _never_refused = self.engine.handle(input, now, &mut self.effects);
         self.dispatch();
         Ok(())
-    }
-
-    /// Puts what the engine wants done into the open batch.
-    fn collect(&mut self) -> Result<(), GatewayError> {
-        self.give_up_unwritable(self.open.journal.last())?;
-        self.metrics
-            .rule_evaluations
-            .inc_by(std::mem::take(&mut self.effects.evaluations));
-        self.metrics
-            .readings_repeated
-            .inc_by(std::mem::take(&mut self.effects.repetitions));
-        let effects = &mut self.effects;
-        self.open.keep(&mut effects.points, &mut effects.samples)?;
-        for moved in effects.moved.drain(..) {
-            self.open.seen(SeenDevice {
-                number: moved.device,
-                key: DeviceKey::clone(&moved.key),
-                at: moved.at,
-            });
-        }
-        let around = &self.surroundings;
-        for event in self.effects.devices.drain(..) {
-            let body = DeviceEventBody::new(&event, &around.registry, &around.id);
-            let body = serde_json::to_string(&body)?;
-            self.open.device(DeviceCommit { event, body });
-        }
-        for event in self.effects.alarms.drain(..) {
-            let targets = if event.notify {
-                let subject = Subject::of_alarm(&event.alarm, &event.step, &around.registry);
-                around.directions.told(&subject, event.at)
-            } else {
-                Vec::new()
-            };
-            let alarm_body = AlarmBody::new(&event.alarm, &around.registry);
-            let alarm = serde_json::to_string(&alarm_body)?;
-            let body = EventBody::new(&event, &alarm_body, &around.id, &around.public_url);
-            let body = serde_json::to_string(&body)?;
-            self.open.alarm(AlarmCommit {
-                event,
-                alarm,
-                body,
-                targets,
-            });
-        }
-        self.collect_commands()
-    }
-
-    fn bury(&mut self, envelope: Envelope, reject: Reject) {
-        self.metrics.dead_letter(&reject);
-        let kept = envelope.payload.get(..KEPT_PAYLOAD).unwrap_or(&envelope.payload);
-        self.open.dead_letter(DeadLetter {
-            at: envelope.received.wall,
-            topic: envelope.topic,
-            size: envelope.oversize.unwrap_or(envelope.payload.len()),
-            // A copy: the bytes of a read share their memory, and all of it would wait for the disk.
-            payload: Bytes::copy_from_slice(kept),
-            reject,
-        });
     }
 
     /// When [`Gateway::expire`] has something to do; `None`: never, as things stand.

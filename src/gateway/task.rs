@@ -5,12 +5,13 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::survey::Surveying;
 use super::{Due, Gateway, GatewayError, Reconfiguration};
 use crate::clock::{self, Clock};
-use crate::domain::time::Ticks;
+use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
     Batch, CommandMessage, CommandSent, Envelope, OperatorRequest, Probe, StoreCondition, Work,
 };
@@ -79,7 +80,7 @@ impl Gateway {
                 }
                 // People and deadlines before telemetry: both are few, and neither may starve under a backlog. Nor do they wait for
                 // the disk: an order is sent again, or has failed, also while that is frozen (DESIGN, promise 2).
-                Some(request) = lines.operators.recv(), if last_room => self.operate(request, clock.now())?,
+                Some(request) = lines.operators.recv(), if last_room => self.serve(request, clock.now()).await?,
                 Some(wanted) = lines.reconfigurations.recv(), if room => self.reconfigure(wanted, clock.now())?,
                 Ok(()) = lines.listening.changed(), if room => {
                     let up = *lines.listening.borrow_and_update();
@@ -101,7 +102,7 @@ impl Gateway {
                 Some(sent) = lines.sent.recv(), if last_room => self.note_sent(sent, clock.now())?,
                 // Room or not: while the writer is stuck, it asks whether this loop is.
                 Some(probe) = lines.probes.recv() => self.pass(probe),
-                () = until(clock, self.deadline()), if last_room => self.expire(clock.now())?,
+                () = until(clock, self.deadline()), if last_room => self.fall_due(clock.now()).await?,
                 () = surveys.asked(), if surveying.is_none() => surveying = Some(Surveying::begin()),
                 () = part(surveying.as_ref()), if surveying.is_some() => {
                     surveying = surveying.and_then(|under_way| self.survey(under_way));
@@ -109,7 +110,7 @@ impl Gateway {
                 run = lines.envelopes.recv(), if room => match run {
                     Some(run) => {
                         self.metrics.queue_ingest.set(i64::try_from(lines.envelopes.len()).unwrap_or(i64::MAX));
-                        self.receive(run)?;
+                        self.take_run(run).await?;
                         self.ask(clock.now());
                     }
                     None => break,
@@ -126,6 +127,34 @@ impl Gateway {
         self.checkpoint()?;
         let last = work(self.close(clock.now()));
         lines.work.send(last).await.map_err(|_| GatewayError::WriterEnded)
+    }
+
+    async fn serve(&mut self, request: OperatorRequest, now: Moment) -> Result<(), GatewayError> {
+        self.operate_at_once(request, now)?;
+        self.settle().await
+    }
+
+    async fn fall_due(&mut self, now: Moment) -> Result<(), GatewayError> {
+        self.expire_at_once(now)?;
+        self.settle().await
+    }
+
+    async fn take_run(&mut self, run: Vec<Envelope>) -> Result<(), GatewayError> {
+        let mut run = run.into_iter();
+        while run.len() > 0 {
+            self.receive_some(&mut run)?;
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the connection for commands go first where it was given some: its task waits for this worker, and what they mean
+    /// takes longer to put into words than they take to leave.
+    async fn settle(&mut self) -> Result<(), GatewayError> {
+        if std::mem::take(&mut self.outbound.handed_over) {
+            yield_now().await;
+        }
+        self.collect()
     }
 }
 

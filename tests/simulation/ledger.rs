@@ -84,6 +84,9 @@ pub(crate) fn reference(site: &Site, store: &Store, taken: &Taken, live: &Live) 
             journal::replay_into(&mut reference.engine, input, &alone, find, &mut effects)
                 .map_err(|error| error.to_string())?;
             let Reference { engine, rules, .. } = &mut reference;
+            if let Entry::Definitions { hash } = &entry {
+                rules.configure(site.linkage(hash));
+            }
             rules.note((moment, &entry), &effects, engine, live)?;
             reference.record(site, &mut effects);
             reference.latest = reference.latest.max(moment.ticks);

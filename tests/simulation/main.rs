@@ -18,6 +18,7 @@ mod officer;
 mod orders;
 mod postgres;
 mod process;
+mod signals;
 mod site;
 mod town;
 mod valves;

@@ -12,8 +12,14 @@ use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::ReadingKind;
 use ninewatch::domain::time::{Moment, Ticks};
 
-use super::site::CLOSING;
+use super::signals::Signals;
+use super::site::{CLOSING, Linkage};
+use super::town::DEVICES;
 use super::valves::{REMOTE, VALVES};
+use super::world::gas_detector;
+
+/// The gas level among a detector's points.
+const LEVEL: PointIndex = PointIndex(1);
 
 /// The valve's position among its points, and its values.
 const POSITION: PointIndex = PointIndex(1);
@@ -49,8 +55,10 @@ pub(crate) struct Published {
 pub(crate) struct Orders {
     known: BTreeMap<Id, Order>,
     under_way: HashMap<String, Id>,
-    /// The alarms that demand valves closed, with their venues.
-    demanding: HashMap<Id, String>,
+    /// The alarms that demand valves closed, or will on a second signal, with their venues and whether somebody has masked
+    /// them since.
+    demanding: HashMap<Id, (String, bool)>,
+    signals: Signals,
     /// Valves whose last order to close failed.
     failed: HashSet<String>,
     /// Those of which people were told since the danger began.
@@ -68,8 +76,10 @@ impl Orders {
         engine: &Engine,
         live: &Live,
     ) -> Result<(), String> {
+        self.note_level(entry, engine);
         for event in &effects.alarms {
             self.note_alarm(event);
+            self.signals.note_alarm(event);
         }
         for event in &effects.commands {
             let wrong = |what: &str| format!("{what}: {event:?}, by {entry:?}");
@@ -85,7 +95,7 @@ impl Orders {
                     if !asked || !REMOTE.contains(&device.device.as_str()) {
                         return Err(wrong("nobody allowed this opening"));
                     }
-                    if self.demanding.values().any(|venue| *venue == device.venue) {
+                    if self.demanding.values().any(|(venue, _)| *venue == device.venue) {
                         return Err(wrong("an opening while an alarm demands the contrary"));
                     }
                 }
@@ -102,8 +112,12 @@ impl Orders {
                         return Err(wrong("nothing proves this"));
                     }
                 }
-                CommandStep::Requested
-                | CommandStep::Joined
+                CommandStep::Requested => {
+                    self.signals
+                        .check_order(&event.order)
+                        .map_err(|what| wrong(&what))?;
+                }
+                CommandStep::Joined
                 | CommandStep::Sent
                 | CommandStep::Acknowledged
                 | CommandStep::Declined
@@ -112,6 +126,34 @@ impl Orders {
             }
         }
         Ok(())
+    }
+
+    /// Definitions of this linkage are in force from now on.
+    pub(crate) fn configure(&mut self, linkage: Option<Linkage>) {
+        self.signals.configure(linkage);
+    }
+
+    fn note_level(&mut self, entry: &Entry, engine: &Engine) {
+        let Entry::Reading {
+            device,
+            device_at,
+            seq,
+            kind: ReadingKind::Live,
+            retained: false,
+            points,
+        } = entry
+        else {
+            return;
+        };
+        let fresh = device_at.is_none() && seq.is_none();
+        let level = points.iter().find(|(point, _)| *point == LEVEL);
+        for (venue, name) in DEVICES {
+            if let Some((_, level)) = level
+                && engine.find(&gas_detector(venue, name)) == Some(*device)
+            {
+                self.signals.note_level(name, *level, fresh);
+            }
+        }
     }
 
     fn note_alarm(&mut self, event: &AlarmEvent) {
@@ -129,12 +171,14 @@ impl Orders {
                 let masked = matches!(alarm.mask, Mask::Shelved(_) | Mask::OutOfService(_));
                 let old = alarm.late_by_ms.is_some_and(|age| age > DEFAULT_MAX_AGE.0);
                 if begins && !masked && !old {
-                    self.demanding.insert(alarm.id, venue.clone());
+                    self.demanding.insert(alarm.id, (venue.clone(), false));
+                } else if let Some((_, is_masked)) = self.demanding.get_mut(&alarm.id) {
+                    *is_masked = masked;
                 }
             }
             AlarmState::RecoveredUnacknowledged | AlarmState::RecoveredAcknowledged | AlarmState::Cleared => {
                 self.demanding.remove(&alarm.id);
-                if self.demanding.values().all(|other| other != venue) {
+                if self.demanding.values().all(|(other, _)| other != venue) {
                     let here = |device: &str| VALVES.contains(&(venue.as_str(), device));
                     self.told.retain(|device| !here(device));
                 }
@@ -218,7 +262,9 @@ impl Orders {
     /// Where an alarm demands it a valve is closed, or people know that its order failed.
     pub(crate) fn check_demands(&self, closed: &HashSet<&str>) -> Result<(), String> {
         for (venue, device) in VALVES {
-            let demanded = self.demanding.values().any(|other| other == venue);
+            let mut demanding = self.demanding.iter();
+            let demanded = demanding
+                .any(|(alarm, (other, masked))| other == venue && !masked && self.signals.demands(*alarm));
             let known = self.failed.contains(device) && self.told.contains(device);
             if demanded && !closed.contains(device) && !known {
                 return Err(format!(

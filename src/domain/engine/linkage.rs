@@ -316,6 +316,10 @@ impl Linkage {
     pub(super) fn demand(&mut self, to: Option<&Arc<str>>, task: &Task, alarm: &AlarmView) -> bool {
         let same = |demand: &&mut Demand| demand.to.as_ref() == to && demand.task.command == task.command;
         if let Some(known) = self.demands.iter_mut().find(same) {
+            // Its rule may have been changed meanwhile; of several alarms the first says how it is to be done.
+            if known.alarms.first() == Some(&alarm.id) {
+                known.task = task.clone();
+            }
             if known.alarms.contains(&alarm.id) {
                 return false;
             }

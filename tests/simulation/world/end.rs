@@ -32,7 +32,7 @@ impl World<'_> {
         let most = self.dice.pick(&[1, 2_000, 120_000, 1_200_000]);
         self.now += i64::try_from(self.dice.below(most)).expect("small");
         if self.dice.chance(10) {
-            self.variant = self.dice.index(self.site.variants());
+            self.variant = Site::other(self.variant, &mut self.dice);
         }
         let recovered = self.store.reopen().map_err(|error| error.to_string())?;
         self.tally.checkpoints += usize::from(recovered.checkpointed > 0);

@@ -106,9 +106,16 @@ impl<'a> World<'a> {
         let manner = Manner::new(&mut dice);
         let town = Town::new(&mut dice);
         let valves = Valves::new(&mut dice);
+        let variant = Site::some(&mut dice);
         let mut store = Store::in_memory().map_err(|error| error.to_string())?;
         let recovered = store.reopen().map_err(|error| error.to_string())?;
-        let process = Process::start((site, 0), manner, &store, &recovered, (BEGINNING, BEGINNING))?;
+        let process = Process::start(
+            (site, variant),
+            manner,
+            &store,
+            &recovered,
+            (BEGINNING, BEGINNING),
+        )?;
         let window = 1 + dice.index(20);
         let mut world = World {
             site,
@@ -118,7 +125,7 @@ impl<'a> World<'a> {
             dice,
             now: BEGINNING,
             off: 0,
-            variant: 0,
+            variant,
             town,
             broker: Broker::new(window),
             heard: false,
@@ -187,7 +194,7 @@ impl<'a> World<'a> {
             Act::JumpClock => self.off += self.dice.pick(&JUMPS),
             Act::Operate => self.operate(now)?,
             Act::Reconfigure => {
-                self.variant = self.dice.index(self.site.variants());
+                self.variant = Site::other(self.variant, &mut self.dice);
                 self.process.reconfigure(self.site, self.variant, now)?;
             }
             Act::Checkpoint => self.process.checkpoint(&self.store, self.bug)?,
@@ -425,7 +432,8 @@ impl<'a> World<'a> {
     }
 }
 
-fn gas_detector(venue: &str, device: &str) -> DeviceKey {
+/// A detector's key.
+pub(crate) fn gas_detector(venue: &str, device: &str) -> DeviceKey {
     DeviceKey {
         venue: venue.to_owned(),
         kind: "gas_detector".to_owned(),
