@@ -27,6 +27,7 @@ mod profile_point;
 mod profile_source;
 mod profile_tests;
 mod profiles;
+mod register;
 mod rosters;
 mod routes;
 mod rule_step;
@@ -47,8 +48,9 @@ mod venues_csv;
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
 pub use self::incidents::{Cast, Script, load_script};
-pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload};
+pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload, reload_with};
 pub use self::profile_tests::{ProfileTests, load_profile_tests};
+pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::doubts::Described;
 use super::finding::Findings;
 use crate::domain::definitions::Definitions;
 use crate::domain::directions::Directions;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub directions: Directions,
     /// What is allowed and hardly meant.
     pub warnings: Findings,
+    /// Where the venues files describe what is in the registry.
+    pub(super) in_files: Described,
 }
 
 /// `[gateway]`.

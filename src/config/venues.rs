@@ -16,7 +16,7 @@ use super::names::{Names, topic_level};
 use super::schedules::{read_date, read_venue_hours};
 use super::source::{Form, Place, Report, Scope, Source};
 use super::value::Value;
-use super::venues_csv;
+use super::{register, venues_csv};
 use crate::domain::almanac::{Expiry, VenueFacts};
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::Kind;
@@ -55,6 +55,8 @@ pub(super) struct Venues {
     pub(super) enrolled: Vec<Enrolled>,
     /// Where each stands.
     pub(super) described: Described,
+    /// Those of them that the venues files describe.
+    pub(super) in_files: Described,
 }
 
 /// What has been read of them so far.
@@ -96,16 +98,16 @@ pub(super) struct Keys {
     pub(super) device: &'static str,
 }
 
-const IN_TOML: Keys = Keys {
+pub(super) const IN_TOML: Keys = Keys {
     venue: "id",
     venue_name: "name",
     venue_kind: "kind",
     device: "id",
 };
 
-/// Reads every venues file.
+/// Reads every venues file, and behind them what was registered over the API.
 pub(super) fn read(
-    sources: &[Arc<Source>],
+    (sources, registered): (&[Arc<Source>], Option<&Arc<Source>>),
     kinds: &Kinds,
     profiles: Option<&[ProfileDef]>,
     report: &Report,
@@ -136,13 +138,24 @@ pub(super) fn read(
             Form::Csv => lists.push((venues_csv::read(&scope, &mut draft), scope)),
         }
     }
+    let described = draft.described.clone();
+    if let Some(source) = registered {
+        let scope = Scope {
+            source: Arc::clone(source),
+            report,
+        };
+        lists.push((register::read(&scope, &mut draft), scope));
+    }
     // A line may be about a venue that another file describes.
     for (named, scope) in lists {
         for (venue, span) in named {
             draft.venue_names.check(&venue, &scope.place(span), report);
         }
     }
-    draft.finish(report)
+    Venues {
+        in_files: described,
+        ..draft.finish(report)
+    }
 }
 
 fn read_toml(mut table: Table<'_>, draft: &mut Draft<'_>) {
@@ -154,6 +167,11 @@ fn read_toml(mut table: Table<'_>, draft: &mut Draft<'_>) {
 }
 
 impl Draft<'_> {
+    /// Where what was read so far stands.
+    pub(super) const fn described(&self) -> &Described {
+        &self.described
+    }
+
     /// Reads what `table` says of a venue; its id, empty when it has none.
     pub(super) fn read_venue(&mut self, mut table: Table<'_>, keys: Keys) -> String {
         let id_value = table.required(keys.venue);
@@ -335,6 +353,7 @@ impl Draft<'_> {
             registry: Registry::new(venues, devices),
             facts,
             described: self.described,
+            in_files: Described::default(),
         }
     }
 
