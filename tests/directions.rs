@@ -1,11 +1,5 @@
 //! Who is told, from the configuration on: what the files say arrives as written.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 use std::path::Path;
 
 use ninewatch::config;

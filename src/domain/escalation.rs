@@ -128,20 +128,16 @@ impl Escalations {
         let mut owed = Vec::new();
         if event.notify {
             owed = directions.direct(&subject, event.at);
-            match &event.step {
-                AlarmStep::Escalated(telling) => {
-                    let told = directions.level(&telling.chain, telling.level, &subject, event.at);
-                    self.told(alarm.id, (telling, directions), &told, now);
-                    owed.extend(told);
+            if let Some(telling) = event.step.telling() {
+                let told = directions.level(&telling.chain, telling.level, &subject, event.at);
+                self.told(alarm.id, (telling, directions), &told, now);
+                owed.extend(told);
+            } else {
+                for run in self.runs.get(&alarm.id).into_iter().flatten() {
+                    owed.extend(run.told.iter().cloned());
                 }
-                step => {
-                    let begins = announces(step) && waits(alarm);
-                    for run in self.runs.get(&alarm.id).into_iter().flatten() {
-                        owed.extend(run.told.iter().cloned());
-                    }
-                    if begins {
-                        owed.extend(self.begin(alarm.id, (&subject, directions), now));
-                    }
+                if announces(&event.step) && waits(alarm) {
+                    owed.extend(self.begin(alarm.id, (&subject, directions), now));
                 }
             }
         }
