@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
-use crate::domain::directions::Owed;
+use crate::domain::directions::{Owed, Recipient};
 use crate::domain::engine::Refusal;
 use crate::domain::escalation::EscalationChange;
 use crate::domain::history::{HistoryPoint, Samples};
@@ -282,12 +282,25 @@ pub struct DeliveryReport {
     pub message: Id,
     /// Where it was sent.
     pub target: String,
-    /// The outbox rows of the notices in it.
+    /// The outbox rows of the notices in it; none: nothing was sent, some are only moved.
     pub notices: Vec<i64>,
     /// When the attempt ended.
     pub at: Timestamp,
     /// How.
     pub outcome: DeliveryOutcome,
+    /// Of these notices people are to be told through other targets.
+    pub moved: Vec<Moved>,
+}
+
+/// A target failed lastingly: people are told through the next of their channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The outbox row.
+    pub notice: i64,
+    /// Through which targets, and whom.
+    pub to: Vec<(String, Vec<Recipient>)>,
+    /// Those that no other channel reaches; `None`: nobody is left, and the target is owed this notice no more.
+    pub left: Option<Vec<Recipient>>,
 }
 
 /// A part of a segment: closed history, sorted by device.
@@ -388,6 +401,8 @@ pub enum Work {
     Batch(Box<Batch>),
     /// Record an attempt to deliver.
     Delivery(DeliveryReport),
+    /// Owe this target what was held for it and is due now.
+    Release(String),
     /// Sort closed history by device.
     Segment(Box<SegmentSlice>),
     /// Write a part of a checkpoint.
@@ -407,7 +422,7 @@ impl Work {
         match self {
             Work::Batch(batch) => batch.is_empty(),
             Work::Followed => true,
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
+            Work::Delivery(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
         }
     }
 }

@@ -204,6 +204,8 @@ pub struct TargetSettings {
     pub secret: Option<Secret>,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// For how long it may take nothing before people are told through the next of their channels.
+    pub fall_over: Duration,
 }
 
 /// A value that must not appear in logs, errors, metrics or the API.

@@ -12,6 +12,8 @@ use super::settings::{Secret, TargetSettings};
 use super::value::Value;
 
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+const DEFAULT_FALL_OVER: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const SIGNING_KEY_PREFIX: &str = "whsec_";
 
@@ -74,11 +76,15 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
         .either("secret", "secret_file")
         .and_then(|value| value.secret().filter(|key| is_signing_key(key, &value)));
     let timeout = table.optional("timeout").and_then(|time| time.duration(TIMEOUT));
+    let fall_over = table
+        .optional("fall_over")
+        .and_then(|time| time.duration(FALL_OVER));
     TargetSettings {
         name,
         url: url.unwrap_or_else(|| Secret::new(String::new())),
         secret,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+        fall_over: fall_over.unwrap_or(DEFAULT_FALL_OVER),
     }
 }
 

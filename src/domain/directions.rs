@@ -91,6 +91,25 @@ pub enum Instead {
     Targets,
 }
 
+impl Recipient {
+    /// Splits `people` into those that another channel can reach, by its target, and those that have none left.
+    pub fn onward(people: Vec<Recipient>) -> (Vec<(String, Vec<Recipient>)>, Vec<Recipient>) {
+        let (mut onward, mut left): (Vec<(String, Vec<Recipient>)>, _) = (Vec::new(), Vec::new());
+        for mut person in people {
+            if person.next.is_empty() {
+                left.push(person);
+                continue;
+            }
+            let target = person.next.remove(0);
+            match onward.iter_mut().find(|(known, _)| *known == target) {
+                Some((_, people)) => people.push(person),
+                None => onward.push((target, vec![person])),
+            }
+        }
+        (onward, left)
+    }
+}
+
 impl Owed {
     /// What a target is owed by routes alone, at once.
     pub fn direct(target: &str) -> Owed {
@@ -219,6 +238,33 @@ impl Directions {
         let mut owed = self.direct(subject, at);
         for chain in self.chains(subject, at) {
             owed.extend(self.level(chain, 1, subject, at));
+        }
+        owed
+    }
+
+    /// What those who were told before are owed of the event of `subject` at `at`: their quiet hours are those of now.
+    pub fn again(&self, told: &[Owed], subject: &Subject<'_>, at: Timestamp) -> Vec<Owed> {
+        let mut owed = Vec::new();
+        for before in told {
+            let waits = match &before.why {
+                Why::Level { chain, .. } => self.chain_waits(chain, subject, at),
+                Why::Routes(_) => None,
+            };
+            if before.people.is_empty() {
+                add(&mut owed, &before.target, None, waits, &before.why);
+            }
+            for person in &before.people {
+                let officer = self.officer(&person.officer);
+                let own =
+                    officer.and_then(|officer| self.quiet_until(officer.quiet_hours.as_deref(), subject, at));
+                add(
+                    &mut owed,
+                    &before.target,
+                    Some(person.clone()),
+                    waits.max(own),
+                    &before.why,
+                );
+            }
         }
         owed
     }

@@ -134,7 +134,7 @@ impl Escalations {
                 owed.extend(told);
             } else {
                 for run in self.runs.get(&alarm.id).into_iter().flatten() {
-                    owed.extend(run.told.iter().cloned());
+                    owed.extend(directions.again(&run.told, &subject, event.at));
                 }
                 if announces(&event.step) && waits(alarm) {
                     owed.extend(self.begin(alarm.id, (&subject, directions), now));
@@ -156,12 +156,11 @@ impl Escalations {
         let Some(runs) = event.order.alarm().and_then(|alarm| self.runs.get(&alarm.id)) else {
             return merged(way.directions.told(&subject, event.at));
         };
-        let direct = way.directions.direct(&subject, event.at).into_iter();
-        merged(
-            direct
-                .chain(runs.iter().flat_map(|run| run.told.iter().cloned()))
-                .collect(),
-        )
+        let mut owed = way.directions.direct(&subject, event.at);
+        for run in runs {
+            owed.extend(way.directions.again(&run.told, &subject, event.at));
+        }
+        merged(owed)
     }
 
     /// Other directions are in force, or the gateway has started: chains that are gone end, and those that `standing`
@@ -269,7 +268,7 @@ impl Escalations {
             at: Timestamp(now.wall.0.saturating_add_unsigned(wait.after.0)),
             due: now.ticks.after(wait.after),
         });
-        // Later news of it wait for nobody's quiet hours twice.
+        // Whether later news of it wait is asked anew.
         let told = told.iter().map(|owed| Owed {
             not_before: None,
             ..owed.clone()
@@ -326,16 +325,15 @@ const fn announces(step: &AlarmStep) -> bool {
     )
 }
 
-/// One message for each target: for all of its people, and as soon as the first of them may be told.
+/// One message for each target and time: for all of its people.
 fn merged(owed: Vec<Owed>) -> Vec<Owed> {
     let mut merged: Vec<Owed> = Vec::with_capacity(owed.len());
     for new in owed {
-        let Some(known) = merged.iter_mut().find(|known| known.target == new.target) else {
+        let fits = |known: &&mut Owed| known.target == new.target && known.not_before == new.not_before;
+        let Some(known) = merged.iter_mut().find(fits) else {
             merged.push(new);
             continue;
         };
-        // `None` is the smaller: at once.
-        known.not_before = known.not_before.min(new.not_before);
         for person in new.people {
             if !known.people.iter().any(|other| other.officer == person.officer) {
                 known.people.push(person);

@@ -177,6 +177,7 @@ impl Emergency {
             due_at: event.at,
             critical: true,
             urgent: true,
+            people: Vec::new(),
         }))
     }
 }

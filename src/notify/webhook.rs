@@ -13,7 +13,7 @@ use super::parcel::{Manners, Parcel};
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
 use crate::config::TargetSettings;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::store::PendingNotice;
 
 /// How much of an answer is read so that its connection can be used again.
@@ -32,6 +32,7 @@ pub(super) struct Webhook {
     url: Url,
     signer: Option<Signer>,
     timeout: Duration,
+    fall_over: Millis,
 }
 
 impl Webhook {
@@ -70,6 +71,7 @@ impl Webhook {
                 .as_ref()
                 .map(|secret| Signer::new(secret.expose())),
             timeout: settings.timeout,
+            fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
         })
     }
 
@@ -95,7 +97,10 @@ impl Webhook {
 
 impl Target for Webhook {
     fn manners(&self) -> Manners {
-        Manners::default()
+        Manners {
+            fall_over: self.fall_over,
+            ..Manners::default()
+        }
     }
 
     async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
@@ -198,6 +203,7 @@ mod tests {
             due_at: Timestamp(0),
             critical: false,
             urgent: false,
+            people: Vec::new(),
         }
     }
 
@@ -239,6 +245,7 @@ mod tests {
             url: Secret::new(format!("https://localhost:{port}/hook")),
             secret: None,
             timeout: Duration::from_secs(10),
+            fall_over: Duration::from_secs(15),
         };
         let send = async |roots: RootCertStore| {
             let tls = client_config(roots, "duty").unwrap();
@@ -258,6 +265,7 @@ mod tests {
             url: Secret::new("http://127.0.0.1:1/hook".to_owned()),
             secret: None,
             timeout: Duration::from_secs(1),
+            fall_over: Duration::from_secs(15),
         };
         let at = Timestamp(1_767_225_600_999);
         let plain = Webhook::new(&settings).unwrap().headers(&notice(), at);

@@ -63,6 +63,7 @@ pub(super) fn write(
             Work::Delivery(report) => outbox::write_delivery(&transaction, report, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
+            Work::Release(target) => outbox::release(&transaction, target, now, &mut changes)?,
             Work::Followed => {}
         }
     }

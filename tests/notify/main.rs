@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
+mod people;
 mod sink;
 
 use std::collections::{HashMap, HashSet};
@@ -34,6 +35,7 @@ fn target(name: &str, address: SocketAddr) -> TargetSettings {
         url: Secret::new(format!("http://{address}/hook/private-path")),
         secret: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(10),
+        fall_over: Duration::from_secs(15),
     }
 }
 
@@ -94,7 +96,7 @@ fn raised(number: u64, alarm: u64, targets: &[&str]) -> ninewatch::handoff::Alar
 async fn next_report(work: &mut mpsc::Receiver<Work>) -> DeliveryReport {
     match within("a report", work.recv()).await.unwrap() {
         Work::Delivery(report) => report,
-        Work::Batch(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {
+        Work::Batch(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {
             panic!("notify only reports")
         }
     }

@@ -302,7 +302,11 @@ impl Process {
         let works = self.works.iter_mut().chain(&mut self.gathered);
         works.filter_map(|work| match work {
             Work::Batch(batch) => Some(batch.as_mut()),
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
+            Work::Delivery(_)
+            | Work::Release(_)
+            | Work::Segment(_)
+            | Work::Checkpoint(_)
+            | Work::Followed => None,
         })
     }
 
@@ -327,7 +331,11 @@ impl Process {
         }
         let next = self.committed.iter().rev().find_map(|work| match work {
             Work::Batch(batch) => Some(batch.first_input + u64::from(batch.inputs)),
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
+            Work::Delivery(_)
+            | Work::Release(_)
+            | Work::Segment(_)
+            | Work::Checkpoint(_)
+            | Work::Followed => None,
         });
         let mut new = Vec::new();
         let answers = release(std::mem::take(&mut self.committed), &mut new);

@@ -153,7 +153,7 @@ fn settings(folder: &Path, variant: usize) -> Settings {
     let targets = TARGETS.map(|name| {
         format!("[[target]]\nname = '{name}'\nkind = 'webhook'\nurl = 'http://127.0.0.1:1/'\n[[route]]\nname = '{name}'\ntargets = ['{name}']\nchain = 'up'\n")
     });
-    let chain = "[[officer]]\nid = 'wang'\nname = 'Wang'\nchannels = ['duty', 'night']\n\
+    let chain = "[[officer]]\nid = 'wang'\nname = 'Wang'\nchannels = ['duty']\n\
         [[officer]]\nid = 'li'\nname = 'Li'\nchannels = ['night']\n\
         [[chain]]\nname = 'up'\n[[chain.level]]\nto = ['officer:wang']\nrepeat = '100s'\n\
         [[chain.level]]\nto = ['officer:li']\nafter = '250s'\nrepeat = '10m'\n";
