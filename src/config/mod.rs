@@ -25,6 +25,7 @@ mod profile_source;
 mod profile_tests;
 mod profiles;
 mod register;
+mod robots;
 mod roster;
 mod rule_step;
 mod rule_tests;
@@ -50,5 +51,6 @@ pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
     Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
-    PostgresTls, Secret, Settings, StoreSettings, TargetSettings, counted,
+    PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind, TargetSettings,
+    counted,
 };

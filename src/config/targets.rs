@@ -8,7 +8,8 @@ use url::Url;
 
 use super::document::Table;
 use super::names::{Names, own_name};
-use super::settings::{Secret, TargetSettings};
+use super::robots;
+use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
 use crate::domain::route::Route;
 use crate::domain::rule::Class;
@@ -18,18 +19,19 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const SIGNING_KEY_PREFIX: &str = "whsec_";
 
 #[derive(Clone, Copy)]
-enum TargetKind {
+enum KindWord {
     Webhook,
+    Robot(Service),
     Later,
 }
 
-const KINDS: [(&str, TargetKind); 6] = [
-    ("webhook", TargetKind::Webhook),
-    ("alertmanager", TargetKind::Later),
-    ("wecom", TargetKind::Later),
-    ("dingtalk", TargetKind::Later),
-    ("feishu", TargetKind::Later),
-    ("email", TargetKind::Later),
+const KINDS: [(&str, KindWord); 6] = [
+    ("webhook", KindWord::Webhook),
+    ("alertmanager", KindWord::Later),
+    ("wecom", KindWord::Robot(Service::Wecom)),
+    ("dingtalk", KindWord::Robot(Service::Dingtalk)),
+    ("feishu", KindWord::Robot(Service::Feishu)),
+    ("email", KindWord::Later),
 ];
 
 /// Reads every `[[target]]`; their names go to `names`.
@@ -42,14 +44,20 @@ pub(super) fn read_targets(tables: Vec<Table<'_>>, names: &mut Names) -> Vec<Tar
 
 fn read_target(mut table: Table<'_>, names: &mut Names) -> TargetSettings {
     let name = own_name(&mut table, "name", names);
-    let kind = table.required("kind");
-    if let Some(kind) = kind {
-        match kind.word("kind of target", &KINDS) {
-            Some(TargetKind::Later) => kind.wrong_with(
+    let word = table.required("kind");
+    let mut kind = TargetKind::Webhook;
+    let mut signs = true;
+    if let Some(word) = word {
+        match word.word("kind of target", &KINDS) {
+            Some(KindWord::Later) => word.wrong_with(
                 "this kind of target is not available in this version".to_owned(),
-                "a `webhook` target is".to_owned(),
+                "`webhook`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
             ),
-            Some(TargetKind::Webhook) | None => {}
+            Some(KindWord::Robot(service)) => {
+                signs = service != Service::Wecom;
+                kind = TargetKind::Robot(robots::read(&mut table, service));
+            }
+            Some(KindWord::Webhook) | None => {}
         }
     }
     let url = table.either("url", "url_file");
@@ -59,10 +67,22 @@ fn read_target(mut table: Table<'_>, names: &mut Names) -> TargetSettings {
     let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
     let secret = table
         .either("secret", "secret_file")
-        .and_then(|value| value.secret().filter(|key| is_signing_key(key, &value)));
+        .filter(|value| {
+            if !signs {
+                value.key_wrong("a wecom robot signs nothing: the key in its `url` is its only secret");
+            }
+            signs
+        })
+        .and_then(|value| {
+            let webhook = matches!(kind, TargetKind::Webhook);
+            value
+                .secret()
+                .filter(|key| !webhook || is_signing_key(key, &value))
+        });
     let timeout = table.optional("timeout").and_then(|time| time.duration(TIMEOUT));
     TargetSettings {
         name,
+        kind,
         url: url.unwrap_or_else(|| Secret::new(String::new())),
         secret,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
