@@ -32,6 +32,7 @@ use crate::restore::{Restored, restore};
 use crate::store::{FollowerEnds, FollowerLine, History, Outlets, Recovered, Store, StoreReader, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
+use crate::words::Vocabulary;
 
 /// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
 const EMBEDDED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -156,6 +157,7 @@ impl Running {
         let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
+        let vocabulary = Arc::new(Vocabulary::of(&settings.definitions.source().kinds));
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
         let (gateway, filters) = gateway(
@@ -212,6 +214,7 @@ impl Running {
             supervise,
             notify: Notify {
                 targets: settings.targets,
+                vocabulary,
                 reader: notices,
                 work: work.clone(),
                 committed,

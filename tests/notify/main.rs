@@ -7,6 +7,7 @@
 #[path = "../outward/mod.rs"]
 mod outward;
 mod people;
+mod robots;
 mod sink;
 
 use std::collections::{HashMap, HashSet};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninewatch::clock::wall;
-use ninewatch::config::{Secret, TargetSettings};
+use ninewatch::config::{Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Work};
@@ -32,6 +33,7 @@ const KEY: &str = "a key of the test's own";
 fn target(name: &str, address: SocketAddr) -> TargetSettings {
     TargetSettings {
         name: name.to_owned(),
+        kind: TargetKind::Webhook,
         url: Secret::new(format!("http://{address}/hook/private-path")),
         secret: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(10),
@@ -53,6 +55,7 @@ impl Running {
     fn reporting_to(store: &TestStore, targets: Vec<TargetSettings>, work: mpsc::Sender<Work>) -> Running {
         let notify = Notify {
             targets,
+            vocabulary: Arc::default(),
             reader: store.reader.clone(),
             work,
             committed: store.committed.clone(),
