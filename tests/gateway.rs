@@ -132,6 +132,7 @@ impl Running {
         let (done, answer) = oneshot::channel();
         self.answers.push(answer);
         let wanted = Reconfiguration {
+            registered: None,
             decoder,
             surroundings,
             done,

@@ -52,6 +52,8 @@ pub enum Input<'a> {
         /// The one through which it does.
         parent: &'a DeviceKey,
     },
+    /// An operator has registered a device, or taken one out of use; the definitions say so already.
+    Registered(&'a RegisteredInput),
 }
 
 /// How a device is spoken to.
@@ -83,6 +85,17 @@ pub struct CommandInput {
     pub command: String,
     /// Whether the device's registration allowed it to be opened from afar when they asked.
     pub remote_open: bool,
+    /// Who they are.
+    pub operator: Operator,
+}
+
+/// What an operator has registered, as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredInput {
+    /// The device.
+    pub device: DeviceKey,
+    /// It is out of use from now on.
+    pub retired: bool,
     /// Who they are.
     pub operator: Operator,
 }
@@ -203,6 +216,8 @@ pub enum Entry {
         /// The one through which it does.
         parent: DeviceKey,
     },
+    /// An operator has registered a device.
+    Registered(RegisteredInput),
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -396,6 +411,7 @@ fn play(
             device: *device,
             parent,
         },
+        Entry::Registered(input) => Input::Registered(input),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

@@ -154,7 +154,8 @@ impl Backtest {
                 | Entry::Service(_)
                 | Entry::Commanded(_)
                 | Entry::Command(_)
-                | Entry::Addressed { .. } => {}
+                | Entry::Addressed { .. }
+                | Entry::Registered(_) => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }
