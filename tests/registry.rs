@@ -138,8 +138,10 @@ async fn a_retired_device_is_missed_no_more_and_its_history_stays() {
     assert_eq!(device["values"]["lel"]["value"], 1.0, "{device}");
     let events = http::get(&site.gateway.url("/api/v1/events")).await.json();
     let signed = |kind: &str| {
-        let mut events = events["items"].as_array().expect("a list").iter();
-        let event = events.find(|event| event["type"] == kind);
+        let items = events["items"].as_array().expect("a list").iter();
+        let event = items
+            .map(|item| &item["event"])
+            .find(|event| event["type"] == kind);
         event.map(|event| {
             (
                 event["by"].clone(),
