@@ -58,6 +58,7 @@ impl Gateway {
             self.step(now, &Input::Registered(registered))?;
         }
         self.collect()?;
+        self.renew_chains(now)?;
         self.count_devices();
         self.open.answer(Answer::Reconfigured {
             to: wanted.done,

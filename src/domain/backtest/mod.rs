@@ -155,6 +155,7 @@ impl Backtest {
                 | Entry::Commanded(_)
                 | Entry::Command(_)
                 | Entry::Addressed { .. }
+                | Entry::Escalate(_)
                 | Entry::Registered(_) => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
@@ -341,7 +342,8 @@ impl Backtest {
                 | AlarmStep::Cleared(_)
                 | AlarmStep::Verified { .. }
                 | AlarmStep::Closed(_)
-                | AlarmStep::Unclosed => {}
+                | AlarmStep::Unclosed
+                | AlarmStep::Escalated(_) => {}
             }
         }
     }
