@@ -15,6 +15,7 @@
 //! | [`checkpoint`] | makes checkpoints beside the gateway, the way a restart would |
 //! | [`replicate`] | the follower: copies the store to PostgreSQL, exactly once |
 //! | [`notify`] | drains the outbox to webhooks |
+//! | [`words`] | what officers read: bodies → texts, escaped and cut for each kind of target |
 //! | [`series`] | what `/metrics` shows of each device |
 //! | [`web`] | `/metrics`, health, the API |
 //! | [`reload`] | the configuration at run time: read anew, checked, put in force |
@@ -47,6 +48,7 @@ pub mod simulate;
 pub mod store;
 pub mod supervise;
 pub mod web;
+pub mod words;
 
 /// The commit this was built from, or `unknown` outside a git checkout.
 pub const COMMIT: &str = env!("NINEWATCH_COMMIT");

@@ -8,7 +8,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Findings, Fixed, Settings, counted};
+use crate::config::{self, Findings, Fixed, RegisterError, Registration, Settings, counted};
 use crate::domain::profile::command::CommandBook;
 use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Reconfiguration, Surroundings};
@@ -27,9 +27,11 @@ pub struct Origin {
     pub hangup: Signal,
 }
 
-/// Somebody wants the configuration read anew.
+/// Somebody wants the configuration read anew, or something registered, which is the same.
 #[derive(Debug)]
 pub struct ReloadRequest {
+    /// What is to be registered with it.
+    pub registration: Option<Registration>,
     /// Is told what is in force now, once that is durable; or why nothing has changed.
     pub answer: oneshot::Sender<Result<Reloaded, ReloadError>>,
 }
@@ -49,6 +51,9 @@ pub enum ReloadError {
     /// It is wrong, or changes what takes a restart.
     #[error("nothing was changed: {}", counted(.0.len(), "finding"))]
     Findings(Findings),
+    /// It is not for the API to change, or cannot be kept.
+    #[error(transparent)]
+    Register(RegisterError),
     /// There is no file to read.
     #[error("this gateway was not started from a configuration file: restart it to change its configuration")]
     NoFile,
@@ -60,6 +65,18 @@ pub enum ReloadError {
         "the gateway is stopping; what it was asked for last may or may not be in force at the next start"
     )]
     Stopping,
+}
+
+impl From<RegisterError> for ReloadError {
+    fn from(error: RegisterError) -> ReloadError {
+        match error {
+            RegisterError::Findings(findings) => ReloadError::Findings(findings),
+            RegisterError::Described { .. }
+            | RegisterError::Unknown(_)
+            | RegisterError::File { .. }
+            | RegisterError::Damaged { .. } => ReloadError::Register(error),
+        }
+    }
 }
 
 /// The owner of the configuration at run time.
@@ -123,17 +140,21 @@ impl Reload {
     /// Reloads for SIGHUP and for everyone who asks, one after the other, until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let answer = tokio::select! {
+            let (registration, answer) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = hung_up(self.origin.as_mut()) => None,
+                () = hung_up(self.origin.as_mut()) => (None, None),
                 request = self.requests.recv() => match request {
-                    Some(request) => Some(request.answer),
+                    Some(request) => (request.registration, Some(request.answer)),
                     None => return,
                 },
             };
-            let outcome = self.reload().await;
-            self.tell(&outcome);
+            let registers = registration.is_some();
+            let outcome = self.reload(registration).await;
+            // What was asked for and refused says nothing of the files.
+            if outcome.is_ok() || !registers {
+                self.tell(&outcome);
+            }
             if let Some(answer) = answer {
                 // Whoever asked may have gone away; what was asked for is done all the same.
                 let _ = answer.send(outcome);
@@ -141,15 +162,28 @@ impl Reload {
         }
     }
 
-    async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    async fn reload(&self, registration: Option<Registration>) -> Result<Reloaded, ReloadError> {
         let file = self.origin.as_ref().ok_or(ReloadError::NoFile)?.file.clone();
         let fixed = self.fixed.clone();
         // Files are read and rules compiled beside the runtime: messages do not wait for that.
         let work = tokio::task::spawn_blocking(move || {
-            let settings = config::reload(&file, &fixed).map_err(ReloadError::Findings)?;
+            let (settings, register) = match registration {
+                None => (
+                    config::reload(&file, &fixed).map_err(ReloadError::Findings)?,
+                    None,
+                ),
+                Some(registration) => {
+                    let (settings, register) = config::reload_with(&file, &fixed, &registration)?;
+                    (settings, Some(register))
+                }
+            };
             let summary = settings.summary();
             let (decoder, surroundings) = configured(&settings).map_err(ReloadError::Unusable)?;
-            Ok((summary, decoder, surroundings))
+            // Before it is in force: what was answered has to be so after a restart.
+            if let Some(register) = register {
+                register.keep()?;
+            }
+            Ok::<_, ReloadError>((summary, decoder, surroundings))
         });
         let work = work.await.map_err(|_| ReloadError::Stopping)?;
         let (summary, decoder, surroundings) = work?;
@@ -225,7 +259,7 @@ pub fn configured(settings: &Settings) -> Result<(Decoder, Surroundings), String
         max_devices: usize::try_from(settings.gateway.max_devices).unwrap_or(usize::MAX),
         max_unregistered: usize::try_from(settings.gateway.max_unregistered).unwrap_or(usize::MAX),
         registry: settings.registry.clone(),
-        routes: settings.routes.clone(),
+        directions: settings.directions.clone(),
         book: CommandBook::new(&settings.profiles),
         definitions: Arc::new(settings.definitions.clone()),
     };
@@ -275,7 +309,10 @@ mod tests {
 
         async fn ask(&self) -> oneshot::Receiver<Result<Reloaded, ReloadError>> {
             let (answer, answered) = oneshot::channel();
-            let request = ReloadRequest { answer };
+            let request = ReloadRequest {
+                registration: None,
+                answer,
+            };
             self.reloading.requests.send(request).await.unwrap();
             answered
         }

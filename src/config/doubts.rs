@@ -16,7 +16,7 @@ use crate::domain::rule::RuleDef;
 const MOST_LISTED: usize = 8;
 
 /// Where the venues files describe each venue and device.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Described {
     pub(super) venues: HashMap<String, Place>,
     pub(super) devices: HashMap<DeviceKey, Place>,

@@ -2,7 +2,7 @@
 //! nothing.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -39,6 +39,11 @@ impl Fixed {
             postgres: settings.postgres.clone(),
             targets: settings.targets.clone(),
         }
+    }
+
+    /// Where the store lives.
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// Reports each setting of `new`, read from the tree `root`, that differs.

@@ -5,11 +5,14 @@ use std::path::Path;
 use super::document::Table;
 use super::finding::{Finding, Findings};
 use super::fixed::Fixed;
-use super::names::Names;
+use super::register::{Register, RegisterError, Registration};
 use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
-use super::{doubts, files, gateway, http, kinds, mqtt, postgres, profiles, rules, store, targets, venues};
+use super::{
+    directions, doubts, files, gateway, http, kinds, mqtt, postgres, profiles, register, routes, rules,
+    store, targets, venues,
+};
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
@@ -36,6 +39,32 @@ pub fn reload(path: &Path, fixed: &Fixed) -> Result<Settings, Findings> {
     load_file(path, &wanted)
 }
 
+/// As [`reload`], with `registration` made: what would be in force, and the register that says so, which nobody has kept yet.
+///
+/// # Errors
+/// When the whole would be wrong, or it is not for the API to change.
+pub fn reload_with(
+    path: &Path,
+    fixed: &Fixed,
+    registration: &Registration,
+) -> Result<(Settings, Register), RegisterError> {
+    let at = register::path(fixed.data_dir());
+    let before = register::text(&at)?;
+    let after = match register::changed(&at, &before, registration) {
+        // It may stand in a file, which is something else.
+        Err(RegisterError::Unknown(what)) => Err(RegisterError::Unknown(what)),
+        changed => Ok(changed?),
+    };
+    let wanted = Wanted {
+        fixed: Some(fixed),
+        register: Some(after.as_ref().map_or(before.as_str(), String::as_str)),
+        ..Wanted::default()
+    };
+    let settings = load_file(path, &wanted).map_err(RegisterError::Findings)?;
+    registration.what.check(&settings.in_files)?;
+    Ok((settings, Register::new(at, after?)))
+}
+
 /// What a caller wants beside what the files say.
 #[derive(Debug, Clone, Copy, Default)]
 struct Wanted<'a> {
@@ -43,6 +72,8 @@ struct Wanted<'a> {
     fixed: Option<&'a Fixed>,
     /// Every shipped profile beside those of the files.
     shipped_profiles: bool,
+    /// In the place of what was registered over the API.
+    register: Option<&'a str>,
 }
 
 fn load_file(path: &Path, wanted: &Wanted<'_>) -> Result<Settings, Findings> {
@@ -103,22 +134,27 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         files.profiles.extend(files::built_in_profiles(scope));
     }
 
-    let mut target_names = Names::new("target");
-    let targets = targets::read_targets(root.tables("target", "[[target]]"), &mut target_names);
-    let mut route_names = Names::new("route");
-    let routes = targets::read_routes(root.tables("route", "[[route]]"), &mut route_names, &target_names);
-
+    let (targets, known_targets) = targets::read(root.tables("target", "[[target]]"));
     let kinds = kinds::read(&files.kinds, report);
     let profiles = profiles::read(&files.profiles, &kinds, report);
-    let venues = venues::read(&files.venues, &kinds, Some(&profiles), report);
+    let register = register::open(wanted.register, &gateway.data_dir, report);
+    let sources = (files.venues.as_slice(), register.as_ref());
+    let venues = venues::read(sources, &kinds, Some(&profiles), report);
+    let drafts = directions::read(&mut root, &known_targets, &venues.registry);
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
         devices: &venues.enrolled,
-        routes: &routes,
-        route_names: Some(&route_names),
+        routes: &drafts.routes,
+        route_names: Some(&drafts.route_names),
+        scheduled: &drafts.wanted.0,
     };
     let definitions = rules::read(&files.rules, &around, report);
+    // Without rules something is wrong with them; rules of an argument are not those that the routes were written for.
+    let own_rules = wanted.rules.is_empty() && !definitions.source().rules.is_empty();
+    if own_rules && report.is_complete() {
+        routes::check_rules(&drafts.routes, &definitions.source().rules, report);
+    }
     // Of what is wrong nothing more is to be said.
     if report.count() == 0 {
         let registered = (&venues.registry, &venues.described);
@@ -130,11 +166,12 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         http,
         store,
         postgres,
+        directions: drafts.finish(&definitions),
         definitions,
         profiles,
         registry: venues.registry,
         targets,
-        routes: routes.into_iter().map(|draft| draft.route).collect(),
         warnings: Findings::default(),
+        in_files: venues.in_files,
     }
 }

@@ -1,8 +1,10 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
 mod actions;
+mod chains;
 mod commands;
 mod csv;
+mod directions;
 mod document;
 mod doubts;
 mod files;
@@ -15,6 +17,7 @@ mod kinds;
 mod load;
 mod mqtt;
 mod names;
+mod officers;
 mod operator_act;
 mod own_act;
 mod postgres;
@@ -24,7 +27,9 @@ mod profile_point;
 mod profile_source;
 mod profile_tests;
 mod profiles;
-mod roster;
+mod register;
+mod rosters;
+mod routes;
 mod rule_step;
 mod rule_tests;
 mod rules;
@@ -38,12 +43,14 @@ mod store;
 mod targets;
 mod value;
 mod venues;
+mod venues_csv;
 
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
 pub use self::incidents::{Cast, Script, load_script};
-pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload};
+pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload, reload_with};
 pub use self::profile_tests::{ProfileTests, load_profile_tests};
+pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{

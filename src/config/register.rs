@@ -5,12 +5,16 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 
 use super::document::Table;
-use super::source::Scope;
+use super::doubts::Described;
+use super::finding::{Finding, Findings};
+use super::settings::counted;
+use super::source::{Report, Scope, Source};
 use super::value::Value;
 use super::venues::{Draft, IN_TOML};
 use crate::domain::alarm::Operator;
@@ -54,9 +58,19 @@ pub struct Registration {
     pub at: String,
 }
 
+/// The register as it is to be, until somebody keeps it.
+#[derive(Debug)]
+pub struct Register {
+    path: PathBuf,
+    text: String,
+}
+
 /// Why the register could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
+    /// The configuration would be wrong.
+    #[error("nothing was changed: {}", counted(.0.len(), "finding"))]
+    Findings(Findings),
     /// A venues file describes it.
     #[error("{what} is described in {file}:{line}: change it there")]
     Described {
@@ -89,6 +103,18 @@ pub enum RegisterError {
 }
 
 impl Registering {
+    /// Refuses to change what the venues files describe.
+    pub(super) fn check(&self, in_files: &Described) -> Result<(), RegisterError> {
+        let place = match self {
+            Registering::Venue { id, .. } => in_files.venues.get(id),
+            Registering::Device { key, .. } | Registering::Retire(key) => in_files.devices.get(key),
+        };
+        let Some(place) = place else { return Ok(()) };
+        let (file, line) = place.spot();
+        let what = self.named();
+        Err(RegisterError::Described { what, file, line })
+    }
+
     /// What is changed, for messages.
     pub fn named(&self) -> String {
         match self {
@@ -114,20 +140,45 @@ pub(super) fn text(path: &Path) -> Result<String, RegisterError> {
     }
 }
 
-/// Puts `text` in the place of the register at once: a crash leaves the old or the new one.
-///
-/// # Errors
-/// When the disk or the folder does not let us. The old one stands then.
-pub fn keep(path: &Path, text: &str) -> Result<(), RegisterError> {
-    let fresh = path.with_extension("toml.new");
-    let write = || {
-        let mut written = File::create(&fresh)?;
-        written.write_all(text.as_bytes())?;
-        written.sync_all()?;
-        fs::rename(&fresh, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+impl Register {
+    pub(super) const fn new(path: PathBuf, text: String) -> Register {
+        Register { path, text }
+    }
+
+    /// Puts it in the place of the one on the disk: a crash leaves the old or the new one.
+    ///
+    /// # Errors
+    /// When the disk or the folder does not let us. The old one stands then.
+    pub fn keep(&self) -> Result<(), RegisterError> {
+        let path = &self.path;
+        let fresh = path.with_extension("toml.new");
+        let write = || {
+            let mut written = File::create(&fresh)?;
+            written.write_all(self.text.as_bytes())?;
+            written.sync_all()?;
+            fs::rename(&fresh, path)?;
+            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        write().map_err(|source| file(path, source))
+    }
+}
+
+/// Opens the register in `data_dir`, or the one with this `text`; `None`: nothing was registered.
+pub(super) fn open(wanted: Option<&str>, data_dir: &Path, report: &Report) -> Option<Arc<Source>> {
+    let at = path(data_dir);
+    let present = match wanted {
+        Some(text) => Ok(text.to_owned()),
+        None => text(&at),
     };
-    write().map_err(|source| file(path, source))
+    match present {
+        Ok(text) if text.is_empty() => None,
+        Ok(text) => Some(report.open(at.display().to_string(), data_dir.to_owned(), text)),
+        Err(error) => {
+            report.add(Finding::of_file(&at.display().to_string(), error.to_string()));
+            report.mark_incomplete();
+            None
+        }
+    }
 }
 
 fn file(path: &Path, source: io::Error) -> RegisterError {
@@ -146,7 +197,8 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft<'_>) -> Vec<(String, Ran
     for venue in venues {
         let id = member(&venue, "id").unwrap_or_default();
         if let Some(place) = draft.described().venues.get(id) {
-            let message = format!("`{id}` is described in {} too, and that counts", place.spot());
+            let (file, line) = place.spot();
+            let message = format!("`{id}` is described in {file}:{line} too, and that counts");
             scope.report.warn(venue.place().problem(message));
         } else if let Some(table) = of_ours(&venue, "[[venue]]") {
             draft.read_venue(table, IN_TOML);
@@ -161,7 +213,11 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft<'_>) -> Vec<(String, Ran
             device: part("id"),
         };
         if let Some(place) = draft.described().devices.get(&key) {
-            let message = format!("`{}` is described in {} too, and that counts", key.device, place.spot());
+            let (file, line) = place.spot();
+            let message = format!(
+                "`{}` is described in {file}:{line} too, and that counts",
+                key.device
+            );
             scope.report.warn(device.place().problem(message));
         } else if let Some(mut table) = of_ours(&device, "[[device]]") {
             table.required("venue");
@@ -194,11 +250,7 @@ fn of_ours<'d>(value: &Value<'d>, title: &str) -> Option<Table<'d>> {
 }
 
 /// The register's text after `registration`, when it is `text` before.
-pub(super) fn changed(
-    path: &Path,
-    text: &str,
-    registration: &Registration,
-) -> Result<String, RegisterError> {
+pub(super) fn changed(path: &Path, text: &str, registration: &Registration) -> Result<String, RegisterError> {
     let damaged = |reason: String| RegisterError::Damaged {
         path: path.display().to_string(),
         reason,
@@ -237,15 +289,16 @@ pub(super) fn changed(
             known.insert("retired".to_owned(), Json::Bool(true));
         }
     }
-    let place = |item: &Json| ["venue", "kind", "id"].map(|name| item[name].as_str().unwrap_or_default().to_owned());
+    let place =
+        |item: &Json| ["venue", "kind", "id"].map(|name| item[name].as_str().unwrap_or_default().to_owned());
     venues.sort_by_key(place);
     devices.sort_by_key(place);
     let mut written = HEAD.to_owned();
     for (title, items) in [("venue", &venues), ("device", &devices)] {
         for item in items.iter().filter_map(Json::as_object) {
-            written.push_str(&format!("\n[[{title}]]\n"));
+            written.extend(["\n[[", title, "]]\n"]);
             for (key, value) in item {
-                written.push_str(&format!("{} = {}\n", quoted(key), toml(value)));
+                written.extend([quoted(key).as_str(), " = ", toml(value).as_str(), "\n"]);
             }
         }
     }
@@ -262,7 +315,10 @@ fn entry(who: &[(&str, &String)], says: &Map<String, Json>, signed: Map<String, 
     let mut entry = says.clone();
     // What is `null` is not said.
     entry.retain(|_, value| !value.is_null());
-    entry.extend(who.iter().map(|(name, value)| ((*name).to_owned(), Json::from(value.as_str()))));
+    entry.extend(
+        who.iter()
+            .map(|(name, value)| ((*name).to_owned(), Json::from(value.as_str()))),
+    );
     entry.extend(signed);
     Json::Object(entry)
 }
@@ -297,20 +353,26 @@ fn toml(value: &Json) -> String {
         }
         Json::Object(entries) => {
             let entries = entries.iter();
-            let entries: Vec<String> = entries.map(|(key, value)| format!("{} = {}", quoted(key), toml(value))).collect();
+            let entries: Vec<String> = entries
+                .map(|(key, value)| format!("{} = {}", quoted(key), toml(value)))
+                .collect();
             format!("{{ {} }}", entries.join(", "))
         }
     }
 }
 
-/// A basic string; a key that needs no quotes goes without.
+fn escaped(c: char) -> String {
+    format!("\\u{:04X}", u32::from(c))
+}
+
+/// A basic string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => quoted.push_str(&escaped(c)),
             c => quoted.push(c),
         }
     }
@@ -335,7 +397,7 @@ mod tests {
         }
     }
 
-    fn says(value: Json) -> Map<String, Json> {
+    fn says(value: &Json) -> Map<String, Json> {
         value.as_object().cloned().unwrap_or_default()
     }
 
@@ -352,20 +414,27 @@ mod tests {
         let path = Path::new("registry.toml");
         let venue = registration(Registering::Venue {
             id: "v9".to_owned(),
-            says: says(json!({ "name": "店", "kind": "shop", "address": null,
+            says: says(&json!({ "name": "店", "kind": "shop", "address": null,
                 "hours": [{ "days": "mon-sun", "from": "09:00", "to": "22:00" }] })),
         });
-        let device = |id: &str| registration(Registering::Device {
-            key: key(id),
-            says: says(json!({ "name": "后厨", "remote_open": true, "aliases": ["old"] })),
-        });
+        let device = |id: &str| {
+            registration(Registering::Device {
+                key: key(id),
+                says: says(&json!({ "name": "后厨", "remote_open": true, "aliases": ["old"] })),
+            })
+        };
         let mut text = String::new();
         for change in [&device("g2"), &venue, &device("g1"), &device("g2")] {
             text = changed(path, &text, change).unwrap();
         }
         let tree = DeTable::parse(&text).unwrap();
         let devices = json(tree.get_ref().get("device").unwrap().get_ref());
-        let ids: Vec<&str> = devices.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap()).collect();
+        let ids: Vec<&str> = devices
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| device["id"].as_str().unwrap())
+            .collect();
         assert_eq!(ids, ["g1", "g2"], "{text}");
         assert_eq!(devices[0]["note"], venue.operator.note.clone().unwrap());
         let venues = json(tree.get_ref().get("venue").unwrap().get_ref());
@@ -376,7 +445,10 @@ mod tests {
         let text = changed(path, &text, &registration(Registering::Retire(key("g1")))).unwrap();
         assert_eq!(text.matches("\"retired\" = true").count(), 1, "{text}");
         let unknown = changed(path, &text, &registration(Registering::Retire(key("g3")))).unwrap_err();
-        assert_eq!(unknown.to_string(), "the gas_detector `g3` of the venue `v9` is not registered");
+        assert_eq!(
+            unknown.to_string(),
+            "the gas_detector `g3` of the venue `v9` is not registered"
+        );
         assert!(matches!(
             changed(path, "[[venue", &venue),
             Err(RegisterError::Damaged { .. })

@@ -105,13 +105,14 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>) -> RuleTests {
         .map_or_else(Vec::new, |globs| files::matching(&globs));
     let before = report.count();
     let kinds = kinds::read(&kind_files, report);
-    let venues = venues::read(&venue_files, &kinds, None, report);
+    let venues = venues::read((&venue_files, None), &kinds, None, report);
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
         devices: &venues.enrolled,
         routes: &[],
         route_names: None,
+        scheduled: &[],
     };
     let definitions = rules::read(&rule_files, &around, report);
     let known = report.count() == before && report.is_complete();

@@ -105,6 +105,11 @@ impl Place {
         }
     }
 
+    /// The file, and the line from 1.
+    pub(super) fn spot(&self) -> (String, usize) {
+        (self.source.name.clone(), self.source.line_of(self.span.start))
+    }
+
     /// Reports what is wrong with the condition `written` here, at its place in it.
     pub(super) fn explain(&self, written: &str, problem: &ExpressionError, report: &Report) {
         let exact = self.inside(written, &problem.span);

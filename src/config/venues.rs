@@ -1,4 +1,4 @@
-//! Venues files: `[[venue]]` and its `[[venue.device]]`, or CSV with a device a line (roster.rs).
+//! Venues files: `[[venue]]` and its `[[venue.device]]`, or CSV with a device a line (`venues_csv.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -13,10 +13,10 @@ use super::doubts::Described;
 use super::finding::{Nature, did_you_mean};
 use super::kinds::Kinds;
 use super::names::{Names, topic_level};
-use super::roster;
 use super::schedules::{read_date, read_venue_hours};
 use super::source::{Form, Place, Report, Scope, Source};
 use super::value::Value;
+use super::{register, venues_csv};
 use crate::domain::almanac::{Expiry, VenueFacts};
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::Kind;
@@ -27,7 +27,7 @@ use crate::domain::schedule::Hours;
 use crate::domain::time::Millis;
 
 /// The nine kinds of small venue (九小场所), and the rest.
-const VENUE_KINDS: [(&str, &str); 10] = [
+pub(super) const VENUE_KINDS: [(&str, &str); 10] = [
     ("school", "school"),
     ("clinic", "clinic"),
     ("shop", "shop"),
@@ -55,6 +55,8 @@ pub(super) struct Venues {
     pub(super) enrolled: Vec<Enrolled>,
     /// Where each stands.
     pub(super) described: Described,
+    /// Those of them that the venues files describe.
+    pub(super) in_files: Described,
 }
 
 /// What has been read of them so far.
@@ -96,16 +98,16 @@ pub(super) struct Keys {
     pub(super) device: &'static str,
 }
 
-const IN_TOML: Keys = Keys {
+pub(super) const IN_TOML: Keys = Keys {
     venue: "id",
     venue_name: "name",
     venue_kind: "kind",
     device: "id",
 };
 
-/// Reads every venues file.
+/// Reads every venues file, and behind them what was registered over the API.
 pub(super) fn read(
-    sources: &[Arc<Source>],
+    (sources, registered): (&[Arc<Source>], Option<&Arc<Source>>),
     kinds: &Kinds,
     profiles: Option<&[ProfileDef]>,
     report: &Report,
@@ -119,7 +121,7 @@ pub(super) fn read(
         venues: Vec::new(),
         devices: Vec::new(),
     };
-    let mut rosters = Vec::new();
+    let mut lists = Vec::new();
     for source in sources {
         let scope = Scope {
             source: Arc::clone(source),
@@ -133,16 +135,27 @@ pub(super) fn read(
                     read_toml(table, &mut draft);
                 }
             }
-            Form::Csv => rosters.push((roster::read(&scope, &mut draft), scope)),
+            Form::Csv => lists.push((venues_csv::read(&scope, &mut draft), scope)),
         }
     }
+    let described = draft.described.clone();
+    if let Some(source) = registered {
+        let scope = Scope {
+            source: Arc::clone(source),
+            report,
+        };
+        lists.push((register::read(&scope, &mut draft), scope));
+    }
     // A line may be about a venue that another file describes.
-    for (named, scope) in rosters {
+    for (named, scope) in lists {
         for (venue, span) in named {
             draft.venue_names.check(&venue, &scope.place(span), report);
         }
     }
-    draft.finish(report)
+    Venues {
+        in_files: described,
+        ..draft.finish(report)
+    }
 }
 
 fn read_toml(mut table: Table<'_>, draft: &mut Draft<'_>) {
@@ -154,6 +167,11 @@ fn read_toml(mut table: Table<'_>, draft: &mut Draft<'_>) {
 }
 
 impl Draft<'_> {
+    /// Where what was read so far stands.
+    pub(super) const fn described(&self) -> &Described {
+        &self.described
+    }
+
     /// Reads what `table` says of a venue; its id, empty when it has none.
     pub(super) fn read_venue(&mut self, mut table: Table<'_>, keys: Keys) -> String {
         let id_value = table.required(keys.venue);
@@ -174,6 +192,8 @@ impl Draft<'_> {
             .required(keys.venue_kind)
             .and_then(|kind| kind.word("kind of venue", &VENUE_KINDS));
         let address = table.optional("address").and_then(|address| address.text());
+        let district = table.optional("district");
+        let district = district.and_then(|district| district.filled_text());
         let confirm = table.optional("confirm_linkage");
         let (time_zone, hours) = read_venue_hours(&mut table);
         let venue = Venue {
@@ -181,6 +201,7 @@ impl Draft<'_> {
             name: name.unwrap_or_default().into_owned(),
             kind: kind.unwrap_or_default().to_owned(),
             address: address.unwrap_or_default().into_owned(),
+            district: district.map(String::from),
             confirm_linkage: confirm.and_then(|confirm| confirm.boolean()).unwrap_or(false),
         };
         self.venues.push(VenueDraft {
@@ -332,6 +353,7 @@ impl Draft<'_> {
             registry: Registry::new(venues, devices),
             facts,
             described: self.described,
+            in_files: Described::default(),
         }
     }
 

@@ -27,8 +27,11 @@ pub use self::task::Lines;
 use crate::clock;
 use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
+use crate::domain::directions::Directions;
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
+use crate::domain::escalation::{Escalations, Way};
 use crate::domain::history::HistoryError;
+use crate::domain::id::Id;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::profile::Reject;
@@ -37,12 +40,14 @@ use crate::domain::profile::decoder::{Decoder, Resolved};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::reading::Reading;
 use crate::domain::registry::Registry;
-use crate::domain::route::Route;
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
     Answer, Batch, Directory, Envelope, OperatorAct, OperatorRequest, Probe, SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
+
+/// The most tellings of chains taken in one go: what comes in meanwhile does not wait for ten thousand of them.
+const TELLINGS: usize = 256;
 
 /// Why the gateway's task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +83,7 @@ pub struct Surroundings {
     /// Names and addresses.
     pub registry: Registry,
     /// Who is told of what.
-    pub routes: Vec<Route>,
+    pub directions: Directions,
     /// How orders are put into words.
     pub book: CommandBook,
     /// The definitions that the configuration wants in force.
@@ -86,6 +91,14 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Where alarms lead.
+    fn way(&self) -> Way<'_> {
+        Way {
+            directions: &self.directions,
+            registry: &self.registry,
+        }
+    }
+
     /// What others need of it to put stored facts into words.
     pub fn directory(&self) -> Directory {
         Directory {
@@ -112,6 +125,7 @@ pub struct Gateway {
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
     outbound: Outbound,
+    escalations: Escalations,
     admission: Admission,
     /// How many rebirths were asked for, going round.
     asked: u32,
@@ -136,8 +150,18 @@ impl Gateway {
             topics: Vec::new(),
             open,
             outbound: Outbound::default(),
+            escalations: Escalations::default(),
             admission,
             asked: 0,
+        }
+    }
+
+    /// Goes on with the chains that ran when the last run ended: `stored` is what the store keeps of them.
+    pub fn resume(&mut self, stored: Vec<(Id, String)>, now: Moment) {
+        for (alarm, state) in stored {
+            if let Err(error) = self.escalations.restore(alarm, &state, now) {
+                tracing::error!(%alarm, %error, "what is stored of an alarm's chains cannot be used: they begin anew");
+            }
         }
     }
 
@@ -150,7 +174,16 @@ impl Gateway {
         self.admit(&own, now)?;
         self.admit_commanded(now)?;
         self.step(now, &Input::Listening(false))?;
-        self.collect()
+        self.collect()?;
+        self.renew_chains(now)
+    }
+
+    /// Chains that alarms lack under the present directions begin.
+    fn renew_chains(&mut self, now: Moment) -> Result<(), GatewayError> {
+        let standing = self.engine.standing(now).into_iter();
+        self.escalations.renew(standing, self.surroundings.way(), now);
+        self.open.escalated(self.escalations.changes()?);
+        Ok(())
     }
 
     /// Silence counts only while the devices can be heard.
@@ -385,7 +418,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Steps the engine when its deadline has come.
+    /// Steps the engine when its deadline has come, and tells on where a chain's has.
     pub fn expire(&mut self, now: Moment) -> Result<(), GatewayError> {
         self.expire_at_once(now)?;
         self.collect()
@@ -393,8 +426,15 @@ impl Gateway {
 
     /// The same without putting into words what it means.
     pub(super) fn expire_at_once(&mut self, now: Moment) -> Result<(), GatewayError> {
-        if self.deadline().is_some_and(|deadline| deadline <= now.ticks) {
+        if self.engine.next_deadline().is_some_and(|due| due <= now.ticks) {
             self.step(now, &Input::Timeout)?;
+        }
+        // After what has happened to the alarms: one that has just ended is told of no more.
+        for _ in 0..TELLINGS {
+            let Some(input) = self.escalations.take_due(now.ticks) else {
+                break;
+            };
+            self.step(now, &Input::Escalate(&input))?;
         }
         Ok(())
     }
@@ -409,7 +449,8 @@ impl Gateway {
 
     /// When [`Gateway::expire`] has something to do; `None`: never, as things stand.
     pub fn deadline(&self) -> Option<Ticks> {
-        self.engine.next_deadline()
+        let tellings = self.escalations.next_deadline();
+        self.engine.next_deadline().into_iter().chain(tellings).min()
     }
 
     /// Whether the open batch takes another run of messages.

@@ -9,6 +9,7 @@ mod health;
 mod history;
 mod operate;
 mod problem;
+mod registry;
 mod reload;
 mod server;
 
@@ -21,7 +22,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -176,7 +177,13 @@ impl Web {
             .route("/api/v1/alarms/{id}/close", post(operate::close))
             .route("/api/v1/venues", get(devices::venues))
             .route("/api/v1/devices", get(devices::list))
-            .route("/api/v1/devices/{id}", get(devices::one))
+            .route("/api/v1/venues/{id}", put(registry::put_venue))
+            .route(
+                "/api/v1/devices/{id}",
+                get(devices::one)
+                    .put(registry::put_device)
+                    .delete(registry::retire),
+            )
             .route("/api/v1/devices/{id}/history", get(history::history))
             .route("/api/v1/devices/{id}/commands", post(commands::command))
             .route("/api/v1/devices/out-of-service", post(operate::out_of_service))

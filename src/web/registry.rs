@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Shared;
 use super::api::{Asked, asked};
 use super::devices::{DevicePath, Which, directory};
-use super::operate::{NAME_LIMIT, filled, operator, parsed, required};
+use super::operate::{NAME_LIMIT, accountable, filled, required};
 use super::problem::Problem;
 use super::reload::request;
 use crate::clock;
@@ -57,10 +57,12 @@ pub(super) async fn retire(
 ) -> Result<Response, Problem> {
     let which = asked(query)?;
     let Path(id) = path.map_err(|rejection| Problem::path(rejection.body_text()))?;
-    let mut says: Map<String, Value> = parsed(&headers, body).await?.unwrap_or_default();
+    let mut says: Map<String, Value> = required(&headers, body).await?;
     let operator = signed(&mut says)?;
     if let Some(key) = says.keys().next() {
-        return Err(Problem::body(format!("unknown field `{key}`, expected `by` or `note`")));
+        return Err(Problem::body(format!(
+            "unknown field `{key}`, expected `by` or `note`"
+        )));
     }
     let key = registered(&shared, &id, &which)?;
     register(&shared, Registering::Retire(key), operator).await
@@ -70,14 +72,20 @@ pub(super) async fn retire(
 fn registered(shared: &Shared, id: &str, which: &Which) -> Result<DeviceKey, Problem> {
     let meant = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let directory = directory(shared);
-    let mut found = directory.registry.devices().map(|device| &device.key).filter(|key| {
-        key.device == id && meant(&which.venue, &key.venue) && meant(&which.kind, &key.kind)
-    });
+    let mut found = directory
+        .registry
+        .devices()
+        .map(|device| &device.key)
+        .filter(|key| key.device == id && meant(&which.venue, &key.venue) && meant(&which.kind, &key.kind));
     match (found.next(), found.next()) {
         (Some(key), None) => Ok(key.clone()),
         (Some(_), Some(_)) => {
             let detail = format!("several devices have the id `{id}`; say which one with venue and kind");
-            Err(Problem::conflict("ambiguous-device", "Several such devices", detail))
+            Err(Problem::conflict(
+                "ambiguous-device",
+                "Several such devices",
+                detail,
+            ))
         }
         (None, _) => Err(Problem::no_such_device(format!("no device `{id}` is registered"))),
     }
@@ -92,11 +100,23 @@ async fn described(
     let Path(id) = path.map_err(|rejection| Problem::path(rejection.body_text()))?;
     let mut says: Map<String, Value> = required(headers, body).await?;
     if says.remove("id").is_some_and(|said| said != id.as_str()) {
-        return Err(Problem::body("id in the body is another than in the path".to_owned()));
+        return Err(Problem::body(
+            "id in the body is another than in the path".to_owned(),
+        ));
+    }
+    // Who may call the API must not be able to allow themselves what only a file allows.
+    if says
+        .get("remote_open")
+        .is_some_and(|allowed| *allowed != Value::Bool(false))
+    {
+        let detail = "remote_open is allowed in a venues file only".to_owned();
+        return Err(Problem::opening_refused(detail));
     }
     // In a file these stand for the environment and for other files, which are nobody's business here.
     if says.values().any(points_elsewhere) {
-        return Err(Problem::body("{\"env\": …} and {\"file\": …} are for files only".to_owned()));
+        return Err(Problem::body(
+            "{\"env\": …} and {\"file\": …} are for files only".to_owned(),
+        ));
     }
     Ok((id, says))
 }
@@ -104,17 +124,21 @@ async fn described(
 fn points_elsewhere(value: &Value) -> bool {
     match value {
         Value::Object(members) => {
-            members.contains_key("env") || members.contains_key("file") || members.values().any(points_elsewhere)
+            members.contains_key("env")
+                || members.contains_key("file")
+                || members.values().any(points_elsewhere)
         }
         Value::Array(items) => items.iter().any(points_elsewhere),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
+/// Who wants it and why: what is registered decides who is missed and who is heard.
 fn signed(says: &mut Map<String, Value>) -> Result<Operator, Problem> {
-    let by = taken(says, "by")?;
-    let note = taken(says, "note")?;
-    operator(by, note)
+    let missing = |name: &str| Problem::body(format!("{name} is missing"));
+    let by = taken(says, "by")?.ok_or_else(|| missing("by"))?;
+    let note = taken(says, "note")?.ok_or_else(|| missing("note"))?;
+    accountable(by, note)
 }
 
 fn needed(says: &mut Map<String, Value>, name: &str) -> Result<String, Problem> {

@@ -56,6 +56,18 @@ pub(crate) async fn post(url: &str, body: &Value) -> Answer {
         .unwrap_or_else(|| panic!("nobody answers at {url}"))
 }
 
+/// A request with a JSON body; panics when nobody answers.
+pub(crate) async fn send(method: &str, url: &str, body: &Value) -> Answer {
+    let method = method.parse().expect("a method");
+    let request = client()
+        .request(method, url)
+        .header("content-type", "application/json")
+        .body(body.to_string());
+    answer(request)
+        .await
+        .unwrap_or_else(|| panic!("nobody answers at {url}"))
+}
+
 async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
     let response = request.send().await.ok()?;
     let status = response.status().as_u16();
