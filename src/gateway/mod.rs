@@ -7,6 +7,7 @@ mod collect;
 mod command;
 mod counters;
 mod dispatch;
+mod escalate;
 mod rebirth;
 mod reconfigure;
 mod survey;
@@ -29,9 +30,8 @@ use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::directions::Directions;
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
-use crate::domain::escalation::{Escalations, Way};
+use crate::domain::escalation::Escalations;
 use crate::domain::history::HistoryError;
-use crate::domain::id::Id;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::profile::Reject;
@@ -45,9 +45,6 @@ use crate::handoff::{
     Answer, Batch, Directory, Envelope, OperatorAct, OperatorRequest, Probe, SeenDevice, StoreCondition,
 };
 use crate::metrics::Metrics;
-
-/// The most tellings of chains taken in one go: what comes in meanwhile does not wait for ten thousand of them.
-const TELLINGS: usize = 256;
 
 /// Why the gateway's task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -91,14 +88,6 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Where alarms lead.
-    fn way(&self) -> Way<'_> {
-        Way {
-            directions: &self.directions,
-            registry: &self.registry,
-        }
-    }
-
     /// What others need of it to put stored facts into words.
     pub fn directory(&self) -> Directory {
         Directory {
@@ -156,15 +145,6 @@ impl Gateway {
         }
     }
 
-    /// Goes on with the chains that ran when the last run ended: `stored` is what the store keeps of them.
-    pub fn resume(&mut self, stored: Vec<(Id, String)>, now: Moment) {
-        for (alarm, state) in stored {
-            if let Err(error) = self.escalations.restore(alarm, &state, now) {
-                tracing::error!(%alarm, %error, "what is stored of an alarm's chains cannot be used: they begin anew");
-            }
-        }
-    }
-
     /// The first inputs of a run: the configured definitions, and the gateway itself, which is a device too. Whatever
     /// the last run heard last: until the session stands, nobody listens.
     pub fn start(&mut self, now: Moment) -> Result<(), GatewayError> {
@@ -176,14 +156,6 @@ impl Gateway {
         self.step(now, &Input::Listening(false))?;
         self.collect()?;
         self.renew_chains(now)
-    }
-
-    /// Chains that alarms lack under the present directions begin.
-    fn renew_chains(&mut self, now: Moment) -> Result<(), GatewayError> {
-        let standing = self.engine.standing(now).into_iter();
-        self.escalations.renew(standing, self.surroundings.way(), now);
-        self.open.escalated(self.escalations.changes()?);
-        Ok(())
     }
 
     /// Silence counts only while the devices can be heard.
@@ -430,13 +402,7 @@ impl Gateway {
             self.step(now, &Input::Timeout)?;
         }
         // After what has happened to the alarms: one that has just ended is told of no more.
-        for _ in 0..TELLINGS {
-            let Some(input) = self.escalations.take_due(now.ticks) else {
-                break;
-            };
-            self.step(now, &Input::Escalate(&input))?;
-        }
-        Ok(())
+        self.tell_on(now)
     }
 
     /// Journals an input that cannot be refused, and steps the engine.
