@@ -233,10 +233,11 @@ pub(super) fn pending(
 /// the target.
 fn read_people(stored: Option<&str>) -> Vec<Recipient> {
     let people = stored.map(serde_json::from_str).transpose();
-    people.map(Option::unwrap_or_default).unwrap_or_else(|error| {
+    let unreadable = |error| {
         tracing::error!(%error, "whom a notice is for cannot be read: it goes to its target all the same");
-        Vec::new()
-    })
+        None
+    };
+    people.unwrap_or_else(unreadable).unwrap_or_default()
 }
 
 /// When messages went to `target` since `since`, oldest first.

@@ -20,7 +20,9 @@ fn person(officer: &str, next: &[&str]) -> Recipient {
 /// Step `number` of an alarm of its own, owed to `target` for these people.
 fn raised_for(number: u64, target: &str, people: Vec<Recipient>) -> ninewatch::handoff::AlarmCommit {
     let mut commit = raised(number, number, &[target]);
-    commit.owed[0].people = people;
+    for owed in &mut commit.owed {
+        owed.people.clone_from(&people);
+    }
     commit
 }
 

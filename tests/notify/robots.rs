@@ -65,14 +65,16 @@ async fn robots() -> Robots {
 
 /// HMAC-SHA256 in base64 as `openssl` computes it.
 fn openssl(key: &str, message: &str) -> String {
-    let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = key
+        .bytes()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let mut openssl = Command::new("openssl")
         .args(["dgst", "-sha256", "-mac", "HMAC", "-binary", "-macopt"])
         .arg(format!("hexkey:{hex}"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("openssl is installed (apt-get install openssl)");
+        .unwrap_or_else(|error| panic!("{error}: openssl must be installed (apt-get install openssl)"));
     openssl
         .stdin
         .take()
