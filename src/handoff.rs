@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
+use crate::domain::directions::Owed;
 use crate::domain::engine::Refusal;
+use crate::domain::escalation::EscalationChange;
 use crate::domain::history::{HistoryPoint, Samples};
 use crate::domain::id::Id;
 use crate::domain::interlock::CommandEvent;
@@ -98,8 +100,8 @@ pub struct AlarmCommit {
     pub alarm: String,
     /// The whole event as targets get it: a JSON object.
     pub body: String,
-    /// The targets that are owed it.
-    pub targets: Vec<String>,
+    /// Who is owed it.
+    pub owed: Vec<Owed>,
 }
 
 /// A device's event ready to be stored.
@@ -120,8 +122,8 @@ pub struct CommandCommit {
     pub order: String,
     /// The whole event as targets get it: a JSON object.
     pub body: String,
-    /// The targets that are owed it.
-    pub targets: Vec<String>,
+    /// Who is owed it.
+    pub owed: Vec<Owed>,
 }
 
 /// What became of an operator's request: the order that a command made or joined, `None` for any other act; or why not.
@@ -183,6 +185,8 @@ pub struct Batch {
     pub alarms: Vec<AlarmCommit>,
     /// What happened to orders, in order. Stored after the alarm events, which may be their cause.
     pub commands: Vec<CommandCommit>,
+    /// How far the chains of alarms have come.
+    pub escalations: Vec<EscalationChange>,
     /// What could not be used.
     pub dead_letters: Vec<DeadLetter>,
     /// The sources of the definitions that journal entries name by hash.
@@ -203,7 +207,7 @@ impl Batch {
         let inputs = self.journal.is_empty() && self.definitions.is_empty() && self.checkpoint.is_none();
         let history = self.seen.is_empty() && self.points.is_empty() && self.samples.count() == 0;
         let events = self.devices.is_empty() && self.alarms.is_empty() && self.commands.is_empty();
-        let events = events && self.dead_letters.is_empty();
+        let events = events && self.dead_letters.is_empty() && self.escalations.is_empty();
         inputs && history && events
     }
 }

@@ -109,7 +109,7 @@ fn the_shipped_configuration_loads() {
     assert_eq!(settings.profiles[0].name, "native");
     assert!(settings.profiles.len() > 1, "the shipped profiles are read");
     assert_eq!(settings.registry.venue("v1").unwrap().kind, "restaurant");
-    assert_eq!(settings.routes[0].classes.len(), 4);
+    assert_eq!(settings.directions.routes[0].classes.len(), 4);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_the_file_says_arrives_in_the_settings() {
         settings.targets[1].secret.as_ref().unwrap().expose(),
         "hunter2hunter2"
     );
-    assert_eq!(settings.routes[0].targets, ["duty", "second"]);
+    assert_eq!(settings.directions.routes[0].targets, ["duty", "second"]);
     let rules = &settings.definitions.source().rules;
     assert_eq!(rules.len(), 8, "a file that two patterns match is read once");
     assert_eq!(rules[0].when, "level > 5.0 &&\n  mode == 'auto'");

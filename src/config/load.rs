@@ -5,13 +5,13 @@ use std::path::Path;
 use super::document::Table;
 use super::finding::{Finding, Findings};
 use super::fixed::Fixed;
-use super::names::Names;
 use super::register::{Register, RegisterError, Registration};
 use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
 use super::{
-    doubts, files, gateway, http, kinds, mqtt, postgres, profiles, register, rules, store, targets, venues,
+    directions, doubts, files, gateway, http, kinds, mqtt, postgres, profiles, register, routes, rules,
+    store, targets, venues,
 };
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
@@ -134,24 +134,27 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         files.profiles.extend(files::built_in_profiles(scope));
     }
 
-    let mut target_names = Names::new("target");
-    let targets = targets::read_targets(root.tables("target", "[[target]]"), &mut target_names);
-    let mut route_names = Names::new("route");
-    let routes = targets::read_routes(root.tables("route", "[[route]]"), &mut route_names, &target_names);
-
+    let (targets, known_targets) = targets::read(root.tables("target", "[[target]]"));
     let kinds = kinds::read(&files.kinds, report);
     let profiles = profiles::read(&files.profiles, &kinds, report);
     let register = register::open(wanted.register, &gateway.data_dir, report);
     let sources = (files.venues.as_slice(), register.as_ref());
     let venues = venues::read(sources, &kinds, Some(&profiles), report);
+    let drafts = directions::read(&mut root, &known_targets, &venues.registry);
     let around = Surroundings {
         kinds: &kinds,
         venues: &venues.facts,
         devices: &venues.enrolled,
-        routes: &routes,
-        route_names: Some(&route_names),
+        routes: &drafts.routes,
+        route_names: Some(&drafts.route_names),
+        scheduled: &drafts.wanted.0,
     };
     let definitions = rules::read(&files.rules, &around, report);
+    // Without rules something is wrong with them; rules of an argument are not those that the routes were written for.
+    let own_rules = wanted.rules.is_empty() && !definitions.source().rules.is_empty();
+    if own_rules && report.is_complete() {
+        routes::check_rules(&drafts.routes, &definitions.source().rules, report);
+    }
     // Of what is wrong nothing more is to be said.
     if report.count() == 0 {
         let registered = (&venues.registry, &venues.described);
@@ -163,11 +166,11 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         http,
         store,
         postgres,
+        directions: drafts.finish(&definitions),
         definitions,
         profiles,
         registry: venues.registry,
         targets,
-        routes: routes.into_iter().map(|draft| draft.route).collect(),
         warnings: Findings::default(),
         in_files: venues.in_files,
     }

@@ -1,8 +1,10 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
 mod actions;
+mod chains;
 mod commands;
 mod csv;
+mod directions;
 mod document;
 mod doubts;
 mod files;
@@ -15,6 +17,7 @@ mod kinds;
 mod load;
 mod mqtt;
 mod names;
+mod officers;
 mod operator_act;
 mod own_act;
 mod postgres;
@@ -26,7 +29,8 @@ mod profile_tests;
 mod profiles;
 mod register;
 mod robots;
-mod roster;
+mod rosters;
+mod routes;
 mod rule_step;
 mod rule_tests;
 mod rules;
@@ -40,6 +44,7 @@ mod store;
 mod targets;
 mod value;
 mod venues;
+mod venues_csv;
 
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;

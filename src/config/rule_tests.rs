@@ -112,6 +112,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>) -> RuleTests {
         devices: &venues.enrolled,
         routes: &[],
         route_names: None,
+        scheduled: &[],
     };
     let definitions = rules::read(&rule_files, &around, report);
     let known = report.count() == before && report.is_complete();

@@ -10,9 +10,9 @@ use super::actions::{self, ActionDraft};
 use super::document::Table;
 use super::kinds::Kinds;
 use super::names::{Names, own_name};
+use super::routes::{RouteDraft, class};
 use super::schedules;
 use super::source::{Place, Report, Scope, Source};
-use super::targets::{RouteDraft, class};
 use super::value::Value;
 use crate::domain::almanac::{ScheduleDef, VenueFacts};
 use crate::domain::definitions::{DefinitionSource, Definitions, RuleError, RuleProblem};
@@ -49,6 +49,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) routes: &'a [RouteDraft],
     /// `None`: where these rules are read there are no routes, and any may be named.
     pub(super) route_names: Option<&'a Names>,
+    /// The schedules that are named beside the rules.
+    pub(super) scheduled: &'a [(String, Place)],
 }
 
 /// Reads every rules file and compiles the rules against the kinds.
@@ -82,6 +84,9 @@ pub(super) fn read(sources: &[Arc<Source>], around: &Surroundings<'_>, report: &
     }
     let whole = schedules.iter().all(Option::is_some);
     let schedules: Vec<ScheduleDef> = schedules.into_iter().flatten().collect();
+    for (name, place) in around.scheduled.iter().filter(|_| whole) {
+        schedules::check(name, place, &schedules, report);
+    }
     for draft in &drafts {
         // One that is wrong was reported, and may be the one.
         if let (true, Some(name), Some(place)) = (whole, &draft.def.schedule, &draft.schedule) {

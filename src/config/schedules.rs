@@ -92,7 +92,8 @@ pub(super) fn read_date(value: &Value<'_>) -> Option<jiff::civil::Date> {
     None
 }
 
-fn read_zone(table: &mut Table<'_>) -> String {
+/// The IANA name of a time zone that the program knows.
+pub(super) fn read_zone(table: &mut Table<'_>) -> String {
     let zone = table.optional("time_zone").and_then(|value| {
         let name = value.filled_text()?.into_owned();
         if time_zone(&name).is_none() {
@@ -145,7 +146,7 @@ fn read_interval(value: &Value<'_>) -> Option<Interval> {
 }
 
 /// Days: one, a range, or a list of either.
-fn read_days(value: &Value<'_>) -> Option<Vec<Day>> {
+pub(super) fn read_days(value: &Value<'_>) -> Option<Vec<Day>> {
     let DeValue::Array(_) = value.tree else {
         return read_range(value);
     };
@@ -177,7 +178,7 @@ fn read_range(value: &Value<'_>) -> Option<Vec<Day>> {
 }
 
 /// A time of day in minutes, at most `last`.
-fn read_time(value: &Value<'_>, last: u16) -> Option<u16> {
+pub(super) fn read_time(value: &Value<'_>, last: u16) -> Option<u16> {
     let text = value.text()?;
     let minutes = parse_time(&text).filter(|minutes| *minutes <= last);
     if minutes.is_none() {
@@ -189,7 +190,8 @@ fn read_time(value: &Value<'_>, last: u16) -> Option<u16> {
     minutes
 }
 
-fn parse_time(text: &str) -> Option<u16> {
+/// Minutes of a day: `"09:00"`.
+pub(super) fn parse_time(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let two_digits = |part: &str| {
         let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::doubts::Described;
 use super::finding::Findings;
 use crate::domain::definitions::Definitions;
+use crate::domain::directions::Directions;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::Registry;
-use crate::domain::route::Route;
 use crate::words::Language;
 
 /// Everything the configuration says, checked.
@@ -35,8 +35,8 @@ pub struct Settings {
     pub registry: Registry,
     /// `[[target]]`.
     pub targets: Vec<TargetSettings>,
-    /// `[[route]]`.
-    pub routes: Vec<Route>,
+    /// `[[route]]`, `[[chain]]`, `[[roster]]` and `[[officer]]`: who is told, and when.
+    pub directions: Directions,
     /// What is allowed and hardly meant.
     pub warnings: Findings,
     /// Where the venues files describe what is in the registry.

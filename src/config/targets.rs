@@ -1,4 +1,4 @@
-//! `[[target]]` and `[[route]]`: who is told, and of what.
+//! `[[target]]`: where notices go.
 
 use std::time::Duration;
 
@@ -11,8 +11,6 @@ use super::names::{Names, own_name};
 use super::robots;
 use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
-use crate::domain::route::Route;
-use crate::domain::rule::Class;
 
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,6 +20,7 @@ const SIGNING_KEY_PREFIX: &str = "whsec_";
 enum KindWord {
     Webhook,
     Robot(Service),
+    Email,
     Later,
 }
 
@@ -31,25 +30,39 @@ const KINDS: [(&str, KindWord); 6] = [
     ("wecom", KindWord::Robot(Service::Wecom)),
     ("dingtalk", KindWord::Robot(Service::Dingtalk)),
     ("feishu", KindWord::Robot(Service::Feishu)),
-    ("email", KindWord::Later),
+    ("email", KindWord::Email),
 ];
 
-/// Reads every `[[target]]`; their names go to `names`.
-pub(super) fn read_targets(tables: Vec<Table<'_>>, names: &mut Names) -> Vec<TargetSettings> {
-    tables
-        .into_iter()
-        .map(|table| read_target(table, names))
-        .collect()
+/// What others may refer to.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) names: Names,
+    /// The names of those that send e-mail.
+    pub(super) mail: Vec<String>,
 }
 
-fn read_target(mut table: Table<'_>, names: &mut Names) -> TargetSettings {
-    let name = own_name(&mut table, "name", names);
+/// Reads every `[[target]]`, and says what others may refer to.
+pub(super) fn read(tables: Vec<Table<'_>>) -> (Vec<TargetSettings>, Targets) {
+    let mut known = Targets {
+        names: Names::new("target"),
+        mail: Vec::new(),
+    };
+    let targets = tables.into_iter().map(|table| read_target(table, &mut known));
+    (targets.collect(), known)
+}
+
+fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
+    let name = own_name(&mut table, "name", &mut known.names);
     let word = table.required("kind");
     let mut kind = TargetKind::Webhook;
     let mut signs = true;
     if let Some(word) = word {
-        match word.word("kind of target", &KINDS) {
-            Some(KindWord::Later) => word.wrong_with(
+        let chosen = word.word("kind of target", &KINDS);
+        if let Some(KindWord::Email) = chosen {
+            known.mail.push(name.clone());
+        }
+        match chosen {
+            Some(KindWord::Later | KindWord::Email) => word.wrong_with(
                 "this kind of target is not available in this version".to_owned(),
                 "`webhook`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
             ),
@@ -110,65 +123,4 @@ fn is_signing_key(secret: &Secret, value: &Value<'_>) -> bool {
         value.wrong(format!("what follows `{SIGNING_KEY_PREFIX}` must be base64"));
     }
     valid
-}
-
-/// A route and what rules that name it must know.
-pub(super) struct RouteDraft {
-    pub(super) route: Route,
-    /// Whether `classes` was read without a finding.
-    pub(super) classes_known: bool,
-}
-
-/// Reads every `[[route]]`; their names go to `names`.
-pub(super) fn read_routes(tables: Vec<Table<'_>>, names: &mut Names, targets: &Names) -> Vec<RouteDraft> {
-    tables
-        .into_iter()
-        .map(|table| read_route(table, names, targets))
-        .collect()
-}
-
-fn read_route(mut table: Table<'_>, names: &mut Names, targets: &Names) -> RouteDraft {
-    let report = table.report();
-    let name = own_name(&mut table, "name", names);
-    let before = report.count();
-    let classes = match table.optional("classes") {
-        Some(list) => filled(&list).iter().filter_map(class).collect(),
-        None => Class::ALL.to_vec(),
-    };
-    let classes_known = report.count() == before;
-    let mut chosen: Vec<String> = Vec::new();
-    for value in table
-        .required("targets")
-        .map_or_else(Vec::new, |list| filled(&list))
-    {
-        let Some(target) = value.filled_text() else {
-            continue;
-        };
-        targets.check(&target, &value.place(), report);
-        if chosen.contains(&target.to_string()) {
-            value.wrong(format!("target `{target}` is listed twice"));
-        }
-        chosen.push(target.into_owned());
-    }
-    RouteDraft {
-        route: Route {
-            name,
-            classes,
-            targets: chosen,
-        },
-        classes_known,
-    }
-}
-
-fn filled<'d>(value: &Value<'d>) -> Vec<Value<'d>> {
-    let items = value.list();
-    if items.as_ref().is_some_and(Vec::is_empty) {
-        value.wrong(format!("`{}` is empty: the route would tell nobody", value.key));
-    }
-    items.unwrap_or_default()
-}
-
-/// The class a value names.
-pub(super) fn class(value: &Value<'_>) -> Option<Class> {
-    value.word("class", &Class::ALL.map(|class| (class.as_str(), class)))
 }

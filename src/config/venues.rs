@@ -1,4 +1,4 @@
-//! Venues files: `[[venue]]` and its `[[venue.device]]`, or CSV with a device a line (roster.rs).
+//! Venues files: `[[venue]]` and its `[[venue.device]]`, or CSV with a device a line (`venues_csv.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ use super::names::{Names, topic_level};
 use super::schedules::{read_date, read_venue_hours};
 use super::source::{Form, Place, Report, Scope, Source};
 use super::value::Value;
-use super::{register, roster};
+use super::{register, venues_csv};
 use crate::domain::almanac::{Expiry, VenueFacts};
 use crate::domain::device::DeviceKey;
 use crate::domain::kind::Kind;
@@ -27,7 +27,7 @@ use crate::domain::schedule::Hours;
 use crate::domain::time::Millis;
 
 /// The nine kinds of small venue (九小场所), and the rest.
-const VENUE_KINDS: [(&str, &str); 10] = [
+pub(super) const VENUE_KINDS: [(&str, &str); 10] = [
     ("school", "school"),
     ("clinic", "clinic"),
     ("shop", "shop"),
@@ -121,7 +121,7 @@ pub(super) fn read(
         venues: Vec::new(),
         devices: Vec::new(),
     };
-    let mut rosters = Vec::new();
+    let mut lists = Vec::new();
     for source in sources {
         let scope = Scope {
             source: Arc::clone(source),
@@ -135,7 +135,7 @@ pub(super) fn read(
                     read_toml(table, &mut draft);
                 }
             }
-            Form::Csv => rosters.push((roster::read(&scope, &mut draft), scope)),
+            Form::Csv => lists.push((venues_csv::read(&scope, &mut draft), scope)),
         }
     }
     let described = draft.described.clone();
@@ -144,10 +144,10 @@ pub(super) fn read(
             source: Arc::clone(source),
             report,
         };
-        rosters.push((register::read(&scope, &mut draft), scope));
+        lists.push((register::read(&scope, &mut draft), scope));
     }
     // A line may be about a venue that another file describes.
-    for (named, scope) in rosters {
+    for (named, scope) in lists {
         for (venue, span) in named {
             draft.venue_names.check(&venue, &scope.place(span), report);
         }
@@ -192,6 +192,8 @@ impl Draft<'_> {
             .required(keys.venue_kind)
             .and_then(|kind| kind.word("kind of venue", &VENUE_KINDS));
         let address = table.optional("address").and_then(|address| address.text());
+        let district = table.optional("district");
+        let district = district.and_then(|district| district.filled_text());
         let confirm = table.optional("confirm_linkage");
         let (time_zone, hours) = read_venue_hours(&mut table);
         let venue = Venue {
@@ -199,6 +201,7 @@ impl Draft<'_> {
             name: name.unwrap_or_default().into_owned(),
             kind: kind.unwrap_or_default().to_owned(),
             address: address.unwrap_or_default().into_owned(),
+            district: district.map(String::from),
             confirm_linkage: confirm.and_then(|confirm| confirm.boolean()).unwrap_or(false),
         };
         self.venues.push(VenueDraft {

@@ -154,6 +154,28 @@ impl Almanac {
         named.chain([VENUE_OPEN, VENUE_CLOSED])
     }
 
+    /// Whether the schedule called `name` is in force at `at`, seen from `venue`; `None` when there is no such schedule, or
+    /// nobody has said when the venue is open.
+    pub fn in_force(&self, name: &str, venue: &str, at: Timestamp) -> Option<bool> {
+        let (calendar, inverted) = self.named(name, venue)?;
+        Some(calendar.in_force(at) != inverted)
+    }
+
+    /// The first instant after `at` at which [`Almanac::in_force`] says something else; `None` when there is none.
+    pub fn changes(&self, name: &str, venue: &str, at: Timestamp) -> Option<Timestamp> {
+        self.named(name, venue)?.0.next_change(at)
+    }
+
+    /// The calendar behind a schedule, and whether the schedule is the rest of its hours.
+    fn named(&self, name: &str, venue: &str) -> Option<(&Calendar, bool)> {
+        let place = match self.schedule(name)? {
+            Fact::Schedule(place) => place,
+            Fact::VenueOpen | Fact::VenueClosed => *self.venues.get(venue)?,
+            Fact::ExpiresWithin(_) | Fact::Registered => return None,
+        };
+        Some((self.calendars.get(place)?, name == VENUE_CLOSED))
+    }
+
     /// The almanac opened at `at`, and beside it who is registered.
     pub fn open<'a>(&'a self, at: Timestamp, roll: Roll<'a>) -> Page<'a> {
         Page {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::alarm::{Operator, Verdict};
+use super::alarm::{Operator, Telling, Verdict};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine};
@@ -52,6 +52,17 @@ pub enum Input<'a> {
         /// The one through which it does.
         parent: &'a DeviceKey,
     },
+    /// Nobody has acknowledged an alarm in time.
+    Escalate(&'a EscalateInput),
+}
+
+/// A telling of a chain that is due for an alarm, as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscalateInput {
+    /// The alarm.
+    pub alarm: Id,
+    /// Which telling.
+    pub telling: Telling,
 }
 
 /// How a device is spoken to.
@@ -203,6 +214,8 @@ pub enum Entry {
         /// The one through which it does.
         parent: DeviceKey,
     },
+    /// Nobody had acknowledged an alarm in time.
+    Escalate(EscalateInput),
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -396,6 +409,7 @@ fn play(
             device: *device,
             parent,
         },
+        Entry::Escalate(input) => Input::Escalate(input),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

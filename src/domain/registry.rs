@@ -22,6 +22,8 @@ pub struct Venue {
     pub kind: String,
     /// Where it is.
     pub address: String,
+    /// The district that it belongs to, if somebody has said so.
+    pub district: Option<String>,
     /// Whether linkage in it waits for a second signal.
     pub confirm_linkage: bool,
 }

@@ -122,8 +122,10 @@ pub struct Calendar {
 
 /// Which end of an interval an instant is.
 #[derive(Clone, Copy)]
-enum Edge {
+pub(super) enum Edge {
+    /// Of two equal times the first.
     Begin,
+    /// Of two equal times the second.
     End,
 }
 
@@ -228,7 +230,7 @@ impl Calendar {
 }
 
 /// The instant so many minutes by the clock after the beginning of `date`.
-fn instant(zone: &TimeZone, date: Date, minutes: u16, edge: Edge) -> Option<Timestamp> {
+pub(super) fn instant(zone: &TimeZone, date: Date, minutes: u16, edge: Edge) -> Option<Timestamp> {
     let mut date = date;
     for _ in 0..minutes / DAY_MINUTES {
         date = date.tomorrow().ok()?;

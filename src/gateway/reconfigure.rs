@@ -53,6 +53,7 @@ impl Gateway {
         self.collect()?;
         self.admit_commanded(now)?;
         self.collect()?;
+        self.renew_chains(now)?;
         self.count_devices();
         self.open.answer(Answer::Reconfigured {
             to: wanted.done,

@@ -5,6 +5,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::PendingNotice;
 use super::transaction::{Changes, key};
+use crate::domain::directions::Owed;
+use crate::domain::escalation::EscalationChange;
 use crate::domain::id::Id;
 use crate::domain::time::Timestamp;
 use crate::handoff::{DeliveryOutcome, DeliveryReport};
@@ -23,32 +25,42 @@ pub(super) struct Notice<'a> {
     pub(super) urgent: bool,
 }
 
-/// Owes `notice` to `targets`.
+/// Owes `notice` to whom it is `owed`.
 pub(super) fn write_notices(
     transaction: &Transaction<'_>,
     notice: &Notice<'_>,
-    (targets, now): (&[String], Timestamp),
+    (owed, now): (&[Owed], Timestamp),
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    for target in targets {
+    for owed in owed {
+        let held = owed.not_before.filter(|until| *until > now);
+        let people = (!owed.people.is_empty()).then(|| serde_json::to_string(&owed.people));
+        let people = people
+            .transpose()
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         transaction
             .prepare_cached(
                 // A line keeps its lane while something of it waits: else its later notices could be read before its
                 // earlier ones, and somebody would be told last that an alarm is over that has come again.
-                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, coalesce((SELECT critical FROM outbox
-                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7))",
+                "INSERT INTO outbox
+                 (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, held)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?8, ?6, coalesce((SELECT critical FROM outbox
+                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7),
+                     ?9, ?10)",
             )?
             .execute(params![
                 key(notice.id),
-                target,
+                owed.target,
                 key(notice.line),
                 notice.body,
                 now.0,
                 notice.urgent,
-                notice.critical
+                notice.critical,
+                held.unwrap_or(now).0,
+                people,
+                held.is_some()
             ])?;
-        changes.pending.push((target.clone(), 1));
+        changes.pending.push((owed.target.clone(), 1));
         changes.notices_added = true;
     }
     Ok(())
@@ -162,4 +174,31 @@ pub(super) fn delete_deliveries(
         )?
         .execute(params![before.0, limit])?;
     Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
+}
+
+/// Keeps how far an alarm's chains have come.
+pub(super) fn write_escalation(
+    transaction: &Transaction<'_>,
+    change: &EscalationChange,
+) -> rusqlite::Result<()> {
+    match &change.state {
+        Some(state) => transaction
+            .prepare_cached("INSERT OR REPLACE INTO escalation (alarm, state) VALUES (?1, ?2)")?
+            .execute(params![key(change.alarm), state])?,
+        None => transaction
+            .prepare_cached("DELETE FROM escalation WHERE alarm = ?1")?
+            .execute([key(change.alarm)])?,
+    };
+    Ok(())
+}
+
+/// How far the chains of every alarm have come.
+pub(super) fn escalations(connection: &Connection) -> rusqlite::Result<Vec<(Id, String)>> {
+    connection
+        .prepare("SELECT alarm, state FROM escalation ORDER BY alarm")?
+        .query_map([], |row| {
+            let alarm = u128::from_be_bytes(row.get(0)?);
+            Ok((Id::from_bits(alarm), row.get(1)?))
+        })?
+        .collect()
 }

@@ -102,7 +102,7 @@ fn write_batch(
             critical: event.alarm.rule.priority == Priority::Critical,
             urgent: event.is_urgent(),
         };
-        outbox::write_notices(transaction, &notice, (&alarm.targets, now), changes)?;
+        outbox::write_notices(transaction, &notice, (&alarm.owed, now), changes)?;
     }
     for command in &batch.commands {
         let event = &command.event;
@@ -119,7 +119,10 @@ fn write_batch(
             critical: true,
             urgent: event.is_urgent(),
         };
-        outbox::write_notices(transaction, &notice, (&command.targets, now), changes)?;
+        outbox::write_notices(transaction, &notice, (&command.owed, now), changes)?;
+    }
+    for change in &batch.escalations {
+        outbox::write_escalation(transaction, change)?;
     }
     write_dead_letters(transaction, &batch.dead_letters, shedding)
 }

@@ -88,14 +88,19 @@ pub(super) async fn venues(
 }
 
 fn venue(id: &str, registered: Option<&Venue>, devices: u64) -> Value {
-    json!({
+    let mut shown = json!({
         "id": id,
         "registered": registered.is_some(),
         "name": registered.map(|venue| &venue.name),
         "kind": registered.map(|venue| &venue.kind),
         "address": registered.map(|venue| &venue.address),
         "devices_seen": devices,
-    })
+    });
+    let district = registered.and_then(|venue| venue.district.as_deref());
+    if let (Some(district), Value::Object(members)) = (district, &mut shown) {
+        members.insert("district".to_owned(), json!(district));
+    }
+    shown
 }
 
 /// `GET /api/v1/devices`: by venue, kind and id. The gateway, itself a device, is told of only when its kind is asked for.

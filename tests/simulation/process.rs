@@ -94,6 +94,11 @@ impl Process {
         let mut gateway = Gateway::new(engine, decoder, surroundings, site.metrics.clone());
         let (way, commands) = Link::new();
         gateway.connect(way);
+        let now = Moment {
+            wall: Timestamp(wall),
+            ticks: clock::resumed_ticks(recovered.last, Timestamp(wall)),
+        };
+        gateway.resume(history.escalations().map_err(|error| error.to_string())?, now);
         Ok(Process {
             gateway,
             replayed: rows,

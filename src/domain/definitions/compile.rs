@@ -208,7 +208,7 @@ impl Draft {
             out_of_use,
             venue,
             nothing: KindRules::default(),
-            almanac,
+            almanac: Arc::new(almanac),
             facts,
             source,
         }

@@ -6,6 +6,7 @@ mod compile;
 mod retired;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -124,7 +125,7 @@ pub struct Definitions {
     nothing: KindRules,
     /// The places of the rules on venues that rules on devices are suppressed by.
     explaining: Vec<u16>,
-    almanac: Almanac,
+    almanac: Arc<Almanac>,
     /// What the rules ask of the almanac.
     facts: Vec<Fact>,
 }
@@ -190,7 +191,7 @@ impl Definitions {
     }
 
     /// The schedules, venues and dates that rules may ask of.
-    pub const fn almanac(&self) -> &Almanac {
+    pub const fn almanac(&self) -> &Arc<Almanac> {
         &self.almanac
     }
 

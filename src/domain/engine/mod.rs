@@ -194,6 +194,10 @@ impl Engine {
                 Ok(())
             }
             Input::Command(input) => self.command(input, now, effects),
+            Input::Escalate(input) => {
+                self.escalate(input, now, effects);
+                Ok(())
+            }
             Input::Addressed(Addressed { device, address }) => {
                 if let Some(device) = self.devices.get_mut(device.slot()) {
                     device.address = Some(Box::new((*address).clone()));

@@ -8,11 +8,12 @@ use super::super::alarm::{
     Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Handling, Mask, Operator, Quality,
 };
 use super::super::device::DeviceKey;
+use super::super::directions::Directions;
 use super::super::id::Id;
 use super::super::interlock::{Cause, CommandEvent, CommandStep, Failure, OrderView, Stage};
 use super::super::notice::{AlarmBody, EventBody};
 use super::super::registry::{RegisteredDevice, Registry, Venue};
-use super::super::route::{Route, order_targets};
+use super::super::route::{Route, Subject};
 use super::super::rule::{Class, Priority, RuleDef};
 use super::super::text::Text;
 use super::super::time::{Millis, Timestamp};
@@ -232,15 +233,21 @@ fn whoever_is_told_of_the_alarm_is_told_of_its_command_and_else_whoever_is_told_
         name: name.to_owned(),
         classes: classes.to_vec(),
         targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        ..Route::default()
     };
-    let routes = [
-        route("gas", &[Class::Alarm, Class::Fault], &["duty", "control"]),
-        route("fire", &[Class::Alarm], &["control", "brigade"]),
-        route("minor", &[Class::Warning], &["office"]),
-    ];
+    let directions = Directions {
+        routes: vec![
+            route("gas", &[Class::Alarm, Class::Fault], &["duty", "control"]),
+            route("fire", &[Class::Alarm], &["control", "brigade"]),
+            route("minor", &[Class::Warning], &["office"]),
+        ],
+        ..Directions::default()
+    };
+    let registry = registry();
     let told = |causes: Vec<Cause>| {
         let failed = event(CommandStep::Failed(Failure::NotSent), Stage::Requested, causes);
-        order_targets(&routes, &failed.order)
+        let owed = directions.told(&Subject::of_command(&failed, &registry), failed.at);
+        owed.into_iter().map(|owed| owed.target).collect::<Vec<String>>()
     };
     let by = |class, notify| Cause::Alarm(Box::new(alarm(1, class, notify)));
     assert_eq!(told(vec![by(Class::Alarm, None)]), ["duty", "control", "brigade"]);

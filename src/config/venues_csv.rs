@@ -17,11 +17,12 @@ const fn column(key: &'static str, zh: &'static str, form: Form) -> Column {
 }
 
 /// The columns about the venue; the first is its id.
-const OF_VENUE: [Column; 6] = [
+const OF_VENUE: [Column; 7] = [
     column("venue", "场所编号", Form::Text),
     column("venue_name", "场所名称", Form::Text),
     column("venue_kind", "场所类型", Form::Text),
     column("address", "地址", Form::Text),
+    column("district", "区县", Form::Text),
     column("time_zone", "时区", Form::Text),
     column("confirm_linkage", "联动确认", Form::Flag),
 ];
