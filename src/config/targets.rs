@@ -21,8 +21,8 @@ const SIGNING_KEY_PREFIX: &str = "whsec_";
 #[derive(Clone, Copy)]
 enum KindWord {
     Webhook,
-    Email,
     Robot(Service),
+    Email,
     Later,
 }
 
@@ -59,11 +59,11 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let mut kind = TargetKind::Webhook;
     let mut signs = true;
     if let Some(word) = word {
-        let found = word.word("kind of target", &KINDS);
-        if let Some(KindWord::Email) = found {
+        let chosen = word.word("kind of target", &KINDS);
+        if let Some(KindWord::Email) = chosen {
             known.mail.push(name.clone());
         }
-        match found {
+        match chosen {
             Some(KindWord::Later | KindWord::Email) => word.wrong_with(
                 "this kind of target is not available in this version".to_owned(),
                 "`webhook`, `wecom`, `dingtalk` and `feishu` are".to_owned(),

@@ -18,10 +18,10 @@ fn person(officer: &str, next: &[&str]) -> Recipient {
 }
 
 /// Step `number` of an alarm of its own, owed to `target` for these people.
-fn raised_for(number: u64, target: &str, people: Vec<Recipient>) -> ninewatch::handoff::AlarmCommit {
+fn raised_for(number: u64, target: &str, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
     let mut commit = raised(number, number, &[target]);
     for owed in &mut commit.owed {
-        owed.people.clone_from(&people);
+        owed.people = people.to_vec();
     }
     commit
 }
@@ -59,7 +59,7 @@ async fn a_channel_that_takes_nothing_gives_its_people_to_the_next() {
     );
     let wang = person("wang", &["second", "mail"]);
     store
-        .commit(vec![raised_for(1, "chat", vec![wang, person("li", &[])])])
+        .commit(vec![raised_for(1, "chat", &[wang, person("li", &[])])])
         .await;
     let got = mail.next().await;
     assert_eq!(got.number(), 1);
