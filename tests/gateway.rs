@@ -34,7 +34,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-
 /// Settings with one rule, `id` from `limit` ℃ on, and one route, to `target`.
 fn settings(folder: &Path, (id, limit): (&str, u32), target: &str) -> Settings {
     let rule = format!(
@@ -134,6 +133,7 @@ impl Running {
         let (done, answer) = oneshot::channel();
         self.answers.push(answer);
         let wanted = Reconfiguration {
+            registered: None,
             decoder,
             surroundings,
             done,

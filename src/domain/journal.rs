@@ -54,6 +54,8 @@ pub enum Input<'a> {
     },
     /// Nobody has acknowledged an alarm in time.
     Escalate(&'a EscalateInput),
+    /// An operator has registered a device, or taken one out of use; the definitions say so already.
+    Registered(&'a RegisteredInput),
 }
 
 /// A telling of a chain that is due for an alarm, as an input.
@@ -94,6 +96,17 @@ pub struct CommandInput {
     pub command: String,
     /// Whether the device's registration allowed it to be opened from afar when they asked.
     pub remote_open: bool,
+    /// Who they are.
+    pub operator: Operator,
+}
+
+/// What an operator has registered, as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredInput {
+    /// The device.
+    pub device: DeviceKey,
+    /// It is out of use from now on.
+    pub retired: bool,
     /// Who they are.
     pub operator: Operator,
 }
@@ -216,6 +229,8 @@ pub enum Entry {
     },
     /// Nobody had acknowledged an alarm in time.
     Escalate(EscalateInput),
+    /// An operator has registered a device.
+    Registered(RegisteredInput),
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -410,6 +425,7 @@ fn play(
             parent,
         },
         Entry::Escalate(input) => Input::Escalate(input),
+        Entry::Registered(input) => Input::Registered(input),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

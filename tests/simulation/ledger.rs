@@ -133,6 +133,7 @@ impl Seen {
             }
             Entry::Operator(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Service(input) => drop(self.operators.insert(input.operator.by)),
+            Entry::Registered(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Command(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Commanded(commanded) => {
                 let answer = matches!(commanded.report, Report::Acknowledged | Report::Declined);

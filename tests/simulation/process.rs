@@ -176,6 +176,7 @@ impl Process {
         let (decoder, surroundings) = site.configured(variant);
         let (done, _) = oneshot::channel();
         let wanted = Reconfiguration {
+            registered: None,
             decoder,
             surroundings,
             done,

@@ -155,7 +155,8 @@ impl Backtest {
                 | Entry::Commanded(_)
                 | Entry::Command(_)
                 | Entry::Addressed { .. }
-                | Entry::Escalate(_) => {}
+                | Entry::Escalate(_)
+                | Entry::Registered(_) => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }

@@ -208,6 +208,10 @@ impl Engine {
                 self.name_parent(*device, parent, now, effects);
                 Ok(())
             }
+            Input::Registered(input) => {
+                self.note_registered(input, now, effects);
+                Ok(())
+            }
         };
         self.follow_up(now, effects);
         self.ledger.advance();
