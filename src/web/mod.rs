@@ -11,6 +11,7 @@ mod operate;
 mod problem;
 mod registry;
 mod reload;
+mod roster;
 mod server;
 
 use std::fmt;
@@ -190,6 +191,7 @@ impl Web {
             .route("/api/v1/devices/in-service", post(operate::in_service))
             .route("/api/v1/commands", get(commands::list))
             .route("/api/v1/commands/{id}", get(commands::one))
+            .route("/api/v1/roster", get(roster::roster))
             .route("/api/v1/events", get(api::events))
             .route("/api/v1/dead-letters", get(api::dead_letters))
             .method_not_allowed_fallback(wrong_method)
