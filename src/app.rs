@@ -19,6 +19,7 @@ use crate::config::{
 };
 use crate::domain::definitions::DefinitionsHash;
 use crate::domain::profile::decoder::Decoder;
+use crate::domain::time::Moment;
 use crate::gateway::{Gateway, Lines, Surroundings};
 use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, StoreCondition, StoreTrouble, Work};
 use crate::ingest::Ingest;
@@ -31,6 +32,7 @@ use crate::restore::{Restored, restore};
 use crate::store::{FollowerEnds, FollowerLine, History, Outlets, Recovered, Store, StoreReader, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
+use crate::words::Vocabulary;
 
 /// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
 const EMBEDDED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -155,9 +157,15 @@ impl Running {
         let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
+        let vocabulary = Arc::new(Vocabulary::of(&settings.definitions.source().kinds));
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
-        let (gateway, filters) = gateway(configured, &store, &settings.gateway.data_dir, &metrics)?;
+        let (gateway, filters) = gateway(
+            configured,
+            &store,
+            (&settings.gateway.data_dir, clock.now()),
+            &metrics,
+        )?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let requests = (operator_tx, reloading.requests, reloading.directory.clone());
@@ -206,6 +214,7 @@ impl Running {
             supervise,
             notify: Notify {
                 targets: settings.targets,
+                vocabulary,
                 reader: notices,
                 work: work.clone(),
                 committed,
@@ -425,7 +434,7 @@ async fn open_store(
 fn gateway(
     (decoder, surroundings): (Decoder, Surroundings),
     store: &Store,
-    data_dir: &Path,
+    (data_dir, now): (&Path, Moment),
     metrics: &Metrics,
 ) -> anyhow::Result<(Gateway, Vec<String>)> {
     let history = History::open(data_dir)?;
@@ -445,6 +454,7 @@ fn gateway(
         "state restored"
     );
     let subscriptions = decoder.subscriptions();
-    let gateway = Gateway::new(engine, decoder, surroundings, metrics.clone());
+    let mut gateway = Gateway::new(engine, decoder, surroundings, metrics.clone());
+    gateway.resume(history.escalations()?, now);
     Ok((gateway, subscriptions))
 }

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
-use crate::domain::directions::Directions;
+use crate::domain::directions::{Directions, Owed, Recipient};
 use crate::domain::engine::Refusal;
+use crate::domain::escalation::EscalationChange;
 use crate::domain::history::{HistoryPoint, Samples};
 use crate::domain::id::Id;
 use crate::domain::interlock::CommandEvent;
@@ -99,8 +100,8 @@ pub struct AlarmCommit {
     pub alarm: String,
     /// The whole event as targets get it: a JSON object.
     pub body: String,
-    /// The targets that are owed it.
-    pub targets: Vec<String>,
+    /// Who is owed it.
+    pub owed: Vec<Owed>,
 }
 
 /// A device's event ready to be stored.
@@ -121,8 +122,8 @@ pub struct CommandCommit {
     pub order: String,
     /// The whole event as targets get it: a JSON object.
     pub body: String,
-    /// The targets that are owed it.
-    pub targets: Vec<String>,
+    /// Who is owed it.
+    pub owed: Vec<Owed>,
 }
 
 /// What became of an operator's request: the order that a command made or joined, `None` for any other act; or why not.
@@ -184,6 +185,8 @@ pub struct Batch {
     pub alarms: Vec<AlarmCommit>,
     /// What happened to orders, in order. Stored after the alarm events, which may be their cause.
     pub commands: Vec<CommandCommit>,
+    /// How far the chains of alarms have come.
+    pub escalations: Vec<EscalationChange>,
     /// What could not be used.
     pub dead_letters: Vec<DeadLetter>,
     /// The sources of the definitions that journal entries name by hash.
@@ -204,7 +207,7 @@ impl Batch {
         let inputs = self.journal.is_empty() && self.definitions.is_empty() && self.checkpoint.is_none();
         let history = self.seen.is_empty() && self.points.is_empty() && self.samples.count() == 0;
         let events = self.devices.is_empty() && self.alarms.is_empty() && self.commands.is_empty();
-        let events = events && self.dead_letters.is_empty();
+        let events = events && self.dead_letters.is_empty() && self.escalations.is_empty();
         inputs && history && events
     }
 }
@@ -281,12 +284,25 @@ pub struct DeliveryReport {
     pub message: Id,
     /// Where it was sent.
     pub target: String,
-    /// The outbox rows of the notices in it.
+    /// The outbox rows of the notices in it; none: nothing was sent, some are only moved.
     pub notices: Vec<i64>,
     /// When the attempt ended.
     pub at: Timestamp,
     /// How.
     pub outcome: DeliveryOutcome,
+    /// Of these notices people are to be told through other targets.
+    pub moved: Vec<Moved>,
+}
+
+/// A target failed lastingly: people are told through the next of their channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The outbox row.
+    pub notice: i64,
+    /// Through which targets, and whom.
+    pub to: Vec<(String, Vec<Recipient>)>,
+    /// Those that no other channel reaches; `None`: nobody is left, and the target is owed this notice no more.
+    pub left: Option<Vec<Recipient>>,
 }
 
 /// A part of a segment: closed history, sorted by device.
@@ -387,6 +403,8 @@ pub enum Work {
     Batch(Box<Batch>),
     /// Record an attempt to deliver.
     Delivery(DeliveryReport),
+    /// Owe this target what was held for it and is due now.
+    Release(String),
     /// Sort closed history by device.
     Segment(Box<SegmentSlice>),
     /// Write a part of a checkpoint.
@@ -406,7 +424,7 @@ impl Work {
         match self {
             Work::Batch(batch) => batch.is_empty(),
             Work::Followed => true,
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
+            Work::Delivery(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
         }
     }
 }

@@ -165,6 +165,7 @@ impl Reload {
     async fn reload(&self, registration: Option<Registration>) -> Result<Reloaded, ReloadError> {
         let file = self.origin.as_ref().ok_or(ReloadError::NoFile)?.file.clone();
         let fixed = self.fixed.clone();
+        let registered = registration.as_ref().and_then(Registration::input);
         // Files are read and rules compiled beside the runtime: messages do not wait for that.
         let work = tokio::task::spawn_blocking(move || {
             let (settings, register) = match registration {
@@ -193,6 +194,7 @@ impl Reload {
         let wanted = Reconfiguration {
             decoder,
             surroundings,
+            registered,
             done,
         };
         self.reconfigurations

@@ -136,6 +136,23 @@ async fn a_retired_device_is_missed_no_more_and_its_history_stays() {
     let device = site.device("g9").await;
     assert_eq!(device["retired"], true, "{device}");
     assert_eq!(device["values"]["lel"]["value"], 1.0, "{device}");
+    let events = http::get(&site.gateway.url("/api/v1/events")).await.json();
+    let signed = |kind: &str| {
+        let items = events["items"].as_array().expect("a list").iter();
+        let event = items
+            .map(|item| &item["event"])
+            .find(|event| event["type"] == kind);
+        event.map(|event| {
+            (
+                event["by"].clone(),
+                event["note"].clone(),
+                event["device"]["id"].clone(),
+            )
+        })
+    };
+    let by = |note: &str| Some((json!("Wang"), json!(note), json!("g9")));
+    assert_eq!(signed("device.registered"), by("opened today"), "{events}");
+    assert_eq!(signed("device.retired"), by("taken down"), "{events}");
 
     site.gateway.kill();
     site.gateway.launch();

@@ -29,6 +29,7 @@ mod profile_source;
 mod profile_tests;
 mod profiles;
 mod register;
+mod robots;
 mod rosters;
 mod routes;
 mod rule_step;
@@ -56,5 +57,6 @@ pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
     Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
-    PostgresTls, Secret, Settings, StoreSettings, TargetSettings, counted,
+    PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind, TargetSettings,
+    counted,
 };

@@ -19,6 +19,7 @@ use super::value::Value;
 use super::venues::{Draft, IN_TOML};
 use crate::domain::alarm::Operator;
 use crate::domain::device::DeviceKey;
+use crate::domain::journal::RegisteredInput;
 
 /// The file's name in the data folder.
 const NAME: &str = "registry.toml";
@@ -56,6 +57,22 @@ pub struct Registration {
     pub operator: Operator,
     /// When, in RFC 3339.
     pub at: String,
+}
+
+impl Registration {
+    /// What of it goes on record; a venue is no device.
+    pub fn input(&self) -> Option<RegisteredInput> {
+        let (device, retired) = match &self.what {
+            Registering::Venue { .. } => return None,
+            Registering::Device { key, says } => (key, says.get("retired") == Some(&Json::Bool(true))),
+            Registering::Retire(key) => (key, true),
+        };
+        Some(RegisteredInput {
+            device: device.clone(),
+            retired,
+            operator: self.operator.clone(),
+        })
+    }
 }
 
 /// The register as it is to be, until somebody keeps it.

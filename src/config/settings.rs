@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::doubts::Described;
@@ -11,6 +12,7 @@ use crate::domain::definitions::Definitions;
 use crate::domain::directions::Directions;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::Registry;
+use crate::words::Language;
 
 /// Everything the configuration says, checked.
 #[derive(Debug, Clone)]
@@ -198,12 +200,49 @@ pub enum Durability {
 pub struct TargetSettings {
     /// Its name in routes, metrics and the API.
     pub name: String,
+    /// What it speaks.
+    pub kind: TargetKind,
     /// The webhook's address. A credential: never logged.
     pub url: Secret,
     /// The key that signs each message, if any (Standard Webhooks, `whsec_…` or plain text).
     pub secret: Option<Secret>,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// For how long it may take nothing before people are told through the next of their channels.
+    pub fall_over: Duration,
+}
+
+/// What a target speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetKind {
+    /// CONTRACT's JSON body.
+    Webhook,
+    /// A group robot's own form.
+    Robot(RobotSettings),
+}
+
+/// A group robot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RobotSettings {
+    /// Whose.
+    pub service: Service,
+    /// Calls everybody in the group when a critical alarm begins or is escalated.
+    pub mention_all: bool,
+    /// The language of its texts.
+    pub language: Language,
+    /// The site's own template, tried on samples.
+    pub template: Option<Arc<str>>,
+}
+
+/// Whose robot it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// WeCom 企业微信.
+    Wecom,
+    /// DingTalk 钉钉.
+    Dingtalk,
+    /// Feishu 飞书, and Lark.
+    Feishu,
 }
 
 /// A value that must not appear in logs, errors, metrics or the API.

@@ -8,27 +8,31 @@ use url::Url;
 
 use super::document::Table;
 use super::names::{Names, own_name};
-use super::settings::{Secret, TargetSettings};
+use super::robots;
+use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
 
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+const DEFAULT_FALL_OVER: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const SIGNING_KEY_PREFIX: &str = "whsec_";
 
 #[derive(Clone, Copy)]
-enum TargetKind {
+enum KindWord {
     Webhook,
+    Robot(Service),
     Email,
     Later,
 }
 
-const KINDS: [(&str, TargetKind); 6] = [
-    ("webhook", TargetKind::Webhook),
-    ("alertmanager", TargetKind::Later),
-    ("wecom", TargetKind::Later),
-    ("dingtalk", TargetKind::Later),
-    ("feishu", TargetKind::Later),
-    ("email", TargetKind::Email),
+const KINDS: [(&str, KindWord); 6] = [
+    ("webhook", KindWord::Webhook),
+    ("alertmanager", KindWord::Later),
+    ("wecom", KindWord::Robot(Service::Wecom)),
+    ("dingtalk", KindWord::Robot(Service::Dingtalk)),
+    ("feishu", KindWord::Robot(Service::Feishu)),
+    ("email", KindWord::Email),
 ];
 
 /// What others may refer to.
@@ -51,18 +55,24 @@ pub(super) fn read(tables: Vec<Table<'_>>) -> (Vec<TargetSettings>, Targets) {
 
 fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let name = own_name(&mut table, "name", &mut known.names);
-    let kind = table.required("kind");
-    if let Some(kind) = kind {
-        let word = kind.word("kind of target", &KINDS);
-        if let Some(TargetKind::Email) = word {
+    let word = table.required("kind");
+    let mut kind = TargetKind::Webhook;
+    let mut signs = true;
+    if let Some(word) = word {
+        let chosen = word.word("kind of target", &KINDS);
+        if let Some(KindWord::Email) = chosen {
             known.mail.push(name.clone());
         }
-        match word {
-            Some(TargetKind::Later | TargetKind::Email) => kind.wrong_with(
+        match chosen {
+            Some(KindWord::Later | KindWord::Email) => word.wrong_with(
                 "this kind of target is not available in this version".to_owned(),
-                "a `webhook` target is".to_owned(),
+                "`webhook`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
             ),
-            Some(TargetKind::Webhook) | None => {}
+            Some(KindWord::Robot(service)) => {
+                signs = service != Service::Wecom;
+                kind = TargetKind::Robot(robots::read(&mut table, service));
+            }
+            Some(KindWord::Webhook) | None => {}
         }
     }
     let url = table.either("url", "url_file");
@@ -72,13 +82,29 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
     let secret = table
         .either("secret", "secret_file")
-        .and_then(|value| value.secret().filter(|key| is_signing_key(key, &value)));
+        .filter(|value| {
+            if !signs {
+                value.key_wrong("a wecom robot signs nothing: the key in its `url` is its only secret");
+            }
+            signs
+        })
+        .and_then(|value| {
+            let webhook = matches!(kind, TargetKind::Webhook);
+            value
+                .secret()
+                .filter(|key| !webhook || is_signing_key(key, &value))
+        });
     let timeout = table.optional("timeout").and_then(|time| time.duration(TIMEOUT));
+    let fall_over = table
+        .optional("fall_over")
+        .and_then(|time| time.duration(FALL_OVER));
     TargetSettings {
         name,
+        kind,
         url: url.unwrap_or_else(|| Secret::new(String::new())),
         secret,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+        fall_over: fall_over.unwrap_or(DEFAULT_FALL_OVER),
     }
 }
 

@@ -91,6 +91,37 @@ pub enum Instead {
     Targets,
 }
 
+impl Recipient {
+    /// Splits `people` into those that another channel can reach, by its target, and those that have none left.
+    pub fn onward(people: Vec<Recipient>) -> (Vec<(String, Vec<Recipient>)>, Vec<Recipient>) {
+        let (mut onward, mut left): (Vec<(String, Vec<Recipient>)>, _) = (Vec::new(), Vec::new());
+        for mut person in people {
+            if person.next.is_empty() {
+                left.push(person);
+                continue;
+            }
+            let target = person.next.remove(0);
+            match onward.iter_mut().find(|(known, _)| *known == target) {
+                Some((_, people)) => people.push(person),
+                None => onward.push((target, vec![person])),
+            }
+        }
+        (onward, left)
+    }
+}
+
+impl Owed {
+    /// What a target is owed by routes alone, at once.
+    pub fn direct(target: &str) -> Owed {
+        Owed {
+            target: target.to_owned(),
+            people: Vec::new(),
+            not_before: None,
+            why: Why::Routes(Vec::new()),
+        }
+    }
+}
+
 impl Directions {
     /// The chain called `name`.
     pub fn chain(&self, name: &str) -> Option<&Chain> {
@@ -205,20 +236,40 @@ impl Directions {
         owed.collect()
     }
 
-    /// The names of the targets that are told of the event of `subject` by routes and by the first level of their chains, each
-    /// once.
-    pub fn told(&self, subject: &Subject<'_>, at: Timestamp) -> Vec<String> {
+    /// What is owed of the event of `subject` by routes, and by the first level of each of their chains.
+    pub fn told(&self, subject: &Subject<'_>, at: Timestamp) -> Vec<Owed> {
         let mut owed = self.direct(subject, at);
         for chain in self.chains(subject, at) {
             owed.extend(self.level(chain, 1, subject, at));
         }
-        let mut names: Vec<String> = Vec::new();
-        for Owed { target, .. } in owed {
-            if !names.contains(&target) {
-                names.push(target);
+        owed
+    }
+
+    /// What those who were told before are owed of the event of `subject` at `at`: their quiet hours are those of now.
+    pub fn again(&self, told: &[Owed], subject: &Subject<'_>, at: Timestamp) -> Vec<Owed> {
+        let mut owed = Vec::new();
+        for before in told {
+            let waits = match &before.why {
+                Why::Level { chain, .. } => self.chain_waits(chain, subject, at),
+                Why::Routes(_) => None,
+            };
+            if before.people.is_empty() {
+                add(&mut owed, &before.target, None, waits, &before.why);
+            }
+            for person in &before.people {
+                let officer = self.officer(&person.officer);
+                let own =
+                    officer.and_then(|officer| self.quiet_until(officer.quiet_hours.as_deref(), subject, at));
+                add(
+                    &mut owed,
+                    &before.target,
+                    Some(person.clone()),
+                    waits.max(own),
+                    &before.why,
+                );
             }
         }
-        names
+        owed
     }
 
     fn targets_of<'s>(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::alarm::{Operator, Verdict};
+use super::alarm::{Operator, Telling, Verdict};
 use super::definitions::{Definitions, DefinitionsHash};
 use super::device::{DeviceIndex, DeviceKey};
 use super::engine::{Effects, Engine};
@@ -52,6 +52,19 @@ pub enum Input<'a> {
         /// The one through which it does.
         parent: &'a DeviceKey,
     },
+    /// Nobody has acknowledged an alarm in time.
+    Escalate(&'a EscalateInput),
+    /// An operator has registered a device, or taken one out of use; the definitions say so already.
+    Registered(&'a RegisteredInput),
+}
+
+/// A telling of a chain that is due for an alarm, as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscalateInput {
+    /// The alarm.
+    pub alarm: Id,
+    /// Which telling.
+    pub telling: Telling,
 }
 
 /// How a device is spoken to.
@@ -83,6 +96,17 @@ pub struct CommandInput {
     pub command: String,
     /// Whether the device's registration allowed it to be opened from afar when they asked.
     pub remote_open: bool,
+    /// Who they are.
+    pub operator: Operator,
+}
+
+/// What an operator has registered, as an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredInput {
+    /// The device.
+    pub device: DeviceKey,
+    /// It is out of use from now on.
+    pub retired: bool,
     /// Who they are.
     pub operator: Operator,
 }
@@ -203,6 +227,10 @@ pub enum Entry {
         /// The one through which it does.
         parent: DeviceKey,
     },
+    /// Nobody had acknowledged an alarm in time.
+    Escalate(EscalateInput),
+    /// An operator has registered a device.
+    Registered(RegisteredInput),
 }
 
 /// The inputs of one batch on their way into the journal. The first carries its moment, each later one how far
@@ -396,6 +424,8 @@ fn play(
             device: *device,
             parent,
         },
+        Entry::Escalate(input) => Input::Escalate(input),
+        Entry::Registered(input) => Input::Registered(input),
     };
     // A refusal was the operator's answer then; replayed it changes nothing again.
     let _refused = engine.handle(&input, now, effects);

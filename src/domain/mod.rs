@@ -10,6 +10,7 @@ pub mod device;
 pub mod directions;
 pub mod downsample;
 pub mod engine;
+pub mod escalation;
 pub mod history;
 pub mod id;
 pub mod interlock;

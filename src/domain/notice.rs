@@ -97,7 +97,11 @@ pub struct EventBody<'a> {
     r#type: &'static str,
     at: String,
     gateway: &'a str,
+    /// Which level of its chain is told.
     level: u8,
+    /// Of an escalation: how often that level was told before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat: Option<u32>,
     alarm: &'a AlarmBody<'a>,
     by: Option<&'a str>,
     note: Option<&'a str>,
@@ -256,7 +260,8 @@ impl<'a> EventBody<'a> {
             r#type: event.step.event_type(),
             at: event.at.to_rfc3339(),
             gateway,
-            level: 1,
+            level: event.step.telling().map_or(1, |telling| telling.level),
+            repeat: event.step.telling().map(|telling| telling.repeat),
             alarm,
             by: operator.map(|operator| operator.by.as_str()),
             note: operator.and_then(|operator| operator.note.as_deref()),

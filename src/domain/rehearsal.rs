@@ -382,7 +382,8 @@ impl Stage {
             | AlarmStep::Recovered
             | AlarmStep::Verified { .. }
             | AlarmStep::Closed(_)
-            | AlarmStep::Unclosed => {}
+            | AlarmStep::Unclosed
+            | AlarmStep::Escalated(_) => {}
             AlarmStep::Cleared(_) => {
                 self.standing.remove(&subject);
             }

@@ -30,6 +30,10 @@ pub enum DeviceStep {
     InService(Option<Operator>),
     /// It moved or was renamed: who it was before.
     Moved(Arc<DeviceKey>),
+    /// Somebody registered it over the API, or described it anew.
+    Registered(Operator),
+    /// Somebody took it out of use over the API.
+    Retired(Operator),
 }
 
 impl DeviceStep {
@@ -39,6 +43,8 @@ impl DeviceStep {
             DeviceStep::OutOfService(_) => "device.out_of_service",
             DeviceStep::InService(_) => "device.in_service",
             DeviceStep::Moved(_) => "device.moved",
+            DeviceStep::Registered(_) => "device.registered",
+            DeviceStep::Retired(_) => "device.retired",
         }
     }
 
@@ -47,6 +53,7 @@ impl DeviceStep {
         match self {
             DeviceStep::OutOfService(pause) => Some(&pause.operator),
             DeviceStep::InService(operator) => operator.as_ref(),
+            DeviceStep::Registered(operator) | DeviceStep::Retired(operator) => Some(operator),
             DeviceStep::Moved(_) => None,
         }
     }
@@ -55,7 +62,10 @@ impl DeviceStep {
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
             DeviceStep::OutOfService(pause) => Some(pause.until),
-            DeviceStep::InService(_) | DeviceStep::Moved(_) => None,
+            DeviceStep::InService(_)
+            | DeviceStep::Moved(_)
+            | DeviceStep::Registered(_)
+            | DeviceStep::Retired(_) => None,
         }
     }
 
@@ -63,7 +73,10 @@ impl DeviceStep {
     pub fn from(&self) -> Option<&DeviceKey> {
         match self {
             DeviceStep::Moved(from) => Some(from),
-            DeviceStep::OutOfService(_) | DeviceStep::InService(_) => None,
+            DeviceStep::OutOfService(_)
+            | DeviceStep::InService(_)
+            | DeviceStep::Registered(_)
+            | DeviceStep::Retired(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The open batch: what a run of inputs has caused so far, until the writer takes it. Knows when it is time.
 
+use crate::domain::escalation::EscalationChange;
 use crate::domain::history::{HistoryError, HistoryPoint, Sample, Samples};
 use crate::domain::journal::Journal;
 use crate::domain::time::Moment;
@@ -43,6 +44,7 @@ pub(super) struct OpenBatch {
     devices: Vec<DeviceCommit>,
     alarms: Vec<AlarmCommit>,
     commands: Vec<CommandCommit>,
+    escalations: Vec<EscalationChange>,
     dead_letters: Vec<DeadLetter>,
     definitions: Vec<StoredDefinitions>,
     checkpoint: Option<Vec<u8>>,
@@ -81,6 +83,15 @@ impl OpenBatch {
         self.text += command.order.len() + command.body.len();
         self.commands.push(command);
         self.urgent = true;
+    }
+
+    /// How far the chains of alarms have come. What told it to go on waits for nobody already.
+    pub(super) fn escalated(&mut self, changes: Vec<EscalationChange>) {
+        for change in changes {
+            self.text += change.state.as_ref().map_or(0, String::len);
+            self.escalations.push(change);
+            self.urgent = true;
+        }
     }
 
     /// A device is seen for the first time.
@@ -182,6 +193,7 @@ impl OpenBatch {
             devices: self.devices,
             alarms: self.alarms,
             commands: self.commands,
+            escalations: self.escalations,
             dead_letters: self.dead_letters,
             definitions: self.definitions,
             checkpoint: self.checkpoint,

@@ -7,7 +7,6 @@ use super::{Gateway, GatewayError};
 use crate::domain::device::DeviceKey;
 use crate::domain::notice::{AlarmBody, DeviceEventBody, EventBody};
 use crate::domain::profile::Reject;
-use crate::domain::route::Subject;
 use crate::handoff::{AlarmCommit, DeadLetter, DeviceCommit, Envelope, KEPT_PAYLOAD, SeenDevice};
 
 impl Gateway {
@@ -35,13 +34,10 @@ impl Gateway {
             let body = serde_json::to_string(&body)?;
             self.open.device(DeviceCommit { event, body });
         }
+        let way = around.way();
+        let moment = self.open.journal.last();
         for event in self.effects.alarms.drain(..) {
-            let targets = if event.notify {
-                let subject = Subject::of_alarm(&event.alarm, &event.step, &around.registry);
-                around.directions.told(&subject, event.at)
-            } else {
-                Vec::new()
-            };
+            let owed = self.escalations.follow(&event, way, moment);
             let alarm_body = AlarmBody::new(&event.alarm, &around.registry);
             let alarm = serde_json::to_string(&alarm_body)?;
             let body = EventBody::new(&event, &alarm_body, &around.id, &around.public_url);
@@ -50,10 +46,12 @@ impl Gateway {
                 event,
                 alarm,
                 body,
-                targets,
+                owed,
             });
         }
-        self.collect_commands()
+        self.collect_commands()?;
+        self.open.escalated(self.escalations.changes()?);
+        Ok(())
     }
 
     pub(super) fn bury(&mut self, envelope: Envelope, reject: Reject) {

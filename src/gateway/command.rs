@@ -3,13 +3,12 @@
 
 use super::{Gateway, GatewayError};
 use crate::domain::definitions::Definitions;
-use crate::domain::directions::Directions;
+use crate::domain::directions::Owed;
 use crate::domain::id::Id;
 use crate::domain::interlock::{CommandEvent, CommandStep};
 use crate::domain::journal::CommandInput;
 use crate::domain::notice_command::{CommandEventBody, OrderBody};
 use crate::domain::registry::Registry;
-use crate::domain::route::Subject;
 use crate::handoff::CommandCommit;
 use crate::metrics::Metrics;
 
@@ -19,25 +18,20 @@ impl Gateway {
         let around = &self.surroundings;
         let from = (around.id.as_str(), around.public_url.as_str());
         for event in self.effects.commands.drain(..) {
-            self.open
-                .command(commit(event, &around.registry, &around.directions, from)?);
+            let owed = self.escalations.follow_order(&event, around.way());
+            self.open.command(commit(event, owed, &around.registry, from)?);
         }
         Ok(())
     }
 }
 
-/// The event in words, with whom it is owed.
+/// The event in words, with whom it is owed to.
 fn commit(
     event: CommandEvent,
+    owed: Vec<Owed>,
     registry: &Registry,
-    directions: &Directions,
     from: (&str, &str),
 ) -> serde_json::Result<CommandCommit> {
-    let targets = if event.notify {
-        directions.told(&Subject::of_command(&event, registry), event.at)
-    } else {
-        Vec::new()
-    };
     let order_body = OrderBody::new(&event, registry);
     let order = serde_json::to_string(&order_body)?;
     let body = CommandEventBody::new(&event, &order_body, registry, from);
@@ -46,7 +40,7 @@ fn commit(
         event,
         order,
         body,
-        targets,
+        owed,
     })
 }
 
@@ -83,8 +77,6 @@ mod tests {
     use crate::domain::device::DeviceKey;
     use crate::domain::interlock::{Cause, OrderView, Stage};
     use crate::domain::registry::RegisteredDevice;
-    use crate::domain::route::Route;
-    use crate::domain::rule::Class;
     use crate::domain::time::{Millis, Timestamp};
 
     fn key(device: &str) -> DeviceKey {
@@ -143,29 +135,16 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_owed_to_its_routes_only_where_people_are_to_be_told() {
-        let directions = Directions {
-            routes: vec![Route {
-                name: "gas".to_owned(),
-                classes: vec![Class::Alarm],
-                targets: vec!["duty".to_owned()],
-                ..Route::default()
-            }],
-            ..Directions::default()
-        };
-        let registry = Registry::default();
-        for (notify, targets) in [(true, &["duty"][..]), (false, &[])] {
-            let event = CommandEvent {
-                notify,
-                ..event(1, CommandStep::Verified)
-            };
-            let commit = commit(event, &registry, &directions, ("karuo-01", "http://gw")).unwrap();
-            assert_eq!(commit.targets, targets);
-            let body: Value = serde_json::from_str(&commit.body).unwrap();
-            let order: Value = serde_json::from_str(&commit.order).unwrap();
-            assert_eq!((&body["command"], &body["gateway"]), (&order, &json!("karuo-01")));
-            assert_eq!(order["state"], "verified");
-        }
+    fn an_event_is_put_into_words_with_its_order() {
+        let owed = vec![Owed::direct("duty")];
+        let verified = event(1, CommandStep::Verified);
+        let from = ("karuo-01", "http://gw");
+        let commit = commit(verified, owed.clone(), &Registry::default(), from).unwrap();
+        assert_eq!(commit.owed, owed);
+        let body: Value = serde_json::from_str(&commit.body).unwrap();
+        let order: Value = serde_json::from_str(&commit.order).unwrap();
+        assert_eq!((&body["command"], &body["gateway"]), (&order, &json!("karuo-01")));
+        assert_eq!(order["state"], "verified");
     }
 
     #[test]

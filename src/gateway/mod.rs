@@ -7,6 +7,7 @@ mod collect;
 mod command;
 mod counters;
 mod dispatch;
+mod escalate;
 mod rebirth;
 mod reconfigure;
 mod survey;
@@ -29,6 +30,7 @@ use crate::domain::definitions::Definitions;
 use crate::domain::device::{DeviceIndex, DeviceKey};
 use crate::domain::directions::Directions;
 use crate::domain::engine::{Effects, Engine, Presence, SnapshotError};
+use crate::domain::escalation::Escalations;
 use crate::domain::history::HistoryError;
 use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
@@ -113,6 +115,7 @@ pub struct Gateway {
     topics: Vec<Result<Resolved, Reject>>,
     open: OpenBatch,
     outbound: Outbound,
+    escalations: Escalations,
     admission: Admission,
     /// How many rebirths were asked for, going round.
     asked: u32,
@@ -137,6 +140,7 @@ impl Gateway {
             topics: Vec::new(),
             open,
             outbound: Outbound::default(),
+            escalations: Escalations::default(),
             admission,
             asked: 0,
         }
@@ -151,7 +155,8 @@ impl Gateway {
         self.admit(&own, now)?;
         self.admit_commanded(now)?;
         self.step(now, &Input::Listening(false))?;
-        self.collect()
+        self.collect()?;
+        self.renew_chains(now)
     }
 
     /// Silence counts only while the devices can be heard.
@@ -386,7 +391,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Steps the engine when its deadline has come.
+    /// Steps the engine when its deadline has come, and tells on where a chain's has.
     pub fn expire(&mut self, now: Moment) -> Result<(), GatewayError> {
         self.expire_at_once(now)?;
         self.collect()
@@ -394,10 +399,11 @@ impl Gateway {
 
     /// The same without putting into words what it means.
     pub(super) fn expire_at_once(&mut self, now: Moment) -> Result<(), GatewayError> {
-        if self.deadline().is_some_and(|deadline| deadline <= now.ticks) {
+        if self.engine.next_deadline().is_some_and(|due| due <= now.ticks) {
             self.step(now, &Input::Timeout)?;
         }
-        Ok(())
+        // After what has happened to the alarms: one that has just ended is told of no more.
+        self.tell_on(now)
     }
 
     /// Journals an input that cannot be refused, and steps the engine.
@@ -410,7 +416,8 @@ impl Gateway {
 
     /// When [`Gateway::expire`] has something to do; `None`: never, as things stand.
     pub fn deadline(&self) -> Option<Ticks> {
-        self.engine.next_deadline()
+        let tellings = self.escalations.next_deadline();
+        self.engine.next_deadline().into_iter().chain(tellings).min()
     }
 
     /// Whether the open batch takes another run of messages.

@@ -12,7 +12,7 @@ use super::{Gateway, GatewayError, Surroundings};
 use crate::domain::alarm::{AlarmStep, ClearReason};
 use crate::domain::definitions::Definitions;
 use crate::domain::engine::Presence;
-use crate::domain::journal::{DefinitionsInput, Input};
+use crate::domain::journal::{DefinitionsInput, Input, RegisteredInput};
 use crate::domain::profile::decoder::Decoder;
 use crate::domain::time::Moment;
 use crate::handoff::{Answer, StoredDefinitions};
@@ -24,6 +24,8 @@ pub struct Reconfiguration {
     pub decoder: Decoder,
     /// What alarms are put into words and sent on their way by.
     pub surroundings: Surroundings,
+    /// The device that somebody registered by it, if that is what it is.
+    pub registered: Option<RegisteredInput>,
     /// Is told, once the change is durable, how many standing alarms ended because their rule is gone.
     pub done: oneshot::Sender<usize>,
 }
@@ -52,7 +54,11 @@ impl Gateway {
         self.effects.alarms = later;
         self.collect()?;
         self.admit_commanded(now)?;
+        if let Some(registered) = &wanted.registered {
+            self.step(now, &Input::Registered(registered))?;
+        }
         self.collect()?;
+        self.renew_chains(now)?;
         self.count_devices();
         self.open.answer(Answer::Reconfigured {
             to: wanted.done,

@@ -10,20 +10,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::NotifyError;
-use super::parcel::Parcel;
+use super::any::AnyTarget;
+use super::parcel::{Fault, Parcel};
 use super::target::Target;
-use super::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
 use crate::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Mask, Quality};
 use crate::domain::device::DeviceKey;
 use crate::domain::id::{GatewayHash, Id};
+use crate::domain::kind::Kind;
 use crate::domain::notice::{AlarmBody, EventBody};
 use crate::domain::registry::Registry;
 use crate::domain::rule::{Class, Priority, RuleDef};
 use crate::domain::text::Text;
 use crate::handoff::{StoreCondition, StoreTrouble};
 use crate::store::PendingNotice;
+use crate::words::Vocabulary;
 
 /// Pauses between the attempts to reach a target, in seconds; the last one again and again.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 15, 30];
@@ -54,10 +56,11 @@ impl Emergency {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), NotifyError> {
         let mut senders = JoinSet::new();
         let mut queues = Vec::new();
+        let vocabulary = Arc::new(Vocabulary::of([&Kind::gateway()]));
         for settings in &self.targets {
             let (queue, notices) = mpsc::channel(QUEUE);
-            let webhook = Webhook::new(settings)?;
-            senders.spawn(send_all(settings.name.clone(), webhook, notices, self.clock));
+            let target = AnyTarget::new(settings, &vocabulary)?;
+            senders.spawn(send_all(settings.name.clone(), target, notices, self.clock));
             queues.push(queue);
         }
         let mut alarm: Option<AlarmView> = None;
@@ -177,6 +180,7 @@ impl Emergency {
             due_at: event.at,
             critical: true,
             urgent: true,
+            people: Vec::new(),
         }))
     }
 }
@@ -184,7 +188,7 @@ impl Emergency {
 /// Sends the notices to one target, one after the other, each until it is taken.
 async fn send_all(
     name: String,
-    target: Webhook,
+    target: AnyTarget,
     mut notices: mpsc::Receiver<Arc<PendingNotice>>,
     clock: Clock,
 ) {
@@ -198,6 +202,9 @@ async fn send_all(
             };
             tracing::error!(target_name = %name, notice = %notice.id, %error, "an emergency notice was not delivered");
             pause = pauses.next().unwrap_or(pause);
+            if let Fault::Throttled(wait) = error.fault() {
+                pause = pause.max(wait.0 / 1_000);
+            }
             tokio::time::sleep(Duration::from_secs(pause)).await;
         }
     }

@@ -1,9 +1,11 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
+mod any;
 mod emergency;
 mod pace;
 pub mod parcel;
+mod robot;
 pub mod schedule;
 mod sign;
 mod target;
@@ -16,20 +18,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::any::AnyTarget;
 pub use self::emergency::Emergency;
-use self::webhook::Webhook;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
 use crate::handoff::Work;
 use crate::metrics::Metrics;
 use crate::store::StoreReader;
+use crate::words::Vocabulary;
 
 /// Everything notify needs: give it these and [`run`](Notify::run) it.
 #[derive(Debug)]
 pub struct Notify {
     /// Where notices go.
     pub targets: Vec<TargetSettings>,
+    /// What texts call points and commands.
+    pub vocabulary: Arc<Vocabulary>,
     /// The outbox, to read.
     pub reader: StoreReader,
     /// Where deliveries are reported.
@@ -88,7 +93,11 @@ impl Notify {
     pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
         let mut workers = JoinSet::new();
         for settings in &self.targets {
-            let worker = Worker::new(&settings.name, Arc::new(Webhook::new(settings)?), &self);
+            let worker = Worker::new(
+                &settings.name,
+                Arc::new(AnyTarget::new(settings, &self.vocabulary)?),
+                &self,
+            );
             workers.spawn(worker.run(stop.clone()));
         }
         if workers.is_empty() {

@@ -53,6 +53,12 @@ impl Pace {
         self.silent_until = self.silent_until.max(Some(until));
     }
 
+    /// For how long the target wants nothing; `None`: it takes what its limits allow.
+    pub(super) fn silent(&self, now: Ticks) -> Option<Millis> {
+        let until = self.silent_until.filter(|until| *until > now)?;
+        Some(until.since(now))
+    }
+
     /// Whether a message may go out.
     pub(super) fn allows(&self, now: Ticks, urgent: bool) -> bool {
         self.earliest(now, urgent) <= now

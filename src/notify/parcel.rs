@@ -17,6 +17,8 @@ pub struct Manners {
     pub reserve: u32,
     /// Many notices may go in one message, and what is not urgent waits so long for company; `None`: each goes alone.
     pub gather: Option<Millis>,
+    /// For how long it may take nothing before people are told through the next of their channels.
+    pub fall_over: Millis,
 }
 
 impl Default for Manners {
@@ -27,6 +29,7 @@ impl Default for Manners {
             limits: Vec::new(),
             reserve: 0,
             gather: None,
+            fall_over: Millis(15_000),
         }
     }
 }

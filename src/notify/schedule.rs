@@ -5,8 +5,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::pace::Pace;
 use super::parcel::{Fault, Manners, Parcel};
+use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Moment, Ticks};
+use crate::handoff::Moved;
 use crate::store::PendingNotice;
 
 /// The wait after the first failure.
@@ -39,6 +41,10 @@ pub struct Schedule {
     ordinary: usize,
     /// How many heads back off because the target was away.
     for_target: usize,
+    /// Since when nothing has been taken.
+    down_since: Option<Ticks>,
+    /// For how long nothing may be taken before people are told through other targets.
+    fall_over: Millis,
     gather: Option<Millis>,
     pace: Pace,
     /// The most notices in a digest: fewer after one was refused.
@@ -81,6 +87,8 @@ impl Schedule {
             critical: 0,
             ordinary: 0,
             for_target: 0,
+            down_since: None,
+            fall_over: manners.fall_over,
             gather: manners.gather,
             pace: Pace::new(manners),
             most: WINDOW,
@@ -213,6 +221,7 @@ impl Schedule {
     pub fn delivered(&mut self, parcel: &Parcel, now: Ticks) {
         self.pace.answered(parcel.sent_at(), now);
         self.most = (self.most * 2).min(WINDOW);
+        self.down_since = None;
         for notice in parcel.notices() {
             *self.held(notice.critical) -= 1;
             self.back_in_line(notice.alarm);
@@ -232,8 +241,9 @@ impl Schedule {
         self.put_head(alarm);
     }
 
-    /// The attempt failed: its notices go back to the heads of their lines. Returns how long they wait.
-    pub fn failed(&mut self, parcel: Parcel, fault: Fault, now: Ticks) -> Millis {
+    /// The attempt failed: its notices go back to the heads of their lines, and where the target fails lastingly people are
+    /// told through the next of their channels.
+    pub fn failed(&mut self, parcel: Parcel, fault: Fault, now: Ticks) -> Failed {
         self.pace.answered(parcel.sent_at(), now);
         let digest = parcel.is_digest();
         if let (Fault::Notice, true) = (fault, digest) {
@@ -243,24 +253,24 @@ impl Schedule {
         if let Fault::Throttled(wait) = fault {
             self.pace.silence(now.after(wait));
         }
-        let attempts = parcel.first().attempts.saturating_add(1);
-        let back_off = back_off(attempts, parcel.id());
-        let wait = match fault {
-            Fault::Notice if digest => FIRST_WAIT,
-            Fault::Target | Fault::Notice => back_off,
-            Fault::Throttled(wait) => wait,
-            Fault::Configuration => back_off.max(UNMENDED_WAIT),
-        };
+        let lasting = self.is_lasting(fault, digest, now);
+        let wait = wait_after(fault, &parcel);
         let if_back = match fault {
             Fault::Target | Fault::Configuration => Some(now.after(FIRST_WAIT)),
             Fault::Notice | Fault::Throttled(_) => None,
         };
+        let mut moved = Vec::new();
         let mut notices: Vec<PendingNotice> = parcel.into_notices().collect();
         // The later ones first: each goes in front of those that are back already.
         notices.sort_by_key(|notice| std::cmp::Reverse(notice.row));
         for mut notice in notices {
             notice.attempts = notice.attempts.saturating_add(1);
             let alarm = notice.alarm;
+            if lasting && move_on(&mut notice, &mut moved) {
+                *self.held(notice.critical) -= 1;
+                self.back_in_line(alarm);
+                continue;
+            }
             self.take_head(alarm);
             let line = self.lines.entry(alarm).or_default();
             line.sending = false;
@@ -273,7 +283,52 @@ impl Schedule {
             });
             self.put_head(alarm);
         }
-        wait
+        Failed { wait, moved }
+    }
+
+    /// Whether it takes a person, or far too long, until the target takes such a message.
+    fn is_lasting(&mut self, fault: Fault, digest: bool, now: Ticks) -> bool {
+        let since = *self.down_since.get_or_insert(now);
+        match fault {
+            Fault::Configuration => true,
+            Fault::Notice => !digest,
+            Fault::Throttled(wait) => wait >= self.fall_over,
+            Fault::Target => now.since(since) >= self.fall_over,
+        }
+    }
+
+    /// While the target wants nothing for long: whatever waits for it goes to the next channels of its people, where they
+    /// have any.
+    pub fn stranded(&mut self, now: Ticks) -> Vec<Moved> {
+        let mut moved = Vec::new();
+        if self.pace.silent(now).is_none_or(|silent| silent < self.fall_over) {
+            return moved;
+        }
+        let lines: Vec<Id> = self.lines.keys().copied().collect();
+        for alarm in lines {
+            self.take_head(alarm);
+            let Some(line) = self.lines.get_mut(&alarm) else {
+                continue;
+            };
+            let mut gone = Vec::new();
+            for mut held in std::mem::take(&mut line.waiting) {
+                if move_on(&mut held.notice, &mut moved) {
+                    gone.push((held.notice.critical, held.if_back.is_some()));
+                } else {
+                    line.waiting.push_back(held);
+                }
+            }
+            let over = line.waiting.is_empty() && !line.sending;
+            for (critical, backs_off) in gone {
+                *self.held(critical) -= 1;
+                self.for_target -= usize::from(backs_off);
+            }
+            if over {
+                self.lines.remove(&alarm);
+            }
+            self.put_head(alarm);
+        }
+        moved
     }
 
     fn put_head(&mut self, alarm: Id) {
@@ -333,6 +388,42 @@ impl Schedule {
 impl Line {
     fn is_urgent(&self) -> bool {
         self.waiting.iter().any(|held| held.notice.urgent)
+    }
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// How long what is left of it waits.
+    pub wait: Millis,
+    /// Of these notices people are told through other targets.
+    pub moved: Vec<Moved>,
+}
+
+/// Lets whoever of `notice` has another channel be told through that. Whether nobody is left.
+fn move_on(notice: &mut PendingNotice, moved: &mut Vec<Moved>) -> bool {
+    let (to, left) = Recipient::onward(std::mem::take(&mut notice.people));
+    notice.people = left;
+    if to.is_empty() {
+        return false;
+    }
+    let ends = notice.people.is_empty();
+    moved.push(Moved {
+        notice: notice.row,
+        to,
+        left: (!ends).then(|| notice.people.clone()),
+    });
+    ends
+}
+
+fn wait_after(fault: Fault, parcel: &Parcel) -> Millis {
+    let attempts = parcel.first().attempts.saturating_add(1);
+    let back_off = back_off(attempts, parcel.id());
+    match fault {
+        Fault::Notice if parcel.is_digest() => FIRST_WAIT,
+        Fault::Target | Fault::Notice => back_off,
+        Fault::Throttled(wait) => wait,
+        Fault::Configuration => back_off.max(UNMENDED_WAIT),
     }
 }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::parcel::{Fault, Manners, Parcel};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 
 /// Something that takes messages: one attempt, no retries, no memory.
 pub(super) trait Target: Send + Sync + 'static {
@@ -35,6 +35,23 @@ pub(super) enum SendError {
     /// The connection ended before the answer, or the answer was not HTTP.
     #[error("the connection broke before the answer")]
     Broken,
+    /// A robot's answer without the code that says whether it took the message.
+    #[error("the target's answer has no code: whether it took the message is not known")]
+    NoCode,
+    /// Too much was sent; for so long nothing more is.
+    #[error("the target wants nothing for {} s: too much was sent", .0.0 / 1_000)]
+    Throttled(Millis),
+    /// The target does not want this message.
+    #[error("the target refused the message with code {0}")]
+    Refused(i64),
+    /// Key, signature, keyword or address list are wrong: nothing is taken until a person mends it.
+    #[error(
+        "the target refused this gateway with code {0}: look at the url, the secret and the robot's security settings"
+    )]
+    Misconfigured(i64),
+    /// The signature was refused because this machine's clock is off.
+    #[error("the target refused the signature: this machine's clock is wrong")]
+    Clock,
 }
 
 impl SendError {
@@ -44,8 +61,11 @@ impl SendError {
             SendError::Status(401 | 403 | 404 | 408 | 429 | 500..)
             | SendError::Timeout(_)
             | SendError::Connect
-            | SendError::Broken => Fault::Target,
-            SendError::Status(_) => Fault::Notice,
+            | SendError::Broken
+            | SendError::NoCode => Fault::Target,
+            SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
+            SendError::Throttled(wait) => Fault::Throttled(*wait),
+            SendError::Misconfigured(_) | SendError::Clock => Fault::Configuration,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::parcel::{Manners, Parcel};
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
 use crate::config::TargetSettings;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::store::PendingNotice;
 
 /// How much of an answer is read so that its connection can be used again.
@@ -32,37 +32,19 @@ pub(super) struct Webhook {
     url: Url,
     signer: Option<Signer>,
     timeout: Duration,
+    fall_over: Millis,
 }
 
 impl Webhook {
     /// The webhook of these settings. Proxy variables of the environment are not heeded: where a notice goes
     /// is what the configuration says.
     pub(super) fn new(settings: &TargetSettings) -> Result<Webhook, NotifyError> {
-        let url = address(settings)?;
-        let tls = match url.scheme() {
-            "https" => system_tls(&settings.name)?,
-            // Without redirects an http address never comes to use TLS.
-            _ => client_config(RootCertStore::empty(), &settings.name)?,
-        };
-        Webhook::over(url, tls, settings)
+        let (client, url) = client(settings)?;
+        Ok(Webhook::over(client, url, settings))
     }
 
-    fn over(url: Url, tls: ClientConfig, settings: &TargetSettings) -> Result<Webhook, NotifyError> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("ninewatch/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .timeout(settings.timeout)
-            .connect_timeout(settings.timeout)
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE)
-            .build()
-            .map_err(|error| NotifyError::Client {
-                target: settings.name.clone(),
-                source: error.without_url(),
-            })?;
-        Ok(Webhook {
+    fn over(client: Client, url: Url, settings: &TargetSettings) -> Webhook {
+        Webhook {
             client,
             url,
             signer: settings
@@ -70,7 +52,8 @@ impl Webhook {
                 .as_ref()
                 .map(|secret| Signer::new(secret.expose())),
             timeout: settings.timeout,
-        })
+            fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
+        }
     }
 
     fn headers(&self, notice: &PendingNotice, at: Timestamp) -> HeaderMap {
@@ -95,7 +78,10 @@ impl Webhook {
 
 impl Target for Webhook {
     fn manners(&self) -> Manners {
-        Manners::default()
+        Manners {
+            fall_over: self.fall_over,
+            ..Manners::default()
+        }
     }
 
     async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
@@ -107,7 +93,7 @@ impl Target for Webhook {
             .body(notice.body.clone())
             .send()
             .await
-            .map_err(|error| self.failure(&error))?;
+            .map_err(|error| failure(&error, self.timeout))?;
         let status = answer.status();
         // The status decides; the rest is read only to keep the connection.
         let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
@@ -119,16 +105,43 @@ impl Target for Webhook {
     }
 }
 
-impl Webhook {
-    fn failure(&self, error: &reqwest::Error) -> SendError {
-        if error.is_timeout() {
-            SendError::Timeout(self.timeout)
-        } else if error.is_connect() {
-            SendError::Connect
-        } else {
-            SendError::Broken
-        }
+/// Why a request had no answer.
+pub(super) fn failure(error: &reqwest::Error, timeout: Duration) -> SendError {
+    if error.is_timeout() {
+        SendError::Timeout(timeout)
+    } else if error.is_connect() {
+        SendError::Connect
+    } else {
+        SendError::Broken
     }
+}
+
+/// The client for a target's address, and the address.
+pub(super) fn client(settings: &TargetSettings) -> Result<(Client, Url), NotifyError> {
+    let url = address(settings)?;
+    let tls = match url.scheme() {
+        "https" => system_tls(&settings.name)?,
+        // Without redirects an http address never comes to use TLS.
+        _ => client_config(RootCertStore::empty(), &settings.name)?,
+    };
+    Ok((client_over(tls, settings)?, url))
+}
+
+fn client_over(tls: ClientConfig, settings: &TargetSettings) -> Result<Client, NotifyError> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("ninewatch/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .timeout(settings.timeout)
+        .connect_timeout(settings.timeout)
+        .tcp_nodelay(true)
+        .pool_idle_timeout(IDLE)
+        .build()
+        .map_err(|error| NotifyError::Client {
+            target: settings.name.clone(),
+            source: error.without_url(),
+        })
 }
 
 async fn drain(mut answer: Response) {
@@ -184,7 +197,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::config::Secret;
+    use crate::config::{Secret, TargetKind};
     use crate::domain::id::Id;
 
     fn notice() -> PendingNotice {
@@ -198,6 +211,7 @@ mod tests {
             due_at: Timestamp(0),
             critical: false,
             urgent: false,
+            people: Vec::new(),
         }
     }
 
@@ -236,13 +250,19 @@ mod tests {
         let (port, certificate) = server(&mut servers).await;
         let settings = TargetSettings {
             name: "duty".to_owned(),
+            kind: TargetKind::Webhook,
             url: Secret::new(format!("https://localhost:{port}/hook")),
             secret: None,
             timeout: Duration::from_secs(10),
+            fall_over: Duration::from_secs(15),
         };
         let send = async |roots: RootCertStore| {
             let tls = client_config(roots, "duty").unwrap();
-            let webhook = Webhook::over(address(&settings).unwrap(), tls, &settings).unwrap();
+            let webhook = Webhook::over(
+                client_over(tls, &settings).unwrap(),
+                address(&settings).unwrap(),
+                &settings,
+            );
             webhook.send(&Parcel::single(notice()), Timestamp(0)).await
         };
         assert_eq!(send(RootCertStore::empty()).await, Err(SendError::Connect));
@@ -255,9 +275,11 @@ mod tests {
     fn without_a_secret_there_is_no_signature() {
         let mut settings = TargetSettings {
             name: "duty".to_owned(),
+            kind: TargetKind::Webhook,
             url: Secret::new("http://127.0.0.1:1/hook".to_owned()),
             secret: None,
             timeout: Duration::from_secs(1),
+            fall_over: Duration::from_secs(15),
         };
         let at = Timestamp(1_767_225_600_999);
         let plain = Webhook::new(&settings).unwrap().headers(&notice(), at);

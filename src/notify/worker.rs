@@ -17,6 +17,7 @@ use super::parcel::{Manners, Parcel};
 use super::schedule::Schedule;
 use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
+use crate::domain::id::Id;
 use crate::domain::time::{Millis, Ticks, Timestamp};
 use crate::handoff::{DeliveryOutcome, DeliveryReport, Work};
 use crate::store::{PendingNotice, StoreError, StoreReader};
@@ -29,6 +30,9 @@ const REPORTS: usize = 64;
 
 /// How long after a failed read the store is asked again.
 const READ_AGAIN: Millis = Millis(1_000);
+
+/// How often it is looked whether what is held is due.
+const LOOK_AGAIN: Millis = Millis(60_000);
 
 /// How long attempts under way may still take after a stop.
 const STOP_WAIT: Duration = Duration::from_secs(3);
@@ -49,7 +53,10 @@ pub(super) struct Worker<T> {
     latency: Histogram,
     manners: Manners,
     schedule: Schedule,
-    reports: VecDeque<DeliveryReport>,
+    /// For the writer.
+    reports: VecDeque<Work>,
+    /// When something held for the target is due.
+    release_at: Option<Ticks>,
     /// Critical lines are read past the others: ten thousand of those keep none of them waiting.
     critical: Cursor,
     others: Cursor,
@@ -70,6 +77,8 @@ struct Cursor {
 enum Done {
     /// Rows after a cursor, critical or not: how many were asked for, and what came.
     Read(bool, usize, Result<Vec<PendingNotice>, StoreError>),
+    /// When the next held notice is due.
+    Held(Result<Option<Timestamp>, StoreError>),
     /// An attempt ended.
     Sent(Parcel, Result<Taken, SendError>),
 }
@@ -98,6 +107,7 @@ impl<T: Target> Worker<T> {
             schedule: Schedule::new(&manners),
             manners,
             reports: VecDeque::new(),
+            release_at: None,
             critical: cursor(),
             others: cursor(),
             sending: 0,
@@ -118,7 +128,7 @@ impl<T: Target> Worker<T> {
                 () = work.closed() => return,
                 Ok(permit) = work.reserve(), if !self.reports.is_empty() => {
                     if let Some(report) = self.reports.pop_front() {
-                        permit.send(Work::Delivery(report));
+                        permit.send(report);
                     }
                 }
                 Some(done) = running.next(), if !running.is_empty() => self.settle(done),
@@ -169,6 +179,7 @@ impl<T: Target> Worker<T> {
         for critical in [true, false] {
             self.start_read(critical, now.ticks, running);
         }
+        self.start_release(now.ticks);
     }
 
     fn start_read(&mut self, critical: bool, now: Ticks, running: &Running) {
@@ -180,6 +191,10 @@ impl<T: Target> Worker<T> {
         cursor.read_at = None;
         cursor.reading = true;
         let after = cursor.row;
+        if !critical {
+            // What is critical is never held.
+            self.ask_held(running);
+        }
         let reader = self.reader.clone();
         let name = Arc::clone(&self.name);
         running.push(Box::pin(async move {
@@ -187,6 +202,55 @@ impl<T: Target> Worker<T> {
             let rows = reader.pending_notices((&name, critical), after, limit).await;
             Done::Read(critical, room, rows)
         }));
+    }
+
+    /// What waits for a target that wants nothing for long goes to other ones.
+    fn move_stranded(&mut self) {
+        let now = self.clock.now();
+        let moved = self.schedule.stranded(now.ticks);
+        if moved.is_empty() {
+            return;
+        }
+        tracing::warn!(target_name = %self.name, notices = moved.len(), "the target wants nothing for now: its people are told through others");
+        self.reports.push_back(Work::Delivery(DeliveryReport {
+            message: Id::from_bits(0),
+            target: self.name.to_string(),
+            notices: Vec::new(),
+            at: now.wall,
+            outcome: DeliveryOutcome::Delivered,
+            moved,
+        }));
+    }
+
+    fn note_held(&mut self, due: Result<Option<Timestamp>, StoreError>) {
+        let now = self.clock.now();
+        match due {
+            Ok(due) => {
+                // The wall clock decides, and may jump: it is asked again now and then.
+                let wait =
+                    |due: Timestamp| Millis(due.since(now.wall).max(0).unsigned_abs().min(LOOK_AGAIN.0));
+                self.release_at = due.map(|due| now.ticks.after(wait(due)));
+            }
+            Err(error) => {
+                self.release_at = Some(now.ticks.after(READ_AGAIN));
+                tracing::warn!(target_name = %self.name, %error, "cannot read what is held; trying again");
+            }
+        }
+    }
+
+    /// Has what is due of the held notices released.
+    fn start_release(&mut self, now: Ticks) {
+        if self.release_at.is_none_or(|at| at > now) || self.reports.len() >= REPORTS {
+            return;
+        }
+        // Its commit has the outbox read again, and then it is asked when the next ones are due.
+        self.release_at = Some(now.after(LOOK_AGAIN));
+        self.reports.push_back(Work::Release(self.name.to_string()));
+    }
+
+    fn ask_held(&self, running: &Running) {
+        let (reader, name) = (self.reader.clone(), Arc::clone(&self.name));
+        running.push(Box::pin(async move { Done::Held(reader.next_held(&name).await) }));
     }
 
     const fn cursor(&mut self, critical: bool) -> &mut Cursor {
@@ -200,6 +264,7 @@ impl<T: Target> Worker<T> {
     fn settle(&mut self, done: Done) {
         match done {
             Done::Read(critical, asked, rows) => self.take_in(critical, asked, rows),
+            Done::Held(due) => self.note_held(due),
             Done::Sent(parcel, outcome) => self.settle_attempt(parcel, outcome),
         }
     }
@@ -217,6 +282,7 @@ impl<T: Target> Worker<T> {
                 for notice in rows {
                     self.schedule.admit(notice, now);
                 }
+                self.move_stranded();
             }
             Err(error) => {
                 cursor.read_at = Some(now.ticks.after(READ_AGAIN));
@@ -231,6 +297,7 @@ impl<T: Target> Worker<T> {
         let now = self.clock.now();
         let message = parcel.id();
         let notices = parcel.notices().map(|notice| notice.row).collect();
+        let mut moved = Vec::new();
         let outcome = match outcome {
             Ok(Taken) => {
                 self.delivered.inc();
@@ -244,10 +311,12 @@ impl<T: Target> Worker<T> {
             Err(error) => {
                 self.failed.inc();
                 let (notices, attempt) = (parcel.count(), parcel.first().attempts.saturating_add(1));
-                let wait = self.schedule.failed(parcel, error.fault(), now.ticks);
+                let failed = self.schedule.failed(parcel, error.fault(), now.ticks);
+                let wait = failed.wait;
+                moved = failed.moved;
                 tracing::warn!(
                     target_name = %self.name, %message, notices, attempt, %error, wait_ms = wait.0,
-                    "a message was not delivered"
+                    moved = moved.len(), "a message was not delivered"
                 );
                 DeliveryOutcome::Retry {
                     error: error.to_string(),
@@ -255,13 +324,15 @@ impl<T: Target> Worker<T> {
                 }
             }
         };
-        self.reports.push_back(DeliveryReport {
+        self.reports.push_back(Work::Delivery(DeliveryReport {
             message,
             target: self.name.to_string(),
             notices,
             at: now.wall,
             outcome,
-        });
+            moved,
+        }));
+        self.move_stranded();
     }
 
     /// When there is next something to start that is not started by an answer or a commit.
@@ -274,7 +345,12 @@ impl<T: Target> Worker<T> {
             let may_read = !cursor.reading && self.schedule.room(critical) > 0;
             cursor.read_at.filter(|_| may_read)
         });
-        reads.into_iter().flatten().chain(send).min()
+        reads
+            .into_iter()
+            .flatten()
+            .chain(send)
+            .chain(self.release_at)
+            .min()
     }
 
     /// Gives the attempts under way their time, then hands in all reports.
@@ -290,7 +366,7 @@ impl<T: Target> Worker<T> {
         }
         let reports = async {
             for report in self.reports.drain(..) {
-                if self.work.send(Work::Delivery(report)).await.is_err() {
+                if self.work.send(report).await.is_err() {
                     return;
                 }
             }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use super::{Checkpoint, JournalRow, StoreError, checkpoint, recover, schema};
+use super::{Checkpoint, JournalRow, StoreError, checkpoint, outbox, recover, schema};
+use crate::domain::id::Id;
 use crate::domain::time::Timestamp;
 
 /// How many journal rows one read transaction covers: a longer one would keep the write-ahead log of a running
@@ -120,6 +121,11 @@ impl History {
     /// The source of the definitions with this hash, if it was ever stored.
     pub fn definitions(&self, hash: &[u8; 32]) -> Result<Option<String>, StoreError> {
         recover::definitions(&self.connection, &self.database, hash)
+    }
+
+    /// How far the chains of every alarm had come.
+    pub fn escalations(&self) -> Result<Vec<(Id, String)>, StoreError> {
+        outbox::escalations(&self.connection).map_err(schema::failed(&self.database, "read escalations"))
     }
 
     /// How often each rule raised an alarm from `from` to `to`, both included.

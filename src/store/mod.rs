@@ -51,6 +51,7 @@ use self::upkeep::Upkeep;
 use self::writer::WriterThread;
 use crate::clock;
 use crate::config::StoreSettings;
+use crate::domain::directions::Recipient;
 use crate::domain::history::HistoryError;
 use crate::domain::id::Id;
 use crate::domain::time::{Moment, Timestamp};
@@ -477,6 +478,8 @@ pub struct PendingNotice {
     pub critical: bool,
     /// It goes before those that are not, and waits for no company.
     pub urgent: bool,
+    /// For whom it is; nobody in particular: whoever reads the target.
+    pub people: Vec<Recipient>,
 }
 
 /// A stored event of the hash chain.

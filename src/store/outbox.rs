@@ -5,9 +5,11 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::PendingNotice;
 use super::transaction::{Changes, key};
+use crate::domain::directions::{Owed, Recipient};
+use crate::domain::escalation::EscalationChange;
 use crate::domain::id::Id;
 use crate::domain::time::Timestamp;
-use crate::handoff::{DeliveryOutcome, DeliveryReport};
+use crate::handoff::{DeliveryOutcome, DeliveryReport, Moved};
 
 /// What targets are owed.
 pub(super) struct Notice<'a> {
@@ -23,32 +25,42 @@ pub(super) struct Notice<'a> {
     pub(super) urgent: bool,
 }
 
-/// Owes `notice` to `targets`.
+/// Owes `notice` to whom it is `owed`.
 pub(super) fn write_notices(
     transaction: &Transaction<'_>,
     notice: &Notice<'_>,
-    (targets, now): (&[String], Timestamp),
+    (owed, now): (&[Owed], Timestamp),
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    for target in targets {
+    for owed in owed {
+        let held = owed.not_before.filter(|until| *until > now);
+        let people = (!owed.people.is_empty()).then(|| serde_json::to_string(&owed.people));
+        let people = people
+            .transpose()
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         transaction
             .prepare_cached(
                 // A line keeps its lane while something of it waits: else its later notices could be read before its
                 // earlier ones, and somebody would be told last that an alarm is over that has come again.
-                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, coalesce((SELECT critical FROM outbox
-                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7))",
+                "INSERT INTO outbox
+                 (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, held)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?8, ?6, coalesce((SELECT critical FROM outbox
+                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7),
+                     ?9, ?10)",
             )?
             .execute(params![
                 key(notice.id),
-                target,
+                owed.target,
                 key(notice.line),
                 notice.body,
                 now.0,
                 notice.urgent,
-                notice.critical
+                notice.critical,
+                held.unwrap_or(now).0,
+                people,
+                held.is_some()
             ])?;
-        changes.pending.push((target.clone(), 1));
+        changes.pending.push((owed.target.clone(), 1));
         changes.notices_added = true;
     }
     Ok(())
@@ -64,6 +76,12 @@ pub(super) fn write_delivery(
         DeliveryOutcome::Delivered => ("delivered", None),
         DeliveryOutcome::Retry { error, .. } => ("failed", Some(error)),
     };
+    for moved in &report.moved {
+        move_notice(transaction, moved, report, changes)?;
+    }
+    if report.notices.is_empty() {
+        return Ok(());
+    }
     let notices = i64::try_from(report.notices.len()).unwrap_or(i64::MAX);
     transaction
         .prepare_cached(
@@ -105,6 +123,78 @@ pub(super) fn write_delivery(
     Ok(())
 }
 
+/// Owes a notice to other targets, and to its own no more or for fewer people.
+fn move_notice(
+    transaction: &Transaction<'_>,
+    moved: &Moved,
+    report: &DeliveryReport,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let json = |people: &Vec<Recipient>| {
+        serde_json::to_string(people).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    };
+    let settled = match &moved.left {
+        None => transaction
+            .prepare_cached(
+                "UPDATE outbox SET delivered_at = ?2, result = 'moved' WHERE row = ?1 AND delivered_at IS NULL",
+            )?
+            .execute(params![moved.notice, report.at.0])?,
+        Some(left) => transaction
+            .prepare_cached("UPDATE outbox SET people = ?2 WHERE row = ?1 AND delivered_at IS NULL")?
+            .execute(params![moved.notice, json(left)?])?,
+    };
+    // A second report of the same move finds nothing to move.
+    if settled == 0 {
+        return Ok(());
+    }
+    if moved.left.is_none() {
+        changes.pending.push((report.target.clone(), -1));
+    }
+    for (target, people) in &moved.to {
+        let inserted = transaction
+            .prepare_cached(
+                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
+                 SELECT id, ?2, alarm, body, created_at, 0, ?3, urgent, coalesce((SELECT critical FROM outbox
+                     WHERE alarm = moved.alarm AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1),
+                     critical), ?4 FROM outbox AS moved WHERE row = ?1",
+            )?
+            .execute(params![moved.notice, target, report.at.0, json(people)?])?;
+        if inserted > 0 {
+            changes.pending.push((target.clone(), 1));
+            changes.notices_added = true;
+        }
+    }
+    Ok(())
+}
+
+/// Those of `target` whose time has come are owed now, in new rows: whoever reads on from the last one finds them.
+pub(super) fn release(
+    transaction: &Transaction<'_>,
+    target: &str,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let released = transaction
+        .prepare_cached(
+            "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
+             SELECT id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people FROM outbox
+             WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row",
+        )?
+        .execute(params![target, now.0])?;
+    transaction
+        .prepare_cached("DELETE FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2")?
+        .execute(params![target, now.0])?;
+    changes.notices_added |= released > 0;
+    Ok(())
+}
+
+/// When the next of those held for `target` is due.
+pub(super) fn next_held(connection: &Connection, target: &str) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT min(due_at) FROM outbox WHERE target = ?1 AND held = 1")?
+        .query_row([target], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
+}
+
 /// What `target` has not got yet, critical or not, in the rows after `after`: oldest first, at most `limit`.
 pub(super) fn pending(
     connection: &Connection,
@@ -114,7 +204,7 @@ pub(super) fn pending(
 ) -> rusqlite::Result<Vec<PendingNotice>> {
     connection
         .prepare_cached(
-            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent FROM outbox
+            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people FROM outbox
              WHERE target = ?1 AND critical = ?2 AND row > ?3 AND delivered_at IS NULL AND held = 0
              ORDER BY row LIMIT ?4",
         )?
@@ -132,10 +222,22 @@ pub(super) fn pending(
                 attempts: row.get(5)?,
                 due_at: Timestamp(row.get(6)?),
                 urgent: row.get(7)?,
+                people: read_people(row.get_ref(8)?.as_str_or_null()?),
                 critical,
             })
         })?
         .collect()
+}
+
+/// Whom a stored notice is for. What another version wrote must keep nobody from being told: then it is for whoever reads
+/// the target.
+fn read_people(stored: Option<&str>) -> Vec<Recipient> {
+    let people = stored.map(serde_json::from_str).transpose();
+    let unreadable = |error| {
+        tracing::error!(%error, "whom a notice is for cannot be read: it goes to its target all the same");
+        None
+    };
+    people.unwrap_or_else(unreadable).unwrap_or_default()
 }
 
 /// When messages went to `target` since `since`, oldest first.
@@ -162,4 +264,31 @@ pub(super) fn delete_deliveries(
         )?
         .execute(params![before.0, limit])?;
     Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
+}
+
+/// Keeps how far an alarm's chains have come.
+pub(super) fn write_escalation(
+    transaction: &Transaction<'_>,
+    change: &EscalationChange,
+) -> rusqlite::Result<()> {
+    match &change.state {
+        Some(state) => transaction
+            .prepare_cached("INSERT OR REPLACE INTO escalation (alarm, state) VALUES (?1, ?2)")?
+            .execute(params![key(change.alarm), state])?,
+        None => transaction
+            .prepare_cached("DELETE FROM escalation WHERE alarm = ?1")?
+            .execute([key(change.alarm)])?,
+    };
+    Ok(())
+}
+
+/// How far the chains of every alarm have come.
+pub(super) fn escalations(connection: &Connection) -> rusqlite::Result<Vec<(Id, String)>> {
+    connection
+        .prepare("SELECT alarm, state FROM escalation ORDER BY alarm")?
+        .query_map([], |row| {
+            let alarm = u128::from_be_bytes(row.get(0)?);
+            Ok((Id::from_bits(alarm), row.get(1)?))
+        })?
+        .collect()
 }

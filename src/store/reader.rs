@@ -140,6 +140,15 @@ impl StoreReader {
         .await
     }
 
+    /// When the next of the notices held for `target` is due.
+    pub async fn next_held(&self, target: &str) -> Result<Option<Timestamp>, StoreError> {
+        let target = target.to_owned();
+        self.ask("read held notices", move |connection| {
+            outbox::next_held(connection, &target)
+        })
+        .await
+    }
+
     /// When messages went to `target` since `since`, oldest first.
     pub async fn sent_since(&self, target: &str, since: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
         let target = target.to_owned();

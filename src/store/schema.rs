@@ -216,10 +216,8 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX delivery_target ON delivery (target, at);
     CREATE TABLE escalation (
-        alarm  BLOB NOT NULL,
-        chain  TEXT NOT NULL,
-        state  TEXT NOT NULL,
-        PRIMARY KEY (alarm, chain)
+        alarm BLOB PRIMARY KEY,
+        state TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
 ];

@@ -63,6 +63,7 @@ pub(super) fn write(
             Work::Delivery(report) => outbox::write_delivery(&transaction, report, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
+            Work::Release(target) => outbox::release(&transaction, target, now, &mut changes)?,
             Work::Followed => {}
         }
     }
@@ -102,7 +103,7 @@ fn write_batch(
             critical: event.alarm.rule.priority == Priority::Critical,
             urgent: event.is_urgent(),
         };
-        outbox::write_notices(transaction, &notice, (&alarm.targets, now), changes)?;
+        outbox::write_notices(transaction, &notice, (&alarm.owed, now), changes)?;
     }
     for command in &batch.commands {
         let event = &command.event;
@@ -119,7 +120,10 @@ fn write_batch(
             critical: true,
             urgent: event.is_urgent(),
         };
-        outbox::write_notices(transaction, &notice, (&command.targets, now), changes)?;
+        outbox::write_notices(transaction, &notice, (&command.owed, now), changes)?;
+    }
+    for change in &batch.escalations {
+        outbox::write_escalation(transaction, change)?;
     }
     write_dead_letters(transaction, &batch.dead_letters, shedding)
 }

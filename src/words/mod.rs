@@ -58,7 +58,7 @@ pub struct Story<'a> {
 /// A text, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// One line without markup: a subject, a title, a preview.
+    /// One line, harmless in the style: a subject, a title, a preview. Not escaped for HTML.
     pub title: String,
     /// A coloured sign of its urgency, which the title does not have.
     pub sign: &'static str,
@@ -145,7 +145,7 @@ impl Words {
             };
             if let Some(text) = text {
                 return Written {
-                    title: fit::cut(&facts.headline, story.limit),
+                    title: fit::cut(&clean::escape(&facts.headline, self.style), story.limit),
                     sign: facts.sign,
                     text,
                     link: facts.link,

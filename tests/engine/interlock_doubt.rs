@@ -43,6 +43,22 @@ fn what_came_too_late_to_command_commands_once_it_is_heard_live() {
 }
 
 #[test]
+fn what_is_ordered_after_a_change_of_the_rules_is_ordered_by_the_new_ones() {
+    let mut site = Site::new();
+    site.gas("g1", 60.0);
+    assert_eq!(site.sent(), ["s1 close 1"]);
+    site.valve("s1", CLOSED);
+    let mut once = gas_closes();
+    once.then[0].attempts = Some(1);
+    site.define(vec![once, close_failed()], false);
+    // Opened by hand while the danger lasts, and mute from then on.
+    site.valve("s1", OPEN);
+    assert_eq!(site.sent(), ["s1 close 1"]);
+    site.pass(60_000);
+    assert_eq!(site.sent(), NOTHING, "it had one attempt");
+}
+
+#[test]
 fn nothing_opens_by_itself_after_an_outage() {
     for down in [true, false] {
         let mut site = Site::new();

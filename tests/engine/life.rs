@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ninewatch::domain::alarm::AlarmState;
+use ninewatch::domain::alarm::{AlarmState, Telling};
 use ninewatch::domain::engine::Refusal;
-use ninewatch::domain::journal::OperatorAction;
+use ninewatch::domain::id::Id;
+use ninewatch::domain::journal::{EscalateInput, Input, OperatorAction};
 use ninewatch::domain::kind::PointIndex;
 use ninewatch::domain::reading::ReadingKind;
 use ninewatch::domain::rule::{Class, Repeat, RuleDef};
@@ -54,6 +55,46 @@ fn a_latched_alarm_lives_from_raise_to_reset() {
         Err(Refusal::NoSuchAlarm)
     );
     assert_eq!(bench.engine.standing_count(), 0);
+}
+
+#[test]
+fn an_alarm_is_told_on_only_while_it_waits_for_somebody() {
+    fn escalate(bench: &mut Bench, alarm: Id) -> Vec<String> {
+        let telling = Telling {
+            chain: "gas".to_owned(),
+            level: 2,
+            repeat: 0,
+        };
+        let input = EscalateInput { alarm, telling };
+        let never_refused = bench
+            .engine
+            .handle(&Input::Escalate(&input), bench.now, &mut bench.effects);
+        assert_eq!(never_refused, Ok(()));
+        assert!(bench.effects.alarms.iter().all(|event| event.notify));
+        bench.seen()
+    }
+    let mut bench = Bench::with(vec![high()]);
+    bench.lel(53.2);
+    let id = bench.raised();
+    assert_eq!(escalate(&mut bench, id), ["gas-high escalated"]);
+    assert_eq!(bench.engine.standing(bench.now).len(), 1);
+    bench.lel(10.0);
+    bench.wait(30_000);
+    bench.lel(10.0);
+    assert_eq!(bench.seen(), ["gas-high recovered"]);
+    assert_eq!(escalate(&mut bench, id), ["gas-high escalated"], "it still waits");
+    bench.operate(id, OperatorAction::Shelve(Millis(60_000))).unwrap();
+    bench.seen_untold();
+    assert_eq!(escalate(&mut bench, id), [""; 0], "shelved");
+    bench.operate(id, OperatorAction::Unshelve).unwrap();
+    bench.seen();
+    bench.operate(id, OperatorAction::Acknowledge).unwrap();
+    bench.seen();
+    assert_eq!(escalate(&mut bench, id), [""; 0], "acknowledged");
+    bench.operate(id, OperatorAction::Reset).unwrap();
+    bench.seen();
+    assert_eq!(escalate(&mut bench, id), [""; 0], "over");
+    assert!(bench.engine.standing(bench.now).is_empty());
 }
 
 #[test]

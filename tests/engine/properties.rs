@@ -229,7 +229,8 @@ proptest! {
                     | AlarmStep::Acknowledged(_)
                     | AlarmStep::Verified { .. }
                     | AlarmStep::Closed(_)
-                    | AlarmStep::Unclosed => true,
+                    | AlarmStep::Unclosed
+                    | AlarmStep::Escalated(_) => true,
                 };
                 prop_assert!(ended, "{rule} of {device}: {step:?} by {action:?}");
                 let alarm = (device, rule);

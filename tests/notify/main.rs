@@ -6,6 +6,8 @@
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
+mod people;
+mod robots;
 mod sink;
 
 use std::collections::{HashMap, HashSet};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninewatch::clock::wall;
-use ninewatch::config::{Secret, TargetSettings};
+use ninewatch::config::{Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Work};
@@ -31,9 +33,11 @@ const KEY: &str = "a key of the test's own";
 fn target(name: &str, address: SocketAddr) -> TargetSettings {
     TargetSettings {
         name: name.to_owned(),
+        kind: TargetKind::Webhook,
         url: Secret::new(format!("http://{address}/hook/private-path")),
         secret: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(10),
+        fall_over: Duration::from_secs(15),
     }
 }
 
@@ -51,6 +55,7 @@ impl Running {
     fn reporting_to(store: &TestStore, targets: Vec<TargetSettings>, work: mpsc::Sender<Work>) -> Running {
         let notify = Notify {
             targets,
+            vocabulary: Arc::default(),
             reader: store.reader.clone(),
             work,
             committed: store.committed.clone(),
@@ -94,7 +99,7 @@ fn raised(number: u64, alarm: u64, targets: &[&str]) -> ninewatch::handoff::Alar
 async fn next_report(work: &mut mpsc::Receiver<Work>) -> DeliveryReport {
     match within("a report", work.recv()).await.unwrap() {
         Work::Delivery(report) => report,
-        Work::Batch(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {
+        Work::Batch(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {
             panic!("notify only reports")
         }
     }

@@ -9,6 +9,7 @@ use ninewatch::clock::{Clock, wall};
 use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::directions::Owed;
 use ninewatch::domain::id::{GatewayHash, Id};
 use ninewatch::domain::interlock::{Cause, CommandEvent, CommandStep, OrderView, Stage};
 use ninewatch::domain::notice_command::{CommandEventBody, OrderBody};
@@ -162,7 +163,7 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
         },
         alarm: shown.to_string(),
         body: body.to_string(),
-        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        owed: targets.iter().map(|target| Owed::direct(target)).collect(),
     }
 }
 
@@ -201,7 +202,7 @@ pub(crate) fn ordered(
     CommandCommit {
         order: serde_json::to_string(&shown).unwrap(),
         body: serde_json::to_string(&body).unwrap(),
-        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        owed: targets.iter().map(|target| Owed::direct(target)).collect(),
         event,
     }
 }

@@ -133,6 +133,7 @@ impl Seen {
             }
             Entry::Operator(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Service(input) => drop(self.operators.insert(input.operator.by)),
+            Entry::Registered(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Command(input) => drop(self.operators.insert(input.operator.by)),
             Entry::Commanded(commanded) => {
                 let answer = matches!(commanded.report, Report::Acknowledged | Report::Declined);
@@ -140,6 +141,7 @@ impl Seen {
             }
             Entry::Device(_)
             | Entry::Addressed { .. }
+            | Entry::Escalate(_)
             | Entry::PartOf { .. }
             | Entry::Timeout
             | Entry::Definitions { .. }
@@ -150,6 +152,12 @@ impl Seen {
 }
 
 impl Reference {
+    /// How many of them were tellings of chains.
+    pub(crate) fn escalated(&self) -> usize {
+        let escalated = |body: &str| body.contains("\"type\":\"alarm.escalated\"");
+        self.alarms.iter().filter(|(_, body)| escalated(body)).count()
+    }
+
     /// How many alarm events there were.
     pub(crate) const fn alarms(&self) -> usize {
         self.alarms.len()

@@ -67,9 +67,11 @@ enum Bug {
     RetainedProves,
     /// A command that opens leaves when its batch reaches the writer.
     OpenedBeforeCommit,
+    /// How far the chains have come is forgotten at a crash.
+    ChainsForgotten,
 }
 
-const BUGS: [Bug; 13] = [
+const BUGS: [Bug; 14] = [
     Bug::AckBeforeCommit,
     Bug::AnswerBeforeCommit,
     Bug::JournalRowDropped,
@@ -83,6 +85,7 @@ const BUGS: [Bug; 13] = [
     Bug::NotRenewed,
     Bug::RetainedProves,
     Bug::OpenedBeforeCommit,
+    Bug::ChainsForgotten,
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -144,12 +144,15 @@ impl Worker {
         }
         let fault = dice.pick(&[Fault::Target, Fault::Notice, Fault::Throttled(Millis(5_000))]);
         let failed = parcel.clone();
-        let wait = self.schedule.failed(parcel, fault, now.ticks);
+        let failing = self.schedule.failed(parcel, fault, now.ticks);
         let outcome = DeliveryOutcome::Retry {
             error: "trouble".to_owned(),
-            due_at: Timestamp(now.wall.0.saturating_add_unsigned(wait.0)),
+            due_at: Timestamp(now.wall.0.saturating_add_unsigned(failing.wait.0)),
         };
         self.report(&failed, now.wall, outcome);
+        if let Some(report) = self.reports.back_mut() {
+            report.moved = failing.moved;
+        }
         Ok(())
     }
 
@@ -160,6 +163,7 @@ impl Worker {
             notices: parcel.notices().map(|notice| notice.row).collect(),
             at,
             outcome,
+            moved: Vec::new(),
         });
     }
 }
@@ -180,5 +184,6 @@ fn manners(target: &str) -> Manners {
         }],
         reserve: 3,
         gather: Some(Millis(500)),
+        ..Manners::default()
     }
 }

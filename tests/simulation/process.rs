@@ -94,6 +94,11 @@ impl Process {
         let mut gateway = Gateway::new(engine, decoder, surroundings, site.metrics.clone());
         let (way, commands) = Link::new();
         gateway.connect(way);
+        let now = Moment {
+            wall: Timestamp(wall),
+            ticks: clock::resumed_ticks(recovered.last, Timestamp(wall)),
+        };
+        gateway.resume(history.escalations().map_err(|error| error.to_string())?, now);
         Ok(Process {
             gateway,
             replayed: rows,
@@ -171,6 +176,7 @@ impl Process {
         let (decoder, surroundings) = site.configured(variant);
         let (done, _) = oneshot::channel();
         let wanted = Reconfiguration {
+            registered: None,
             decoder,
             surroundings,
             done,
@@ -297,7 +303,11 @@ impl Process {
         let works = self.works.iter_mut().chain(&mut self.gathered);
         works.filter_map(|work| match work {
             Work::Batch(batch) => Some(batch.as_mut()),
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
+            Work::Delivery(_)
+            | Work::Release(_)
+            | Work::Segment(_)
+            | Work::Checkpoint(_)
+            | Work::Followed => None,
         })
     }
 
@@ -322,7 +332,11 @@ impl Process {
         }
         let next = self.committed.iter().rev().find_map(|work| match work {
             Work::Batch(batch) => Some(batch.first_input + u64::from(batch.inputs)),
-            Work::Delivery(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
+            Work::Delivery(_)
+            | Work::Release(_)
+            | Work::Segment(_)
+            | Work::Checkpoint(_)
+            | Work::Followed => None,
         });
         let mut new = Vec::new();
         let answers = release(std::mem::take(&mut self.committed), &mut new);

@@ -151,11 +151,15 @@ fn settings(folder: &Path, variant: usize) -> Settings {
     std::fs::write(folder.join(&file), rules(variant % HIGH.len(), linkage)).expect("a file");
     std::fs::write(folder.join(&venues_file), venues(linkage)).expect("a file");
     let targets = TARGETS.map(|name| {
-        format!("[[target]]\nname = '{name}'\nkind = 'webhook'\nurl = 'http://127.0.0.1:1/'\n[[route]]\nname = '{name}'\ntargets = ['{name}']\n")
+        format!("[[target]]\nname = '{name}'\nkind = 'webhook'\nurl = 'http://127.0.0.1:1/'\n[[route]]\nname = '{name}'\ntargets = ['{name}']\nchain = 'up'\n")
     });
+    let chain = "[[officer]]\nid = 'wang'\nname = 'Wang'\nchannels = ['duty']\n\
+        [[officer]]\nid = 'li'\nname = 'Li'\nchannels = ['night']\n\
+        [[chain]]\nname = 'up'\n[[chain.level]]\nto = ['officer:wang']\nrepeat = '100s'\n\
+        [[chain.level]]\nto = ['officer:li']\nafter = '250s'\nrepeat = '10m'\n";
     let text = format!(
         "[gateway]\nid = '{GATEWAY}'\nmax_unregistered = {MAX_UNREGISTERED}\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
-         [files]\nrules = ['{file}']\nvenues = ['{venues_file}']\n{}",
+         [files]\nrules = ['{file}']\nvenues = ['{venues_file}']\n{}{chain}",
         targets.concat()
     );
     config::load_str("simulated", &text, folder).expect("a sound configuration")

@@ -141,6 +141,7 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
             notices: vec![notice],
             at: Timestamp(7),
             outcome,
+            moved: Vec::new(),
         })
     };
     let retry = DeliveryOutcome::Retry {

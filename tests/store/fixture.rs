@@ -14,6 +14,7 @@ use ninewatch::clock;
 use ninewatch::config::StoreSettings;
 use ninewatch::domain::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Quality};
 use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::directions::Owed;
 use ninewatch::domain::id::{GatewayHash, Id};
 use ninewatch::domain::interlock::{Cause, CommandEvent, CommandStep, OrderView, Stage};
 use ninewatch::domain::profile::Reject;
@@ -260,7 +261,7 @@ pub(crate) fn step(alarm: u64, step: AlarmStep, state: AlarmState, targets: &[&s
         },
         alarm: format!(r#"{{"id":"{}","state":"{}"}}"#, id(alarm), state.as_str()),
         body,
-        targets: targets.iter().map(|&target| target.to_owned()).collect(),
+        owed: targets.iter().map(|target| Owed::direct(target)).collect(),
     }
 }
 
@@ -307,7 +308,7 @@ pub(crate) fn ordered(
         },
         order: format!(r#"{{"id":"{}","state":"{state}"}}"#, id(order)),
         body,
-        targets: targets.iter().map(|&target| target.to_owned()).collect(),
+        owed: targets.iter().map(|target| Owed::direct(target)).collect(),
     }
 }
 

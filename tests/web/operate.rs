@@ -202,7 +202,7 @@ impl Gateway {
                 event,
                 alarm,
                 body,
-                targets: Vec::new(),
+                owed: Vec::new(),
             }
         });
         Ok(commits.collect())

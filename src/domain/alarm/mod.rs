@@ -13,7 +13,7 @@ pub use self::handling::{Handling, HandlingStimulus, HandlingTransition, Judgeme
 pub use self::life::{Life, Stimulus, Tally, Transition};
 pub use self::mask::{Mask, MaskChange, MaskReason, OUT_OF_SERVICE, Pause, SHELF};
 pub use self::quality::Quality;
-pub use self::view::{AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason};
+pub use self::view::{AlarmEvent, AlarmState, AlarmStep, AlarmView, ClearReason, Telling};
 use super::id::Id;
 use super::time::Timestamp;
 

@@ -120,6 +120,19 @@ pub enum AlarmStep {
     Closed(Operator),
     /// Too many ended alarms wait to be closed: this one, the oldest, no longer can be.
     Unclosed,
+    /// Nobody has acknowledged it in time: a chain tells again, or higher.
+    Escalated(Telling),
+}
+
+/// A telling of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// The chain's name.
+    pub chain: String,
+    /// The level, from 1.
+    pub level: u8,
+    /// How often that level was told before.
+    pub repeat: u32,
 }
 
 impl AlarmStep {
@@ -140,6 +153,7 @@ impl AlarmStep {
             AlarmStep::Verified { .. } => "alarm.verified",
             AlarmStep::Closed(_) => "alarm.closed",
             AlarmStep::Unclosed => "alarm.unclosed",
+            AlarmStep::Escalated(_) => "alarm.escalated",
         }
     }
 
@@ -160,8 +174,17 @@ impl AlarmStep {
             | AlarmStep::Cleared(_)
             | AlarmStep::Verified { .. }
             | AlarmStep::Closed(_)
-            | AlarmStep::Unclosed => self.event_type().trim_start_matches("alarm."),
+            | AlarmStep::Unclosed
+            | AlarmStep::Escalated(_) => self.event_type().trim_start_matches("alarm."),
         }
+    }
+
+    /// Which telling of a chain it is, if it is one.
+    pub const fn telling(&self) -> Option<&Telling> {
+        if let AlarmStep::Escalated(telling) = self {
+            return Some(telling);
+        }
+        None
     }
 
     /// Why the alarm's life ended, if this step ended it.
@@ -181,7 +204,8 @@ impl AlarmStep {
             | AlarmStep::Recovered
             | AlarmStep::Verified { .. }
             | AlarmStep::Closed(_)
-            | AlarmStep::Unclosed => None,
+            | AlarmStep::Unclosed
+            | AlarmStep::Escalated(_) => None,
         }
     }
 
@@ -204,7 +228,8 @@ impl AlarmStep {
             | AlarmStep::Cleared(
                 ClearReason::Recovered | ClearReason::RuleRemoved | ClearReason::DeviceRetired,
             )
-            | AlarmStep::Unclosed => None,
+            | AlarmStep::Unclosed
+            | AlarmStep::Escalated(_) => None,
         }
     }
 }
@@ -229,7 +254,7 @@ impl AlarmEvent {
     pub fn is_urgent(&self) -> bool {
         let comes = matches!(
             self.step,
-            AlarmStep::Raised | AlarmStep::Chattering | AlarmStep::Announced
+            AlarmStep::Raised | AlarmStep::Chattering | AlarmStep::Announced | AlarmStep::Escalated(_)
         );
         comes && self.alarm.rule.priority == Priority::Critical
     }

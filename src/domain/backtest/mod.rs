@@ -154,7 +154,9 @@ impl Backtest {
                 | Entry::Service(_)
                 | Entry::Commanded(_)
                 | Entry::Command(_)
-                | Entry::Addressed { .. } => {}
+                | Entry::Addressed { .. }
+                | Entry::Escalate(_)
+                | Entry::Registered(_) => {}
                 Entry::Definitions { hash } => {
                     self.redefine(input, &kinds(&hash).map_err(JournalError::Definitions)?);
                 }
@@ -340,7 +342,8 @@ impl Backtest {
                 | AlarmStep::Cleared(_)
                 | AlarmStep::Verified { .. }
                 | AlarmStep::Closed(_)
-                | AlarmStep::Unclosed => {}
+                | AlarmStep::Unclosed
+                | AlarmStep::Escalated(_) => {}
             }
         }
     }

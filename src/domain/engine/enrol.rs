@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::alarm::{ClearReason, Mask, Transition};
 use super::super::definitions::Definitions;
 use super::super::device::{DeviceIndex, DeviceKey};
+use super::super::journal::RegisteredInput;
 use super::super::kind::GATEWAY_KIND;
 use super::super::service::{DeviceEvent, DeviceStep};
 use super::super::time::{Millis, Moment, Timestamp};
@@ -61,6 +62,21 @@ impl Engine {
             self.look_first(venue, now, effects);
         }
         self.ledger.call(Call::Joined(index));
+    }
+
+    /// Has it on record who registered a device.
+    pub(super) fn note_registered(&mut self, input: &RegisteredInput, now: Moment, effects: &mut Effects) {
+        let operator = input.operator.clone();
+        effects.devices.push(DeviceEvent {
+            id: self.ledger.id(now.wall),
+            at: now.wall,
+            device: Arc::new(input.device.clone()),
+            step: if input.retired {
+                DeviceStep::Retired(operator)
+            } else {
+                DeviceStep::Registered(operator)
+            },
+        });
     }
 
     /// The number of the venue called `id`, and whether this is the first of it.

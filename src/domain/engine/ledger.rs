@@ -449,6 +449,7 @@ impl Ledger {
             // Whoever was told of it is told how it goes on.
             AlarmStep::Acknowledged(_) | AlarmStep::Recovered => (standing.announced, state),
             AlarmStep::Cleared(_) => (standing.announced, AlarmState::Cleared),
+            AlarmStep::Escalated(_) => (true, state),
             AlarmStep::Suppressed
             | AlarmStep::Limited
             | AlarmStep::Shelved { .. }

@@ -194,6 +194,10 @@ impl Engine {
                 Ok(())
             }
             Input::Command(input) => self.command(input, now, effects),
+            Input::Escalate(input) => {
+                self.escalate(input, now, effects);
+                Ok(())
+            }
             Input::Addressed(Addressed { device, address }) => {
                 if let Some(device) = self.devices.get_mut(device.slot()) {
                     device.address = Some(Box::new((*address).clone()));
@@ -202,6 +206,10 @@ impl Engine {
             }
             Input::PartOf { device, parent } => {
                 self.name_parent(*device, parent, now, effects);
+                Ok(())
+            }
+            Input::Registered(input) => {
+                self.note_registered(input, now, effects);
                 Ok(())
             }
         };

@@ -4,13 +4,13 @@
 use std::ops::RangeInclusive;
 
 use super::super::alarm::{
-    AlarmState, AlarmStep, HandlingStimulus, HandlingTransition, Judgement, Life, OUT_OF_SERVICE, Operator,
-    Pause, Quality, SHELF, Stimulus, Transition, Verdict,
+    Ack, AlarmState, AlarmStep, AlarmView, HandlingStimulus, HandlingTransition, Judgement, Life, Mask,
+    OUT_OF_SERVICE, Operator, Pause, Quality, SHELF, Standing, Stimulus, Transition, Verdict,
 };
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
 use super::super::id::Id;
-use super::super::journal::{OperatorAction, OperatorInput, ServiceAction, ServiceInput};
+use super::super::journal::{EscalateInput, OperatorAction, OperatorInput, ServiceAction, ServiceInput};
 use super::super::rule::Class;
 use super::super::service::DeviceStep;
 use super::super::time::{Millis, Moment};
@@ -202,6 +202,50 @@ impl Engine {
         }
         device.explain(&step, &mut self.ledger, effects);
         Ok(())
+    }
+
+    /// Tells again, or higher, of an alarm that stands, that nobody has acknowledged and that nothing masks.
+    pub(super) fn escalate(&mut self, input: &EscalateInput, now: Moment, effects: &mut Effects) {
+        let Ok(found) = self.locate(input.alarm) else {
+            return;
+        };
+        let place = found.place();
+        let step = Step {
+            device: found.index,
+            rules: found.rules,
+            now,
+            late: None,
+            operator: None,
+        };
+        let standing = found.device.lives.get(place).and_then(Life::standing);
+        let waits = |standing: &Standing| standing.ack == Ack::Unacknowledged && standing.mask.is_none();
+        if standing.is_some_and(waits) {
+            let told = AlarmStep::Escalated(input.telling.clone());
+            found.device.tell(place, told, &step, (found.ledger, effects));
+        }
+    }
+
+    /// The alarms that stand.
+    pub fn standing(&mut self, now: Moment) -> Vec<AlarmView> {
+        let places = self.ledger.standing_places();
+        let mut views = Vec::with_capacity(places.len());
+        for (_, (index, ordinal)) in places {
+            let Some((device, rules, _)) = self.subject(index) else {
+                continue;
+            };
+            let step = Step {
+                device: index,
+                rules,
+                now,
+                late: None,
+                operator: None,
+            };
+            device.with_subject(usize::from(ordinal), &step, (Mask::None, 0), |life, subject| {
+                let standing = life.standing().cloned();
+                views.extend(standing.map(|standing| subject.view(life, standing)));
+            });
+        }
+        views
     }
 
     fn locate(&mut self, alarm: Id) -> Result<Located<'_>, Refusal> {

@@ -246,7 +246,8 @@ fn whoever_is_told_of_the_alarm_is_told_of_its_command_and_else_whoever_is_told_
     let registry = registry();
     let told = |causes: Vec<Cause>| {
         let failed = event(CommandStep::Failed(Failure::NotSent), Stage::Requested, causes);
-        directions.told(&Subject::of_command(&failed, &registry), failed.at)
+        let owed = directions.told(&Subject::of_command(&failed, &registry), failed.at);
+        owed.into_iter().map(|owed| owed.target).collect::<Vec<String>>()
     };
     let by = |class, notify| Cause::Alarm(Box::new(alarm(1, class, notify)));
     assert_eq!(told(vec![by(Class::Alarm, None)]), ["duty", "control", "brigade"]);

@@ -67,7 +67,7 @@ impl Sender {
 #[inline]
 pub(super) fn read_quickly(slot: SlotId, payload: &[u8], field: &Field, parts: &mut Parts) -> bool {
     let text = std::str::from_utf8(payload).ok();
-    let Some(value) = text.and_then(|text| field.quick(Scalar::Text(text))) else {
+    let Some(value) = text.and_then(|text| field.quick_text(text)) else {
         return false;
     };
     parts.points.push((field.point, value));

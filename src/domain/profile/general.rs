@@ -422,7 +422,7 @@ impl AckRule {
     fn read(&self, view: &View<'_>, slot: SlotId, parts: &mut Parts) -> Result<(), Reject> {
         let id = match self.id.as_ref().map(|id| id.value(view)) {
             None => None,
-            Some(Value::Found(scalar)) if scalar != Scalar::Null => Some(scalar),
+            Some(Value::Found(scalar)) if !scalar.is_null() => Some(scalar),
             Some(Value::Found(_) | Value::Absent | Value::Short) => {
                 return Err(Reject::BadValue {
                     point: "ack".to_owned(),

@@ -4,7 +4,7 @@ use super::Reject;
 use super::def::{ByteField, ConditionDef, MarkDef, SourceDef, TestDef};
 use super::place::Place;
 use super::plan::Plan;
-use super::table::Table;
+use super::table::{ALWAYS, Table, mark};
 use super::topic::{Ranges, Template};
 use super::wire::bytes;
 use super::wire::scalar::{Scalar, bad_value, read_bool};
@@ -53,6 +53,8 @@ pub(super) struct Source {
     others: Box<[At]>,
     /// Whether the item itself is all of them.
     whole: bool,
+    /// Their marks: without any of them in the table there is no value.
+    marks: u128,
     bytes: Option<ByteField>,
 }
 
@@ -83,9 +85,11 @@ impl Source {
             Some(first) => *first,
             None => At::new("", plan, template)?,
         };
+        let others: Box<[At]> = places.into_iter().skip(1).collect();
         Ok(Source {
+            marks: others.iter().fold(first.marks(), |marks, at| marks | at.marks()),
             first,
-            others: places.into_iter().skip(1).collect(),
+            others,
             whole: def.at.iter().all(String::is_empty),
             bytes: def.bytes,
         })
@@ -99,8 +103,11 @@ impl Source {
     /// Whether there is a value in `view`, other than null.
     #[inline]
     fn is_there(&self, view: &View<'_>) -> bool {
+        if !view.table.may_have(self.marks) {
+            return false;
+        }
         if self.bytes.is_some() {
-            return matches!(self.value(view), Value::Found(scalar) if scalar != Scalar::Null);
+            return matches!(self.value(view), Value::Found(scalar) if !scalar.is_null());
         }
         self.first.is_there(view) || self.others.iter().any(|place| place.is_there(view))
     }
@@ -108,8 +115,11 @@ impl Source {
     /// The value in `view`.
     #[inline]
     pub(super) fn value<'v>(&self, view: &View<'v>) -> Value<'v> {
+        if !view.table.may_have(self.marks) {
+            return Value::Absent;
+        }
         match self.first.value(view) {
-            Some(scalar) if scalar != Scalar::Null => self.cut(scalar),
+            Some(scalar) if !scalar.is_null() => self.cut(scalar),
             found if self.others.is_empty() => found.map_or(Value::Absent, Value::Found),
             found => self.other(found.map_or(Value::Absent, Value::Found), view),
         }
@@ -163,6 +173,13 @@ impl At {
                     .ok_or_else(|| format!("the topic has no {{{name}}}"))?,
             ),
         })
+    }
+
+    const fn marks(self) -> u128 {
+        match self {
+            At::Cell { slot, .. } => mark(slot),
+            At::Key(_) | At::Index(_) | At::Number(_) | At::Topic(_) => ALWAYS,
+        }
     }
 
     #[inline]

@@ -13,6 +13,8 @@ pub(super) struct Table {
     /// Rows and where their cells begin.
     rows: Vec<(Row, usize)>,
     cells: Vec<Cell>,
+    /// Which cells say something in a row of whatever scope, by [`mark`]: most that a message asks for stand nowhere.
+    filled: u128,
     /// Texts of cells and keys.
     texts: String,
     /// Bytes of cells.
@@ -61,11 +63,20 @@ pub(super) enum Cell {
     Compound,
 }
 
+/// The mark of what stands in every row: its name, its place, the topic.
+pub(super) const ALWAYS: u128 = 1 << 127;
+
+/// The mark of a cell. Two may share one: without it nothing stands there, with it something may.
+pub(super) const fn mark(slot: u16) -> u128 {
+    1 << (slot % 127)
+}
+
 impl Table {
     /// Empties it, and opens the row of the payload itself.
     pub(super) fn begin(&mut self, width: usize) -> usize {
         self.rows.clear();
         self.cells.clear();
+        self.filled = ALWAYS;
         self.texts.clear();
         self.bytes.clear();
         self.trouble = None;
@@ -142,6 +153,7 @@ impl Table {
         };
         if let Some(place) = self.cells.get_mut(base + usize::from(slot)) {
             *place = cell;
+            self.filled |= mark(slot);
         }
     }
 
@@ -167,6 +179,12 @@ impl Table {
     #[inline]
     pub(super) fn scope(&self, row: usize) -> usize {
         self.rows.get(row).map_or(0, |(row, _)| row.scope)
+    }
+
+    /// Whether a cell with one of these marks may say something.
+    #[inline]
+    pub(super) const fn may_have(&self, marks: u128) -> bool {
+        self.filled & marks != 0
     }
 
     /// The row `up` levels out of `row`.

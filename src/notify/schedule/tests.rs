@@ -2,6 +2,7 @@
 
 use super::super::parcel::Limit;
 use super::*;
+use crate::domain::officer::{Contact, Language};
 use crate::domain::time::Timestamp;
 
 const NONE: [i64; 0] = [];
@@ -17,6 +18,7 @@ fn notice(row: i64, alarm: u128) -> PendingNotice {
         due_at: Timestamp(0),
         critical: false,
         urgent: false,
+        people: Vec::new(),
     }
 }
 
@@ -61,6 +63,7 @@ fn robot() -> Manners {
         }],
         reserve: 2,
         gather: Some(Millis(10_000)),
+        ..Manners::default()
     }
 }
 
@@ -94,7 +97,7 @@ fn one_alarm_goes_in_order_and_others_do_not_wait() {
 fn a_failed_notice_holds_its_own_alarm_only() {
     let mut schedule = schedule([notice(1, 1), notice(2, 1), notice(3, 2)]);
     assert_eq!(rows(&mut schedule, 0), [1, 3]);
-    let wait = schedule.failed(one(1, 1), Fault::Notice, Ticks(0));
+    let Failed { wait, .. } = schedule.failed(one(1, 1), Fault::Notice, Ticks(0));
     schedule.delivered(&one(3, 2), Ticks(0));
     assert_eq!(schedule.next_due(Ticks(0)), Some(Ticks(wait.0)));
     assert_eq!(rows(&mut schedule, wait.0 - 1), NONE);
@@ -125,7 +128,7 @@ fn when_the_target_is_back_nothing_waits_out_a_long_back_off() {
     tired.attempts = 9;
     let mut schedule = schedule([tired.clone(), notice(2, 2)]);
     assert_eq!(rows(&mut schedule, 0), [1, 2]);
-    let wait = schedule.failed(Parcel::single(tired), Fault::Target, Ticks(0));
+    let Failed { wait, .. } = schedule.failed(Parcel::single(tired), Fault::Target, Ticks(0));
     assert!(wait.0 > 200_000);
     schedule.delivered(&one(2, 2), Ticks(0));
     assert_eq!(rows(&mut schedule, 999), NONE);
@@ -202,7 +205,7 @@ fn a_failed_digest_comes_back_whole_and_in_order() {
     );
     let digest = schedule.next(Ticks(0)).unwrap();
     assert_eq!(digest.count(), 9);
-    let wait = schedule.failed(digest, Fault::Target, Ticks(10));
+    let Failed { wait, .. } = schedule.failed(digest, Fault::Target, Ticks(10));
     let again = schedule.next(Ticks(10 + wait.0)).unwrap();
     assert_eq!(again.count(), 9);
     assert!(again.notices().all(|notice| notice.attempts == 1));
@@ -262,4 +265,100 @@ fn back_off_doubles_up_to_five_minutes_with_at_most_a_quarter_less() {
         );
     }
     assert!(back_off(u32::MAX, Id::from_bits(7)).0 <= LONGEST_WAIT.0);
+}
+
+/// Somebody with further channels.
+fn person(officer: &str, next: &[&str]) -> Recipient {
+    Recipient {
+        officer: officer.to_owned(),
+        name: officer.to_owned(),
+        language: Language::Zh,
+        contact: Contact::default(),
+        next: next.iter().map(|target| (*target).to_owned()).collect(),
+    }
+}
+
+fn to(people: &[Recipient], notice: PendingNotice) -> PendingNotice {
+    PendingNotice {
+        people: people.to_vec(),
+        ..notice
+    }
+}
+
+#[test]
+fn a_target_that_takes_nothing_for_long_gives_its_people_to_the_next_one() {
+    let wang = person("wang", &["mail", "phone"]);
+    let mut schedule = schedule([to(&[wang], urgent(1, 1))]);
+    let mut now = 0;
+    let moved = loop {
+        let parcel = schedule.next(Ticks(now)).expect("due");
+        let failed = schedule.failed(parcel, Fault::Target, Ticks(now));
+        if !failed.moved.is_empty() {
+            break failed.moved;
+        }
+        assert!(now < 15_000, "{now}");
+        now += failed.wait.0;
+    };
+    assert!(now >= 15_000);
+    let expected = Moved {
+        notice: 1,
+        to: vec![("mail".to_owned(), vec![person("wang", &["phone"])])],
+        left: None,
+    };
+    assert_eq!(moved, [expected]);
+    assert_eq!(schedule.room(true), WINDOW);
+    assert!(schedule.lines.is_empty() && schedule.urgent.is_empty());
+}
+
+#[test]
+fn whoever_has_no_other_channel_stays() {
+    let (wang, li) = (person("wang", &["mail"]), person("li", &[]));
+    let mut schedule = schedule([to(&[wang, li.clone()], urgent(1, 1))]);
+    let parcel = schedule.next(Ticks(0)).unwrap();
+    let failed = schedule.failed(parcel, Fault::Configuration, Ticks(0));
+    let expected = Moved {
+        notice: 1,
+        to: vec![("mail".to_owned(), vec![person("wang", &[])])],
+        left: Some(vec![li.clone()]),
+    };
+    assert_eq!(failed.moved, [expected]);
+    let parcel = schedule.next(Ticks(failed.wait.0)).unwrap();
+    assert_eq!(parcel.first().people, [li]);
+    assert_eq!(
+        schedule
+            .failed(parcel, Fault::Configuration, Ticks(failed.wait.0))
+            .moved,
+        []
+    );
+}
+
+#[test]
+fn what_waits_for_a_silenced_target_goes_another_way_and_the_rest_waits() {
+    let wang = person("wang", &["mail"]);
+    let notices = [
+        to(std::slice::from_ref(&wang), urgent(1, 1)),
+        to(std::slice::from_ref(&wang), urgent(2, 2)),
+        to(std::slice::from_ref(&wang), notice(3, 2)),
+        urgent(4, 3),
+    ];
+    let mut schedule = of(&robot(), notices);
+    assert_eq!(schedule.stranded(Ticks(0)), []);
+    // All of them are due: a digest of four.
+    let parcel = schedule.next(Ticks(0)).unwrap();
+    let rows: Vec<i64> = parcel.notices().map(|notice| notice.row).collect();
+    assert_eq!(rows, [1]);
+    let failed = schedule.failed(parcel, Fault::Throttled(Millis(600_000)), Ticks(10));
+    assert_eq!(failed.moved.len(), 1);
+    let moved: Vec<i64> = schedule
+        .stranded(Ticks(10))
+        .iter()
+        .map(|moved| moved.notice)
+        .collect();
+    assert_eq!(
+        moved.into_iter().collect::<std::collections::BTreeSet<i64>>(),
+        [2, 3].into()
+    );
+    assert_eq!((schedule.room(true), schedule.room(false)), (WINDOW - 1, WINDOW));
+    assert_eq!(schedule.next(Ticks(10)), None);
+    assert_eq!(next_rows(&mut schedule, 600_010), [4]);
 }

@@ -40,6 +40,9 @@ impl World<'_> {
         if hidden {
             self.run("CREATE TABLE hidden AS SELECT * FROM journal WHERE first_input = (SELECT max(first_input) FROM journal); DELETE FROM journal WHERE first_input IN (SELECT first_input FROM hidden)");
         }
+        if self.bug == Some(Bug::ChainsForgotten) {
+            self.run("DELETE FROM escalation");
+        }
         let (now, wall) = (self.now, self.wall());
         self.process = Process::start(
             (self.site, self.variant),
@@ -181,6 +184,7 @@ impl World<'_> {
             return Err("messages are not acknowledged".to_owned());
         }
         self.check_levels()?;
+        self.check_escalations()?;
         let rules = &reference.rules;
         rules.check_published(&self.published, self.tally.crashes)?;
         rules.check_demands(&self.valves.closed())?;
@@ -209,6 +213,7 @@ impl World<'_> {
         self.tally.commands = self.published.len();
         self.tally.obeyed = self.valves.obeyed;
         self.tally.verified = reference.rules.verified;
+        self.tally.escalated = reference.escalated();
         self.tally.failures = reference.rules.failures;
         self.tally.alarms = reference.alarms();
         self.tally.notices = self.officers.iter().map(|officer| officer.received.len()).sum();
@@ -225,6 +230,33 @@ impl World<'_> {
         let pending = "SELECT (SELECT count(*) FROM outbox WHERE delivered_at IS NULL) + (SELECT count(*) FROM command WHERE open)";
         let pending = self.store.connection().query_row(pending, [], |row| row.get(0));
         pending.map_err(|error| error.to_string())
+    }
+
+    /// Of every alarm that waits for somebody a chain tells on, and of no other.
+    fn check_escalations(&self) -> Result<(), String> {
+        let query = "SELECT
+             (SELECT count(*) FROM alarm LEFT JOIN escalation ON escalation.alarm = alarm.id
+              WHERE standing = 1 AND alarm.state LIKE '%_unacknowledged' AND json_extract(body, '$.mask') IS NULL
+              AND json_extract(escalation.state, '$[0].next.at') IS NULL),
+             (SELECT count(*) FROM escalation LEFT JOIN alarm ON escalation.alarm = alarm.id
+              WHERE alarm.standing IS NOT 1 OR json_extract(escalation.state, '$[0].next.at') IS NOT NULL
+              AND (alarm.state NOT LIKE '%_unacknowledged' OR json_extract(body, '$.mask') IS NOT NULL)),
+             (SELECT count(*) FROM event WHERE type = 'alarm.escalated' AND json_extract(body, '$.level') = 1
+              AND json_extract(body, '$.repeat') = 0)";
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        };
+        let counts = self.store.connection().query_row(query, [], row);
+        match counts.map_err(|error| error.to_string())? {
+            (0, 0, 0) => Ok(()),
+            (forgotten, needless, anew) => Err(format!(
+                "{forgotten} alarms wait and nobody is told on, {needless} chains run for nobody, {anew} began anew"
+            )),
+        }
     }
 
     /// Promise 1: where there is danger an alarm stands, and where there is none it does not (but for a latched one).

@@ -325,6 +325,7 @@ impl<'a> World<'a> {
             "checkpoint",
             "device",
             "dead_letter",
+            "escalation",
             "point",
             "history",
             "history_segment",

@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     pub(crate) verified: usize,
     /// Orders to close that failed.
     pub(crate) failures: usize,
+    /// Tellings of chains because nobody had acknowledged.
+    pub(crate) escalated: usize,
 }
 
 impl Tally {
@@ -54,6 +56,7 @@ impl Tally {
         self.obeyed += other.obeyed;
         self.verified += other.verified;
         self.failures += other.failures;
+        self.escalated += other.escalated;
     }
 
     /// A world in which nothing happens breaks no promise.
@@ -77,6 +80,7 @@ impl Tally {
             self.obeyed,
             self.verified,
             self.failures,
+            self.escalated,
         ];
         assert!(
             all.iter().all(|count| *count > 0),

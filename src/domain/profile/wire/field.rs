@@ -50,6 +50,13 @@ struct Extras {
     invert: bool,
 }
 
+impl Extras {
+    /// Whether a number that is none of the words, and valid, is taken as it is.
+    const fn is_plain(&self) -> bool {
+        self.mask.is_none() && self.clamp.is_none() && !self.invert
+    }
+}
+
 impl Field {
     /// The reader of a point whose value on the wire is the point's own.
     pub(in crate::domain::profile) fn plain(index: PointIndex, def: &PointDef) -> Field {
@@ -202,9 +209,8 @@ impl Field {
     #[inline]
     pub(in crate::domain::profile) fn quick(&self, scalar: Scalar<'_>) -> Option<f64> {
         if let Some(extras) = &self.extras {
-            let plain = extras.mask.is_none() && extras.clamp.is_none() && !extras.invert;
             // A word that spells no number is none that passes below.
-            if !plain || (extras.none_numbers && words::any(&extras.none, scalar)) {
+            if !extras.is_plain() || (extras.none_numbers && words::any(&extras.none, scalar)) {
                 return None;
             }
         }
@@ -214,15 +220,9 @@ impl Field {
             }
             return self.map.iter().find(|entry| entry.word.matches(scalar))?.value;
         }
-        let Shape::Number {
-            scale,
-            offset,
-            min,
-            max,
-        } = &self.shape
-        else {
+        if !matches!(self.shape, Shape::Number { .. }) {
             return None;
-        };
+        }
         let number = match scalar {
             Scalar::Text(text) => text.parse().ok()?,
             Scalar::Bool(_)
@@ -232,6 +232,32 @@ impl Field {
             | Scalar::Bytes(_)
             | Scalar::Null
             | Scalar::Compound => scalar.number()?,
+        };
+        self.quick_number(number)
+    }
+
+    /// The same of a text, which goes through fewer hands when it is a number.
+    #[inline]
+    pub(in crate::domain::profile) fn quick_text(&self, text: &str) -> Option<f64> {
+        let bare = self.map.is_empty() && matches!(self.shape, Shape::Number { .. });
+        let extras = self.extras.as_deref();
+        if bare && extras.is_none_or(|extras| extras.is_plain() && !extras.none_numbers) {
+            self.quick_number(text.parse().ok()?)
+        } else {
+            self.quick(Scalar::Text(text))
+        }
+    }
+
+    #[inline]
+    fn quick_number(&self, number: f64) -> Option<f64> {
+        let Shape::Number {
+            scale,
+            offset,
+            min,
+            max,
+        } = &self.shape
+        else {
+            return None;
         };
         let valid = self.extras.as_ref().and_then(|extras| extras.valid);
         if valid.is_some_and(|(low, high)| number < low || number > high) {

@@ -27,6 +27,12 @@ pub(in crate::domain::profile) enum Scalar<'a> {
 }
 
 impl<'a> Scalar<'a> {
+    /// Whether it is `null`. A comparison by `==` reads all of both.
+    #[inline]
+    pub(in crate::domain::profile) const fn is_null(&self) -> bool {
+        matches!(self, Scalar::Null)
+    }
+
     /// The text it is, if it is one.
     #[inline]
     pub(super) const fn text(self) -> Option<&'a str> {

@@ -1,0 +1,48 @@
+//! A target of whatever kind its settings say.
+
+use std::sync::Arc;
+
+use super::NotifyError;
+use super::parcel::{Manners, Parcel};
+use super::robot::Robot;
+use super::target::{SendError, Taken, Target};
+use super::webhook::Webhook;
+use crate::config::{TargetKind, TargetSettings};
+use crate::domain::time::Timestamp;
+use crate::words::Vocabulary;
+
+/// One target, ready to send.
+#[derive(Debug)]
+pub(super) enum AnyTarget {
+    Webhook(Box<Webhook>),
+    Robot(Box<Robot>),
+}
+
+impl AnyTarget {
+    /// The target of these settings; `vocabulary` is for those that get texts.
+    pub(super) fn new(
+        settings: &TargetSettings,
+        vocabulary: &Arc<Vocabulary>,
+    ) -> Result<AnyTarget, NotifyError> {
+        Ok(match &settings.kind {
+            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings)?)),
+            TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, vocabulary)?)),
+        })
+    }
+}
+
+impl Target for AnyTarget {
+    fn manners(&self) -> Manners {
+        match self {
+            AnyTarget::Webhook(webhook) => webhook.manners(),
+            AnyTarget::Robot(robot) => robot.manners(),
+        }
+    }
+
+    async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
+        match self {
+            AnyTarget::Webhook(webhook) => webhook.send(parcel, at).await,
+            AnyTarget::Robot(robot) => robot.send(parcel, at).await,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Group robots of WeCom, DingTalk and Feishu: a text for officers, posted in the robot's own form. One attempt at a time; a
+//! message counts as taken only when the answer's own code says so.
+
+mod dingtalk;
+mod feishu;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod wecom;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Response, Url};
+use serde_json::Value;
+use sha2::Sha256;
+
+use self::verdict::{Answer, verdict};
+use super::NotifyError;
+use super::parcel::{Limit, Manners, Parcel};
+use super::target::{SendError, Taken, Target};
+use super::webhook::{client, failure};
+use crate::config::{RobotSettings, Secret, Service, TargetSettings};
+use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
+use crate::domain::time::{Millis, Timestamp};
+use crate::words::{Story, Style, Vocabulary, Words, Written};
+
+/// How much of an answer is read: more is no robot's answer.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+const MINUTE: Millis = Millis(60_000);
+
+/// How long an ordinary notice waits for company.
+const GATHER: Millis = Millis(5_000);
+
+/// A robot, its words and its pool of connections.
+#[derive(Debug)]
+pub(super) struct Robot {
+    client: Client,
+    url: Url,
+    secret: Option<Secret>,
+    timeout: Duration,
+    fall_over: Millis,
+    service: Service,
+    mention_all: bool,
+    words: Words,
+    /// For messages that call everybody, where the service's markup cannot.
+    plain: Words,
+}
+
+/// What is posted: where to, and the body.
+struct Post {
+    url: Url,
+    body: Value,
+}
+
+impl Robot {
+    /// The robot of these settings.
+    pub(super) fn new(
+        settings: &TargetSettings,
+        robot: &RobotSettings,
+        vocabulary: &Arc<Vocabulary>,
+    ) -> Result<Robot, NotifyError> {
+        let (client, url) = client(settings)?;
+        let zone = || time_zone(DEFAULT_TIME_ZONE).unwrap_or(jiff::tz::TimeZone::UTC);
+        let words = |style| Words::new(robot.language, style, zone(), Arc::clone(vocabulary));
+        let style = style(robot.service);
+        let own = robot.template.as_deref().and_then(|source| {
+            // It was tried when the configuration was read.
+            words(style).with_template(source).ok()
+        });
+        Ok(Robot {
+            client,
+            url,
+            secret: settings.secret.clone(),
+            timeout: settings.timeout,
+            fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
+            service: robot.service,
+            mention_all: robot.mention_all,
+            words: own.unwrap_or_else(|| words(style)),
+            plain: words(Style::Plain),
+        })
+    }
+
+    fn post(&self, parcel: &Parcel, at: Timestamp) -> Post {
+        let bodies: Vec<&str> = parcel.notices().map(|notice| notice.body.as_str()).collect();
+        let everybody = self.mention_all && parcel.notices().any(|notice| notice.critical && notice.urgent);
+        match self.service {
+            Service::Wecom => wecom::post(self, &bodies, at, everybody),
+            Service::Dingtalk => dingtalk::post(self, &bodies, at, everybody),
+            Service::Feishu => feishu::post(self, &bodies, at, everybody),
+        }
+    }
+}
+
+impl Target for Robot {
+    fn manners(&self) -> Manners {
+        let limit = |messages, window| Limit { messages, window };
+        let limits = match self.service {
+            // Both allow 20; DingTalk is silent for ten minutes after the 21st.
+            Service::Wecom | Service::Dingtalk => vec![limit(18, MINUTE)],
+            Service::Feishu => vec![limit(90, MINUTE), limit(4, Millis(1_000))],
+        };
+        Manners {
+            at_once: 1,
+            limits,
+            reserve: 4,
+            gather: Some(GATHER),
+            fall_over: self.fall_over,
+        }
+    }
+
+    async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
+        let Post { url, body } = self.post(parcel, at);
+        let request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json; charset=utf-8")
+            .body(body.to_string());
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| failure(&error, self.timeout))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = read(answer)
+            .await
+            .map_err(|error| failure(&error, self.timeout))?;
+        let header = |name: &str| text_of(&headers, name);
+        verdict(
+            self.service,
+            &Answer {
+                status,
+                body: &text,
+                date: header("date"),
+                retry_after: header("retry-after"),
+            },
+            at,
+        )
+    }
+}
+
+/// A text without a link: the address that bodies have is none to open in a browser.
+fn write(words: &Words, bodies: &[&str], at: Timestamp, limit: usize) -> Written {
+    let written = words.write(&Story {
+        bodies,
+        now: at,
+        link: None,
+        mention: "",
+        limit,
+    });
+    if let Some(why) = &written.plain_because {
+        tracing::error!(%why, "a template failed; the plain form is sent");
+    }
+    written
+}
+
+/// What a service's readers understand.
+const fn style(service: Service) -> Style {
+    match service {
+        Service::Wecom => Style::Wecom,
+        Service::Dingtalk => Style::Dingtalk,
+        Service::Feishu => Style::Feishu,
+    }
+}
+
+fn text_of<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
+
+async fn read(mut answer: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut text = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        text.extend_from_slice(&chunk);
+        if text.len() > ANSWER_LIMIT {
+            break;
+        }
+    }
+    Ok(text)
+}
+
+/// HMAC-SHA256.
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
+}

@@ -1,0 +1,112 @@
+//! People are told through the next of their channels when one fails lastingly, and after their quiet hours.
+
+use ninewatch::domain::directions::{Owed, Recipient};
+use ninewatch::domain::officer::{Contact, Language};
+use ninewatch::domain::time::Timestamp;
+use tokio::net::TcpListener;
+
+use super::*;
+
+fn person(officer: &str, next: &[&str]) -> Recipient {
+    Recipient {
+        officer: officer.to_owned(),
+        name: officer.to_owned(),
+        language: Language::Zh,
+        contact: Contact::default(),
+        next: next.iter().map(|target| (*target).to_owned()).collect(),
+    }
+}
+
+/// Step `number` of an alarm of its own, owed to `target` for these people.
+fn raised_for(number: u64, target: &str, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
+    let mut commit = raised(number, number, &[target]);
+    for owed in &mut commit.owed {
+        owed.people = people.to_vec();
+    }
+    commit
+}
+
+fn column(folder: &std::path::Path, query: &str) -> Vec<String> {
+    let database = rusqlite::Connection::open(folder.join("ninewatch.db")).unwrap();
+    let mut statement = database.prepare(query).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_takes_nothing_gives_its_people_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    // Nobody listens there any more.
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let refusing = Sink::start(|_| Answer::Status(400)).await;
+    let mut mail = Sink::start(|_| Answer::Status(200)).await;
+    let fast = TargetSettings {
+        fall_over: Duration::ZERO,
+        ..target("chat", gone)
+    };
+    let running = Running::start(
+        &store,
+        vec![
+            fast,
+            target("second", refusing.address),
+            target("mail", mail.address),
+        ],
+    );
+    let wang = person("wang", &["second", "mail"]);
+    store
+        .commit(vec![raised_for(1, "chat", &[wang, person("li", &[])])])
+        .await;
+    let got = mail.next().await;
+    assert_eq!(got.number(), 1);
+    assert_eq!(
+        got.header("webhook-id"),
+        id(1_000_001).to_string(),
+        "it is the same notice"
+    );
+    all_delivered(&store, "mail").await;
+    all_delivered(&store, "second").await;
+    assert_eq!(
+        store.reader.pending_count("chat").await.unwrap(),
+        1,
+        "li has no other channel"
+    );
+    assert_eq!(store.metrics.notices_pending("chat").get(), 1);
+    assert_eq!(store.metrics.notices_pending("second").get(), 0);
+    running.stop().await;
+    let results = "SELECT target || ' ' || ifnull(result, 'waits') || ' ' || json_extract(people, '$[0].officer') FROM outbox ORDER BY row";
+    assert_eq!(
+        column(folder.path(), results),
+        ["chat waits li", "second moved wang", "mail delivered wang"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_end_of_quiet_hours_comes_then_and_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut sink = Sink::start(|_| Answer::Status(200)).await;
+    let mut quiet = raised(1, 1, &["duty"]);
+    let until = Timestamp(wall().0 + 1_500);
+    quiet.owed = vec![Owed {
+        not_before: Some(until),
+        ..Owed::direct("duty")
+    }];
+    store.commit(vec![quiet]).await;
+    // It waits across a restart too.
+    let running = Running::start(&store, vec![target("duty", sink.address)]);
+    running.stop().await;
+    let running = Running::start(&store, vec![target("duty", sink.address)]);
+    store.commit(vec![raised(2, 2, &["duty"])]).await;
+    assert_eq!(sink.next().await.number(), 2);
+    assert_eq!(sink.next().await.number(), 1);
+    assert!(wall() >= until, "before its time");
+    all_delivered(&store, "duty").await;
+    running.stop().await;
+    assert_eq!(store.metrics.notices_pending("duty").get(), 0);
+    assert!(sink.got.try_recv().is_err(), "something came twice");
+}
