@@ -1,5 +1,7 @@
 //! Who is told, from the configuration on: what the files say arrives as written.
 
+#![expect(clippy::expect_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use ninewatch::config;
@@ -80,9 +82,9 @@ const AROUND: &str = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[ht
 
 /// What `check` says on Tuesday 6 January 2026 of `AROUND` with `more`: findings and warnings.
 fn checked(more: &str) -> (Vec<String>, Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ninewatch.toml");
-    std::fs::write(&path, format!("{AROUND}{more}")).unwrap();
+    std::fs::write(&path, format!("{AROUND}{more}")).expect("the folder can be written");
     let at = Timestamp(1_767_672_000_000);
     let messages = |findings: &config::Findings| -> Vec<String> {
         findings.iter().map(|finding| finding.message.clone()).collect()

@@ -238,10 +238,10 @@ impl Page<'_> {
         });
         match instead {
             Some(Instead::Level(level)) => {
-                lines.push(format!("(those of level {level}: nobody stands in this one)"))
+                lines.push(format!("(those of level {level}: nobody stands in this one)"));
             }
             Some(Instead::Targets) => {
-                lines.push("(the routes' targets: nobody stands in any level)".to_owned())
+                lines.push("(the routes' targets: nobody stands in any level)".to_owned());
             }
             None if lines.is_empty() => lines.push("nobody!".to_owned()),
             None => {}

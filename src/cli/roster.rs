@@ -1,5 +1,6 @@
 //! `ninewatch roster`: who is on duty, and whose turn comes next. Changes nothing.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,12 +83,12 @@ fn page(directions: &Directions, roster: &Roster, at: Timestamp, days: u16) -> S
             String::new()
         };
         let people = people(directions, &turn.officers);
-        page.push_str(&format!("  {}  {people}{gap}\n", roster.shown(turn.from)));
+        let _infallible = writeln!(page, "  {}  {people}{gap}", roster.shown(turn.from));
     }
     let gaps = turns.iter().filter(|turn| turn.officers.is_empty()).count();
     if gaps > 0 {
         let gaps = config::counted(gaps, "gap");
-        page.push_str(&format!("  {gaps} in {days} days: nobody is on duty then\n"));
+        let _infallible = writeln!(page, "  {gaps} in {days} days: nobody is on duty then");
     }
     page
 }
