@@ -169,9 +169,7 @@ impl Running {
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
         let requests = (operator_tx, reloading.requests, reloading.directory.clone());
-        let web = web(settings.http, store.reader()?, requests, (&metrics, &health));
-        let web = web.bind().await?;
-        let http = web.local_addr();
+        let reader = store.reader()?;
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
         let (command_tx, commands) = mpsc::channel(COMMAND_QUEUE);
@@ -191,6 +189,14 @@ impl Running {
             health: health.clone(),
         };
         let (work, writer) = store.start(outlets, settings.store)?;
+        let web = web(
+            settings.http,
+            (reader, work.clone()),
+            requests,
+            (&metrics, &health),
+        );
+        let web = web.bind().await?;
+        let http = web.local_addr();
         let supervise = Supervise::new(probe_tx, &health);
         let (listening, condition) = (health.follow_broker(), health.follow_store());
         let parts = Parts {
@@ -367,7 +373,7 @@ fn checkpoints(
 
 fn web(
     settings: HttpSettings,
-    reader: StoreReader,
+    (reader, work): (StoreReader, mpsc::Sender<Work>),
     (operators, reloads, directory): (
         mpsc::Sender<OperatorRequest>,
         mpsc::Sender<ReloadRequest>,
@@ -378,6 +384,7 @@ fn web(
     Web {
         settings,
         reader,
+        work,
         operators,
         reloads,
         directory,

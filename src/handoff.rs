@@ -405,6 +405,13 @@ pub enum Work {
     Delivery(DeliveryReport),
     /// Owe this target what was held for it and is due now.
     Release(String),
+    /// Owe the notice of this outbox row to its target once more.
+    Resend {
+        /// The row.
+        notice: i64,
+        /// Told once it is owed.
+        done: oneshot::Sender<()>,
+    },
     /// Sort closed history by device.
     Segment(Box<SegmentSlice>),
     /// Write a part of a checkpoint.
@@ -424,7 +431,11 @@ impl Work {
         match self {
             Work::Batch(batch) => batch.is_empty(),
             Work::Followed => true,
-            Work::Delivery(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
+            Work::Delivery(_)
+            | Work::Release(_)
+            | Work::Resend { .. }
+            | Work::Segment(_)
+            | Work::Checkpoint(_) => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod chain;
 mod checkpoint;
 mod commands;
+mod deliveries;
 mod disk;
 mod failing;
 mod follow;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::chain::{Fault, Hash, Verified, verify};
 pub use self::checkpoint::PART_BYTES;
 pub use self::commands::{CommandFilter, CommandRow, CommandState};
+pub use self::deliveries::{DeliveryFilter, DeliveryRow, DeliveryState};
 pub use self::follow::{
     Cursor, DamagedRun, Followed, FollowedAlarm, FollowedDevice, FollowedEvent, FollowedPoint, Slice,
 };

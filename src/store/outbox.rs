@@ -1,7 +1,7 @@
 //! The outbox: notices owed to targets, and the deliveries that were made. Rows only ever grow, so that whoever reads on
 //! from the last one it knows misses none. Decides neither who is owed what nor when it is sent.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::PendingNotice;
 use super::transaction::{Changes, key};
@@ -163,6 +163,29 @@ fn move_notice(
             changes.pending.push((target.clone(), 1));
             changes.notices_added = true;
         }
+    }
+    Ok(())
+}
+
+/// Owes the notice of `row` to its target once more.
+pub(super) fn resend(
+    transaction: &Transaction<'_>,
+    row: i64,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let target: Option<String> = transaction
+        .prepare_cached(
+            "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
+             SELECT id, target, alarm, body, ?2, 0, ?2, urgent, coalesce((SELECT critical FROM outbox
+                 WHERE alarm = sent.alarm AND target = sent.target AND delivered_at IS NULL ORDER BY row DESC LIMIT 1),
+                 critical), people FROM outbox AS sent WHERE row = ?1 RETURNING target",
+        )?
+        .query_row(params![row, now.0], |row| row.get(0))
+        .optional()?;
+    if let Some(target) = target {
+        changes.pending.push((target, 1));
+        changes.notices_added = true;
     }
     Ok(())
 }

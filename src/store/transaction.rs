@@ -64,6 +64,7 @@ pub(super) fn write(
             Work::Segment(slice) => segments::write(&transaction, slice)?,
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
             Work::Release(target) => outbox::release(&transaction, target, now, &mut changes)?,
+            Work::Resend { notice, .. } => outbox::resend(&transaction, *notice, now, &mut changes)?,
             Work::Followed => {}
         }
     }

@@ -360,6 +360,7 @@ impl WriterThread {
                 }
                 Work::Delivery(_)
                 | Work::Release(_)
+                | Work::Resend { .. }
                 | Work::Segment(_)
                 | Work::Checkpoint(_)
                 | Work::Followed => {}
@@ -379,6 +380,7 @@ impl WriterThread {
             Work::Batch(batch) => Some(batch.first_input.saturating_add(u64::from(batch.inputs))),
             Work::Delivery(_)
             | Work::Release(_)
+            | Work::Resend { .. }
             | Work::Segment(_)
             | Work::Checkpoint(_)
             | Work::Followed => None,
@@ -463,6 +465,7 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
                 answers.append(&mut batch.answers);
             }
             Work::Delivery(_) | Work::Release(_) | Work::Followed => {}
+            Work::Resend { done, .. } => answers.push(Answer::Done(done)),
             Work::Segment(slice) => answers.push(Answer::Done(slice.written)),
             Work::Checkpoint(part) => answers.push(Answer::Done(part.written)),
         }
@@ -474,7 +477,12 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
 fn bytes(work: &Work) -> usize {
     match work {
         Work::Batch(batch) => batch.bytes,
-        Work::Delivery(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => 0,
+        Work::Delivery(_)
+        | Work::Release(_)
+        | Work::Resend { .. }
+        | Work::Segment(_)
+        | Work::Checkpoint(_)
+        | Work::Followed => 0,
     }
 }
 

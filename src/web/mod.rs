@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod commands;
+mod deliveries;
 mod devices;
 mod health;
 mod history;
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::auth::Gate;
 use self::problem::Problem;
 use crate::config::HttpSettings;
-use crate::handoff::{Directory, OperatorRequest};
+use crate::handoff::{Directory, OperatorRequest, Work};
 use crate::lifecycle::Health;
 use crate::metrics::Metrics;
 use crate::reload::ReloadRequest;
@@ -44,6 +45,8 @@ pub struct Web {
     pub settings: HttpSettings,
     /// The store, to read.
     pub reader: StoreReader,
+    /// Where the store is told to send something again.
+    pub work: mpsc::Sender<Work>,
     /// Where operators' requests go.
     pub operators: mpsc::Sender<OperatorRequest>,
     /// Where requests to read the configuration anew go.
@@ -115,6 +118,7 @@ pub enum WebError {
 #[derive(Clone)]
 struct Shared {
     reader: StoreReader,
+    work: mpsc::Sender<Work>,
     operators: mpsc::Sender<OperatorRequest>,
     reloads: mpsc::Sender<ReloadRequest>,
     directory: watch::Receiver<Arc<Directory>>,
@@ -152,6 +156,7 @@ impl Web {
         let gate = Gate::new(&self.settings.auth);
         let shared = Shared {
             reader: self.reader,
+            work: self.work,
             operators: self.operators,
             reloads: self.reloads,
             directory: self.directory,
@@ -192,6 +197,8 @@ impl Web {
             .route("/api/v1/commands", get(commands::list))
             .route("/api/v1/commands/{id}", get(commands::one))
             .route("/api/v1/roster", get(roster::roster))
+            .route("/api/v1/deliveries", get(deliveries::list))
+            .route("/api/v1/deliveries/{id}/resend", post(deliveries::resend))
             .route("/api/v1/events", get(api::events))
             .route("/api/v1/dead-letters", get(api::dead_letters))
             .method_not_allowed_fallback(wrong_method)

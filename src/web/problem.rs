@@ -41,6 +41,16 @@ impl Problem {
         )
     }
 
+    /// No notice to a target has this number.
+    pub(super) fn no_such_delivery() -> Problem {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no-such-delivery",
+            "No such delivery",
+            "no delivery has this number; it may have been deleted after its time".to_owned(),
+        )
+    }
+
     /// The path exists, not with this method.
     pub(super) fn method(method: &str) -> Problem {
         let detail = format!("this path does not take {method}; see the Allow header");

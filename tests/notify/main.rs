@@ -99,7 +99,12 @@ fn raised(number: u64, alarm: u64, targets: &[&str]) -> ninewatch::handoff::Alar
 async fn next_report(work: &mut mpsc::Receiver<Work>) -> DeliveryReport {
     match within("a report", work.recv()).await.unwrap() {
         Work::Delivery(report) => report,
-        Work::Batch(_) | Work::Release(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {
+        Work::Batch(_)
+        | Work::Release(_)
+        | Work::Resend { .. }
+        | Work::Segment(_)
+        | Work::Checkpoint(_)
+        | Work::Followed => {
             panic!("notify only reports")
         }
     }

@@ -305,6 +305,7 @@ impl Process {
             Work::Batch(batch) => Some(batch.as_mut()),
             Work::Delivery(_)
             | Work::Release(_)
+            | Work::Resend { .. }
             | Work::Segment(_)
             | Work::Checkpoint(_)
             | Work::Followed => None,
@@ -334,6 +335,7 @@ impl Process {
             Work::Batch(batch) => Some(batch.first_input + u64::from(batch.inputs)),
             Work::Delivery(_)
             | Work::Release(_)
+            | Work::Resend { .. }
             | Work::Segment(_)
             | Work::Checkpoint(_)
             | Work::Followed => None,

@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod deliveries;
 mod history;
 mod operate;
 #[expect(dead_code, reason = "the tests of notify use the rest")]
@@ -433,6 +434,7 @@ async fn a_port_in_use_is_one_clear_message() {
             auth: Auth::None,
         },
         reader: store.reader.clone(),
+        work: store.work.clone(),
         operators: sender,
         reloads,
         directory: site::directory(),

@@ -126,6 +126,7 @@ pub(super) async fn bind(
             max_series: 3,
         },
         reader: store.reader.clone(),
+        work: store.work.clone(),
         operators,
         reloads,
         directory: directory(),

@@ -1,0 +1,147 @@
+//! `/api/v1/deliveries`: what targets are owed, have got or gave away, and once more.
+
+use ninewatch::domain::alarm::AlarmState;
+use ninewatch::domain::directions::{Owed, Recipient};
+use ninewatch::domain::officer::{Contact, Language};
+use ninewatch::domain::time::Timestamp;
+use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Moved, Work};
+use serde_json::{Value, json};
+
+use super::outward::{id, step};
+use super::site::Site;
+
+fn wang() -> Recipient {
+    Recipient {
+        officer: "wang".to_owned(),
+        name: "王强".to_owned(),
+        language: Language::Zh,
+        contact: Contact {
+            mobile: Some("13800001111".to_owned()),
+            ..Contact::default()
+        },
+        next: Vec::new(),
+    }
+}
+
+fn report(rows: &[i64], outcome: DeliveryOutcome, moved: Vec<Moved>) -> Work {
+    Work::Delivery(DeliveryReport {
+        message: id(77),
+        target: "duty".to_owned(),
+        notices: rows.to_vec(),
+        at: Timestamp(1_767_225_700_000),
+        outcome,
+        moved,
+    })
+}
+
+async fn shown(site: &Site, query: &str) -> Vec<Value> {
+    let answer = site.get(&format!("/api/v1/deliveries{query}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["items"].as_array().unwrap().clone()
+}
+
+async fn ids(site: &Site, query: &str) -> Vec<i64> {
+    let ids = shown(site, query).await;
+    ids.iter().map(|item| item["id"].as_i64().unwrap()).collect()
+}
+
+/// Rows 1 to 5: delivered, failed once, held, moved, and the one it moved to.
+async fn site() -> Site {
+    let site = Site::open().await;
+    let raised = |number| step(number, number, AlarmState::ActiveUnacknowledged, &["duty"]);
+    let mut held = raised(3);
+    held.owed = vec![Owed {
+        not_before: Some(Timestamp(i64::MAX)),
+        people: vec![wang()],
+        ..Owed::direct("duty")
+    }];
+    site.store
+        .commit(vec![raised(1), raised(2), held, raised(4)])
+        .await;
+    let failed = DeliveryOutcome::Retry {
+        error: "the target answered HTTP 500".to_owned(),
+        due_at: Timestamp(1_767_225_701_000),
+    };
+    let moved = Moved {
+        notice: 4,
+        to: vec![("mail".to_owned(), vec![wang()])],
+        left: None,
+    };
+    for work in [
+        report(&[1], DeliveryOutcome::Delivered, Vec::new()),
+        report(&[2], failed, vec![moved]),
+    ] {
+        site.store.work.send(work).await.unwrap();
+    }
+    site.store.commit(Vec::new()).await;
+    site
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_are_listed_newest_first_by_state_target_and_alarm() {
+    let site = site().await;
+    for (query, expected) in [
+        ("", &[5, 4, 3, 2, 1][..]),
+        ("?state=pending", &[5, 2]),
+        ("?state=held", &[3]),
+        ("?state=delivered", &[1]),
+        ("?state=moved", &[4]),
+        ("?target=mail", &[5]),
+        ("?target=duty&state=pending", &[2]),
+        ("?limit=2", &[5, 4]),
+        ("?limit=2&after=4", &[3, 2]),
+    ] {
+        assert_eq!(ids(&site, query).await, expected, "{query}");
+    }
+    let alarm = format!("?about={}", id(4));
+    let items = shown(&site, &alarm).await;
+    let first = &items[0];
+    assert_eq!(
+        (&first["notice"], &first["type"], &first["target"], &first["to"]),
+        (
+            &json!(id(1_000_004)),
+            &json!("alarm.raised"),
+            &json!("mail"),
+            &json!(["wang"])
+        )
+    );
+    assert_eq!(items[1]["state"], "moved");
+    let failed = &shown(&site, "?state=pending&target=duty").await[0];
+    assert_eq!(
+        (&failed["attempts"], &failed["last_error"], &failed["message"]),
+        (&json!(1), &json!("the target answered HTTP 500"), &json!(id(77)))
+    );
+    assert_eq!(failed["due_at"], "2026-01-01T00:01:41.000Z");
+    let all = site.get("/api/v1/deliveries").await.body;
+    assert!(!all.contains("13800001111"), "a number nobody asked for: {all}");
+    let problem = site.get("/api/v1/deliveries?about=x").await;
+    problem.problem(400, "bad-query");
+    site.get("/api/v1/deliveries?states=held")
+        .await
+        .problem(400, "bad-query");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notice_is_owed_once_more_to_its_target() {
+    let site = site().await;
+    let body = r#"{"by":"王强","note":"the phone was lost"}"#;
+    let answer = site.post("/api/v1/deliveries/1/resend", body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let again = &shown(&site, "?state=pending&target=duty").await[0];
+    assert_eq!(
+        (&again["id"], &again["notice"], &again["attempts"]),
+        (&json!(6), &json!(id(1_000_001)), &json!(0))
+    );
+    assert_eq!(site.store.metrics.notices_pending("duty").get(), 3);
+    for path in ["99", "x"] {
+        let answer = site
+            .post(&format!("/api/v1/deliveries/{path}/resend"), body)
+            .await;
+        answer.problem(404, "no-such-delivery");
+    }
+    let nobody = site
+        .post("/api/v1/deliveries/1/resend", r#"{"note":"why"}"#)
+        .await;
+    nobody.problem(400, "bad-body");
+    assert_eq!(ids(&site, "").await.len(), 6);
+}
