@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::call::{Call, Notation};
-use super::{Letter, Post, Robot, hmac, write};
+use super::{Letter, Post, Robot, hmac, members, write};
 use crate::config::Service;
 use crate::words::Style;
 
@@ -29,16 +29,16 @@ pub(super) fn post(robot: &Robot, letter: &Letter<'_>) -> Post {
     // Who is called must stand in the text too.
     let mention = call.text(letter.language, |handle| format!("@{handle}"));
     let written = write(&robot.phrases(letter.language).words, letter, &mention, TEXT);
-    let mut body = json!({
+    let called = members([
+        ("isAtAll", json!(letter.everybody)),
+        ("atUserIds", json!(call.ids)),
+        ("atMobiles", json!(call.mobiles)),
+    ]);
+    let body = json!({
         "msgtype": "markdown",
         "markdown": {"title": written.title, "text": written.text},
-        "at": {"isAtAll": letter.everybody},
+        "at": called,
     });
-    for (member, handles) in [("atUserIds", &call.ids), ("atMobiles", &call.mobiles)] {
-        if !handles.is_empty() {
-            body["at"][member] = json!(handles);
-        }
-    }
     let mut url = robot.url.clone();
     if let Some(secret) = &robot.secret {
         let milliseconds = letter.at.0.to_string();

@@ -199,6 +199,14 @@ fn write(words: &Words, letter: &Letter<'_>, mention: &str, limit: usize) -> Wri
     written
 }
 
+/// An object of these members without the empty lists.
+fn members<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let filled = members
+        .into_iter()
+        .filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()));
+    filled.map(|(member, value)| (member.to_owned(), value)).collect()
+}
+
 /// What a service's readers understand.
 const fn style(service: Service) -> Style {
     match service {

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::call::{Call, Notation};
-use super::{Letter, Post, Robot, write};
+use super::{Letter, Post, Robot, members, write};
 use crate::config::Service;
 use crate::words::Style;
 
@@ -27,15 +27,13 @@ pub(super) fn post(robot: &Robot, letter: &Letter<'_>) -> Post {
     let body = if letter.everybody || !call.mobiles.is_empty() {
         let call = Call::of(&letter.people, &notation(Style::Plain, TEXT / 4));
         let written = write(&phrases.plain, letter, &call.unreached(letter.language), TEXT);
-        let mut text = json!({"content": written.text});
         let everybody = letter.everybody.then_some("@all");
         let ids: Vec<&str> = call.ids.iter().copied().chain(everybody).collect();
-        if !ids.is_empty() {
-            text["mentioned_list"] = json!(ids);
-        }
-        if !call.mobiles.is_empty() {
-            text["mentioned_mobile_list"] = json!(call.mobiles);
-        }
+        let text = members([
+            ("content", json!(written.text)),
+            ("mentioned_list", json!(ids)),
+            ("mentioned_mobile_list", json!(call.mobiles)),
+        ]);
         json!({"msgtype": "text", "text": text})
     } else {
         let mention = call.text(letter.language, |id| format!("<@{id}>"));
