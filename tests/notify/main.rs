@@ -7,6 +7,7 @@
 #[path = "../outward/mod.rs"]
 mod outward;
 mod people;
+mod quota;
 mod robots;
 mod sink;
 

@@ -1,0 +1,263 @@
+//! Bursts against robots that count as the services do: 20 messages in any minute, and their punishment for more. Nothing is
+//! sent beyond that, what is critical goes first, and every alarm is told or waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::Router;
+use ninewatch::config::{RobotSettings, Service};
+use ninewatch::domain::officer::Language;
+use ninewatch::domain::rule::{Priority, RuleDef};
+use ninewatch::domain::time::Timestamp;
+use ninewatch::handoff::AlarmCommit;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::*;
+
+/// What WeCom and DingTalk allow in a minute.
+const QUOTA: usize = 20;
+
+/// What is sent of it.
+const KEPT: u64 = 18;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// What a robot has counted.
+#[derive(Default)]
+struct Counted {
+    taken: VecDeque<Timestamp>,
+    /// DingTalk takes nothing more for ten minutes, longer than any test.
+    silent: bool,
+}
+
+impl Counted {
+    /// The answer to a message that comes now.
+    fn answer(&mut self, service: Service) -> &'static str {
+        let now = wall();
+        while self.taken.front().is_some_and(|at| now.since(*at) >= MINUTE_MS) {
+            self.taken.pop_front();
+        }
+        let full = self.taken.len() >= QUOTA;
+        match service {
+            Service::Wecom if full => r#"{"errcode":45009,"errmsg":"api freq out of limit"}"#,
+            Service::Dingtalk if full || self.silent => {
+                self.silent = true;
+                r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#
+            }
+            Service::Wecom | Service::Dingtalk | Service::Feishu => {
+                self.taken.push_back(now);
+                r#"{"errcode":0,"errmsg":"ok"}"#
+            }
+        }
+    }
+}
+
+/// A robot whose quota others have used up to `others` messages.
+struct Robot {
+    settings: TargetSettings,
+    /// Every text that came, and whether it was taken.
+    got: mpsc::Receiver<(String, bool)>,
+    _server: JoinSet<()>,
+}
+
+impl Robot {
+    async fn start(service: Service, others: usize) -> Robot {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, got) = mpsc::channel(1_000);
+        let counted = Arc::new(Mutex::new(Counted {
+            taken: std::iter::repeat_n(wall(), others).collect(),
+            silent: false,
+        }));
+        let handler = move |body: String| {
+            let (counted, sender) = (Arc::clone(&counted), sender.clone());
+            async move {
+                let body: Value = serde_json::from_str(&body).unwrap();
+                let written = &body["markdown"];
+                let text = written["content"].as_str().or(written["text"].as_str());
+                let answer = counted.lock().await.answer(service);
+                sender
+                    .try_send((text.unwrap().to_owned(), answer.contains(":0,")))
+                    .unwrap();
+                answer
+            }
+        };
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            axum::serve(listener, Router::new().fallback(handler))
+                .await
+                .unwrap();
+        });
+        let kind = TargetKind::Robot(RobotSettings {
+            service,
+            mention_all: false,
+            language: Language::Zh,
+            template: None,
+        });
+        Robot {
+            settings: TargetSettings {
+                kind,
+                ..target("group", address)
+            },
+            got,
+            _server: server,
+        }
+    }
+
+    async fn next(&mut self) -> (String, bool) {
+        within("a message", self.got.recv()).await.unwrap()
+    }
+}
+
+/// An alarm as the gateway tells it.
+fn alarm(number: u64, priority: Priority, targets: &[&str]) -> AlarmCommit {
+    let mut commit = raised(number, number, targets);
+    let rule = RuleDef {
+        priority,
+        ..(*commit.event.alarm.rule).clone()
+    };
+    commit.event.alarm.rule = Arc::new(rule);
+    let told = json!({
+        "id": commit.event.id, "type": "alarm.raised", "at": commit.event.at.to_rfc3339(), "gateway": "g", "level": 1, "number": number,
+        "alarm": {
+            "id": commit.event.alarm.id, "class": "alarm", "priority": priority.as_str(), "state": "active_unacknowledged",
+            "title": {"zh": "燃气浓度高报"}, "venue": {"name": format!("场所{number}")},
+        },
+    });
+    commit.body = told.to_string();
+    commit
+}
+
+/// How many alarms a text tells of, by its headline.
+fn told(text: &str) -> usize {
+    let count = text
+        .split_once("等共 ")
+        .and_then(|(_, rest)| rest.split_once(' '));
+    count.map_or(1, |(count, _)| count.parse().unwrap())
+}
+
+async fn a_burst_is_told_within_the_quota(service: Service) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut robot = Robot::start(service, 0).await;
+    let running = Running::start(&store, vec![robot.settings.clone()]);
+    // The critical ones come last.
+    let priority = |number| {
+        if number > 280 {
+            Priority::Critical
+        } else {
+            Priority::Low
+        }
+    };
+    let burst = (1..=300).map(|number| alarm(number, priority(number), &["group"]));
+    store.commit(burst.collect()).await;
+    let (first, _) = robot.next().await;
+    assert!(first.contains("【紧急 20 条】"), "{first}");
+    let (mut alarms, mut messages) = (told(&first), 1);
+    while alarms < 300 {
+        let (text, taken) = robot.next().await;
+        assert!(taken && !text.contains("紧急"), "{text}");
+        alarms += told(&text);
+        messages += 1;
+    }
+    all_delivered(&store, "group").await;
+    running.stop().await;
+    assert_eq!(alarms, 300);
+    assert!(robot.got.try_recv().is_err(), "something came twice");
+    assert_eq!(store.metrics.deliveries("group", "delivered").get(), messages);
+    assert!(messages <= KEPT);
+}
+
+/// Tells `count` critical alarms one by one, and says whether the last was taken.
+async fn one_by_one(store: &TestStore, robot: &mut Robot, count: u64) -> bool {
+    let mut last = false;
+    for number in 1..=count {
+        store
+            .commit(vec![alarm(number, Priority::Critical, &["group"])])
+            .await;
+        let (text, taken) = robot.next().await;
+        assert_eq!(told(&text), 1);
+        last = taken;
+    }
+    last
+}
+
+async fn what_exceeds_the_quota_waits_across_restarts(service: Service) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut robot = Robot::start(service, 0).await;
+    let running = Running::start(&store, vec![robot.settings.clone()]);
+    assert!(one_by_one(&store, &mut robot, KEPT).await);
+    all_delivered(&store, "group").await;
+    running.stop().await;
+    // Once a target without a quota has them, the robot could have been sent too much.
+    let witness = Sink::start(|_| Answer::Status(204)).await;
+    let both = ["group", "witness"];
+    for round in 1..=2 {
+        let targets = vec![robot.settings.clone(), target("witness", witness.address)];
+        let running = Running::start(&store, targets);
+        let burst = (0..300).map(|number| alarm(1_000 * round + number, Priority::Critical, &both));
+        store.commit(burst.collect()).await;
+        all_delivered(&store, "witness").await;
+        running.stop().await;
+    }
+    // On a slow machine the minute may be over, and more is taken; it is never refused.
+    let mut alarms = 0;
+    while let Ok((text, taken)) = robot.got.try_recv() {
+        assert!(taken, "beyond the quota: {text}");
+        alarms += u64::try_from(told(&text)).unwrap();
+    }
+    let accounted = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        while store.reader.pending_count("group").await.unwrap() + alarms != 600 {
+            tick.tick().await;
+        }
+    };
+    within("each of the 600 told or waiting", accounted).await;
+    assert_eq!(store.metrics.deliveries("group", "failed").get(), 0);
+}
+
+/// Others use the robot too: the first refusal is the last message.
+async fn a_refusal_is_believed(service: Service) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut robot = Robot::start(service, 12).await;
+    let witness = Sink::start(|_| Answer::Status(204)).await;
+    let targets = vec![robot.settings.clone(), target("witness", witness.address)];
+    let running = Running::start(&store, targets);
+    assert!(!one_by_one(&store, &mut robot, 9).await, "it was taken");
+    let both = ["group", "witness"];
+    let burst = (1_000..1_300).map(|number| alarm(number, Priority::Critical, &both));
+    store.commit(burst.collect()).await;
+    all_delivered(&store, "witness").await;
+    running.stop().await;
+    assert!(robot.got.try_recv().is_err(), "it was sent more");
+    assert_eq!(store.metrics.deliveries("group", "delivered").get(), 8);
+    assert_eq!(store.metrics.deliveries("group", "failed").get(), 1);
+    assert_eq!(store.reader.pending_count("group").await.unwrap(), 301);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_hundred_alarms_at_once_are_told_within_the_quota_critical_ones_first() {
+    tokio::join!(
+        a_burst_is_told_within_the_quota(Service::Wecom),
+        a_burst_is_told_within_the_quota(Service::Dingtalk)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_exceeds_the_quota_waits_and_a_restart_does_not_forget_it() {
+    tokio::join!(
+        what_exceeds_the_quota_waits_across_restarts(Service::Wecom),
+        what_exceeds_the_quota_waits_across_restarts(Service::Dingtalk)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_services_punishment_nothing_is_sent_and_everything_waits() {
+    tokio::join!(
+        a_refusal_is_believed(Service::Wecom),
+        a_refusal_is_believed(Service::Dingtalk)
+    );
+}
