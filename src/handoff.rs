@@ -1,14 +1,14 @@
 //! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, commands from the gateway
 //! to actuate, batches from the gateway to the store, receipts back to ingest, reports from notify to the store. Data only.
 
-mod opening;
+pub mod opening;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub use self::opening::Opening;
+use self::opening::Opening;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};

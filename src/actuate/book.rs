@@ -156,7 +156,7 @@ mod tests {
     use crate::domain::device::DeviceIndex;
     use crate::domain::id::Id;
     use crate::domain::time::Timestamp;
-    use crate::handoff::Opening;
+    use crate::handoff::opening::Opening;
 
     const NOW: Moment = Moment {
         wall: Timestamp(1_767_225_600_000),

@@ -19,7 +19,8 @@ use crate::domain::kind;
 use crate::domain::profile::command::{Address, NoWire, OrderFacts, Outgoing};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::time::Moment;
-use crate::handoff::{CommandMessage, CommandSent, Opening};
+use crate::handoff::opening::Opening;
+use crate::handoff::{CommandMessage, CommandSent};
 
 /// The way of the orders to the devices, and those that wait for room on it.
 #[derive(Debug, Default)]
