@@ -1,0 +1,153 @@
+//! An alarm that nobody acknowledges, with the real binary and a real broker: told on and higher, across a killed gateway,
+//! through the next channel when one is dead, and no more once somebody has acknowledged.
+
+#![cfg(test)]
+
+mod support;
+
+use serde_json::{Value, json};
+
+use support::gateway::Gateway;
+use support::http;
+use support::mosquitto::Mosquitto;
+use support::publisher::Publisher;
+use support::sink::{Attempt, Sink};
+use support::{PATIENCE, eventually, free_port};
+
+/// The officer on duty at once, his deputy after a second, the chief after four.
+fn people(dead: u16, phone: &str) -> String {
+    format!(
+        r#"[[target]]
+name = "pager"
+kind = "webhook"
+url = "http://127.0.0.1:{dead}/"
+secret_file = "hook.secret"
+timeout = "500ms"
+fall_over = "0s"
+
+[[target]]
+name = "phone"
+kind = "webhook"
+url = "{phone}"
+secret_file = "hook.secret"
+
+[[officer]]
+id = "wang"
+name = "王强"
+channels = ["pager", "phone"]
+
+[[officer]]
+id = "li"
+name = "李梅"
+channels = ["phone"]
+
+[[roster]]
+name = "duty"
+[[roster.rotation]]
+officers = ["wang"]
+each = "1w"
+from = "2026-01-05"
+
+[[chain]]
+name = "up"
+[[chain.level]]
+to = ["roster:duty"]
+repeat = "0s"
+[[chain.level]]
+after = "1s"
+to = ["officer:li"]
+[[chain.level]]
+after = "4s"
+repeat = "10m"
+to = ["officer:li", "roster:duty"]
+
+[[route]]
+name = "duty"
+chain = "up"
+"#
+    )
+}
+
+/// The levels that came as `alarm.escalated`, each telling once, in order.
+fn levels(sink: &Sink) -> Vec<u64> {
+    let mut told: Vec<(String, u64)> = Vec::new();
+    for attempt in sink.of("alarm.escalated", "test-high", "g1") {
+        let level = attempt.json()["level"].as_u64().expect("a level");
+        if !told.iter().any(|(id, _)| *id == attempt.id) {
+            told.push((attempt.id, level));
+        }
+    }
+    told.into_iter().map(|(_, level)| level).collect()
+}
+
+async fn told(sink: &Sink, expected: &[u64]) {
+    eventually(&format!("levels {expected:?} are told"), PATIENCE, async || {
+        (levels(sink) == expected).then_some(())
+    })
+    .await;
+}
+
+async fn deliveries(gateway: &Gateway, query: &str) -> Vec<Value> {
+    let answer = http::get(&gateway.url(&format!("/api/v1/deliveries?{query}"))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["items"].as_array().expect("a list").clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_is_told_on_until_somebody_acknowledges() {
+    let broker = Mosquitto::start("");
+    let (record, phone) = (Sink::start(), Sink::start());
+    let dead = free_port();
+    let mut gateway = Gateway::prepare(broker.port, &record.url())
+        .edited("[[route]]\nname = \"duty\"\n", &people(dead, &phone.url()))
+        .start()
+        .await;
+    let mut device = Publisher::start(broker.port, "device");
+    device.gas("g1", r#"{"lel":53.2}"#).await;
+    let raised = record.wait_for("alarm.raised", "test-high", "g1").await;
+    let alarm = raised.json()["alarm"]["id"].as_str().expect("an id").to_owned();
+
+    // The pager is dead: the officer on duty is told through his phone, of the same notice.
+    let through_phone: Attempt = phone.wait_for("alarm.raised", "test-high", "g1").await;
+    assert_eq!(through_phone.id, raised.id);
+    let moved = deliveries(&gateway, "state=moved").await;
+    assert_eq!(
+        (&moved[0]["target"], &moved[0]["to"], &moved[0]["about"]),
+        (&json!("pager"), &json!(["wang"]), &json!(alarm))
+    );
+    told(&record, &[2]).await;
+    told(&phone, &[2]).await;
+
+    gateway.kill();
+    let mut gateway = gateway.start().await;
+    told(&record, &[2, 3]).await;
+    told(&phone, &[2, 3]).await;
+    let last = record
+        .of("alarm.escalated", "test-high", "g1")
+        .pop()
+        .expect("it came")
+        .json();
+    assert_eq!(
+        (&last["repeat"], &last["alarm"]["id"]),
+        (&json!(0), &json!(alarm))
+    );
+
+    let acknowledged = gateway.act(&alarm, "acknowledge", "Li").await;
+    assert_eq!(acknowledged.status, 200, "{}", acknowledged.text);
+    phone.wait_for("alarm.acknowledged", "test-high", "g1").await;
+    // Nothing is left to be told, and the chain of events has each telling.
+    let events = http::get(&gateway.url("/api/v1/events?limit=1000")).await.text;
+    assert_eq!(events.matches("\"alarm.escalated\"").count(), 2, "{events}");
+    assert!(gateway.terminate().await.success());
+    let database = rusqlite::Connection::open(gateway.folder().join("data/ninewatch.db")).expect("the store");
+    let next: Option<i64> = database
+        .query_row(
+            "SELECT json_extract(state, '$[0].next.at') FROM escalation",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the alarm still stands");
+    assert_eq!(next, None, "somebody has it");
+    record.assert_all_signed();
+    phone.assert_all_signed();
+}
