@@ -114,6 +114,7 @@ impl Town {
             directory: Arc::new(Directory {
                 registry: Registry::new(Vec::new(), (0..DEVICES).map(registered).collect()),
                 definitions,
+                ..Directory::default()
             }),
         }
     }

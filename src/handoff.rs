@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
-use crate::domain::directions::{Owed, Recipient};
+use crate::domain::directions::{Directions, Owed, Recipient};
 use crate::domain::engine::Refusal;
 use crate::domain::escalation::EscalationChange;
 use crate::domain::history::{HistoryPoint, Samples};
@@ -230,6 +230,8 @@ pub struct Directory {
     pub registry: Registry,
     /// The kinds and rules.
     pub definitions: Arc<Definitions>,
+    /// Who is told, and when.
+    pub directions: Arc<Directions>,
 }
 
 /// A source of definitions under its hash.

@@ -261,7 +261,7 @@ pub fn configured(settings: &Settings) -> Result<(Decoder, Surroundings), String
         max_devices: usize::try_from(settings.gateway.max_devices).unwrap_or(usize::MAX),
         max_unregistered: usize::try_from(settings.gateway.max_unregistered).unwrap_or(usize::MAX),
         registry: settings.registry.clone(),
-        directions: settings.directions.clone(),
+        directions: Arc::new(settings.directions.clone()),
         book: CommandBook::new(&settings.profiles),
         definitions: Arc::new(settings.definitions.clone()),
     };

@@ -1,5 +1,7 @@
 //! Who is told, from the configuration on: what the files say arrives as written.
 
+#![expect(clippy::expect_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use ninewatch::config;
@@ -67,5 +69,60 @@ fn who_is_told_arrives_in_the_settings() {
     assert_eq!(
         settings.registry.venue("v1").unwrap().district.as_deref(),
         Some("karuo")
+    );
+}
+
+const AROUND: &str = "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
+    [[target]]\nname = 't'\nkind = 'webhook'\nurl = 'http://127.0.0.1:1/a'\n\
+    [[officer]]\nid = 'wang'\nname = 'Wang'\nchannels = ['t']\n\
+    [[officer]]\nid = 'li'\nname = 'Li'\nchannels = ['t']\n\
+    [[roster]]\nname = 'days'\n\
+    rotation = [{ officers = ['wang'], each = '1w', from = '2026-01-05', days = 'mon-fri' }]\n\
+    [[route]]\nname = 'r'\nchain = 'c'\n";
+
+/// What `check` says on Tuesday 6 January 2026 of `AROUND` with `more`: findings and warnings.
+fn checked(more: &str) -> (Vec<String>, Vec<String>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ninewatch.toml");
+    std::fs::write(&path, format!("{AROUND}{more}")).expect("the folder can be written");
+    let at = Timestamp(1_767_672_000_000);
+    let messages = |findings: &config::Findings| -> Vec<String> {
+        findings.iter().map(|finding| finding.message.clone()).collect()
+    };
+    assert!(config::load(&path).is_ok(), "a gateway runs with it");
+    match config::check(&path, at) {
+        Ok(settings) => (Vec::new(), messages(&settings.warnings)),
+        Err(findings) => (messages(&findings), Vec::new()),
+    }
+}
+
+#[test]
+fn hours_in_which_nobody_is_on_duty_are_a_warning_and_a_finding_where_nobody_else_is_told() {
+    let gap = "nobody is on duty by the roster `days` from Sat 2026-01-10 08:00 to Mon 2026-01-12 08:00";
+    let level = "[[chain.level]]\nto = ";
+    let chain = format!("[[chain]]\nname = 'c'\n{level}['roster:days']\n");
+    let (findings, warnings) = checked(&format!("{chain}{level}['officer:li']\n"));
+    assert_eq!((findings, warnings), (Vec::new(), vec![gap.to_owned()]));
+    let (findings, _) = checked(&format!(
+        "{chain}[[roster]]\nname = 'w'\nrotation = [{{ officers = ['li'], each = '1w', from = '2026-01-05' }}]\n"
+    ));
+    let alone = "nobody stands in any level of the chain `c` at Sat 2026-01-10 08:00";
+    assert_eq!(findings, [alone]);
+}
+
+#[test]
+fn what_nothing_leads_to_is_a_warning() {
+    let level = "[[chain.level]]\nto = ";
+    let (findings, warnings) = checked(&format!(
+        "[[chain]]\nname = 'c'\n{level}['target:t']\n[[chain]]\nname = 'spare'\n{level}['officer:wang']\n"
+    ));
+    assert!(findings.is_empty());
+    assert_eq!(
+        warnings,
+        [
+            "the officer `li` is in no roster and no chain",
+            "no chain leads to the roster `days`",
+            "no route leads to the chain `spare`"
+        ]
     );
 }

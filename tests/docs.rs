@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ninewatch::config;
 use ninewatch::domain::rule::{RuleDef, WORDS};
+use ninewatch::domain::time::Timestamp;
 
 /// The blocks of a page that stand between "```toml" and "```", each with the line on which it begins.
 fn blocks(page: &str) -> Vec<(usize, String)> {
@@ -98,4 +99,33 @@ fn every_function_and_macro_is_shown() {
         .collect();
     assert_eq!(hidden, [] as [&str; 0]);
     assert_eq!(WORDS.iter().map(|words| words.len()).sum::<usize>(), 16);
+}
+
+#[test]
+fn the_example_of_who_is_told_is_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blocks = blocks("docs/operations.md");
+    let example = blocks.iter().find(|(_, block)| block.contains("[[officer]]"));
+    let example = &example.expect("an example of officers").1;
+    let hours = blocks
+        .iter()
+        .find(|(_, block)| block.contains("name = \"night\""));
+    let hours = &hours.expect("an example of their hours").1;
+    let main = format!(
+        "[gateway]\nid = 'g'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
+         [files]\nrules = ['hours.toml']\n{}",
+        example.replace("url_file = \"secrets/", "url = \"http://127.0.0.1:9/")
+    );
+    std::fs::write(folder.path().join("hours.toml"), hours).expect("the folder can be written");
+    let path = folder.path().join("ninewatch.toml");
+    std::fs::write(&path, main).expect("the folder can be written");
+    // In the week of the override and the holiday, and on: nobody is missing.
+    let at = Timestamp(1_770_681_600_000);
+    let settings = config::check(&path, at).expect("the example is right");
+    assert!(settings.warnings.is_empty(), "{}", settings.warnings);
+    let duty = settings
+        .directions
+        .roster("duty")
+        .expect("the roster of the example");
+    assert_eq!(duty.on_duty(at), ["li"]);
 }

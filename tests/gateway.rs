@@ -493,7 +493,7 @@ fn registered_devices_have_series_and_there_are_no_more_than_may_be() {
     };
     let odd = Arc::new(Directory {
         registry: Registry::new(Vec::new(), vec![odd]),
-        definitions: Arc::clone(&directory.definitions),
+        ..Directory::clone(&directory)
     });
     let expected = r#"ninewatch_device_up{venue="a\"b\\c\nd",device="g",kind="gas_detector"} 0"#;
     assert_eq!(write(&odd, 100), (vec![expected.to_owned()], 0));

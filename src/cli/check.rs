@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::clock;
 use crate::config::{self, Findings, counted};
 
 /// Checks the configuration in `path`: one line on stdout and 0 when it is fine, with warnings on stderr where something is
 /// hardly meant; every finding on stderr and 1 when it is not.
 pub(super) fn check(path: &Path) -> ExitCode {
-    match config::load(path) {
+    match config::check(path, clock::wall()) {
         Ok(settings) => {
             if !settings.warnings.is_empty() {
                 show(path, &settings.warnings, "warning");

@@ -4,7 +4,9 @@ mod audit;
 mod backtest;
 mod check;
 mod demo;
+mod notices;
 mod profile;
+mod roster;
 mod rules;
 mod run;
 mod simulate;
@@ -61,6 +63,13 @@ enum Command {
         #[command(subcommand)]
         command: ProfileCommand,
     },
+    /// Say who is told of what
+    Notices {
+        #[command(subcommand)]
+        command: NoticesCommand,
+    },
+    /// Say who is on duty, and whose turn comes next
+    Roster(roster::RosterArguments),
     /// Simulated venues and devices against any MQTT broker, at a rate
     Simulate(simulate::SimulateArguments),
     /// Work with the event chain
@@ -98,6 +107,12 @@ enum ProfileCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum NoticesCommand {
+    /// Say who would be told of an alarm, and when: a dry run
+    Route(notices::RouteArguments),
+}
+
+#[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Walk the event hash chain and say whether it is intact
     Verify {
@@ -126,6 +141,10 @@ pub fn main() -> ExitCode {
         Command::Profile {
             command: ProfileCommand::Test { files },
         } => Ok(profile::test(&files)),
+        Command::Notices {
+            command: NoticesCommand::Route(arguments),
+        } => notices::route(&arguments),
+        Command::Roster(arguments) => roster::roster(&arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Audit {
             command: AuditCommand::Verify { config },

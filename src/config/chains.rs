@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::document::Table;
 use super::finding::did_you_mean;
 use super::names::{Names, own_name};
+use super::source::Place;
 use super::targets::Targets;
 use super::value::Value;
 use crate::domain::chain::{Addressee, Chain, FIRST_REPEAT, LAST_REPEAT, Level, SECOND_LEVEL, THIRD_LEVEL};
@@ -22,10 +23,11 @@ const REPEAT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7
 /// More often than that nobody can read it.
 const SHORTEST_REPEAT: Millis = Millis(10_000);
 
-/// A chain as read.
+/// A chain and where its table stands.
 #[derive(Debug)]
 pub(super) struct ChainDraft {
     pub(super) chain: Chain,
+    pub(super) place: Place,
 }
 
 /// What chains may refer to.
@@ -44,6 +46,7 @@ pub(super) fn read(tables: Vec<Table<'_>>, names: &mut Names, around: &Around<'_
 }
 
 fn read_chain(mut table: Table<'_>, names: &mut Names, around: &Around<'_>) -> ChainDraft {
+    let place = table.place().clone();
     let name = own_name(&mut table, "name", names);
     if !table.has("level") {
         table.missing("[[chain.level]]");
@@ -63,6 +66,7 @@ fn read_chain(mut table: Table<'_>, names: &mut Names, around: &Around<'_>) -> C
     }
     ChainDraft {
         chain: Chain { name, levels },
+        place,
     }
 }
 

@@ -10,13 +10,24 @@ use super::rules::Surroundings;
 use super::settings::Settings;
 use super::source::{Report, Scope};
 use super::{
-    directions, doubts, files, gateway, http, kinds, mqtt, postgres, profiles, register, routes, rules,
-    store, targets, venues,
+    coverage, directions, doubts, files, gateway, http, kinds, mqtt, postgres, profiles, register, routes,
+    rules, store, targets, venues,
 };
+use crate::domain::time::Timestamp;
 
 /// The settings in the file `path` and the files it names, or everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Settings, Findings> {
     load_file(path, &Wanted::default())
+}
+
+/// As [`load`], with what is doubtful from `at` on: hours in which nobody is on duty are warnings, and it is an error when
+/// nobody stands in any level of a chain.
+pub fn check(path: &Path, at: Timestamp) -> Result<Settings, Findings> {
+    let wanted = Wanted {
+        at: Some(at),
+        ..Wanted::default()
+    };
+    load_file(path, &wanted)
 }
 
 /// As [`load`], with the rules of the files that `rules` names (globs, relative to the working directory) in the
@@ -72,6 +83,8 @@ struct Wanted<'a> {
     fixed: Option<&'a Fixed>,
     /// Every shipped profile beside those of the files.
     shipped_profiles: bool,
+    /// From when on to look for gaps in rosters.
+    at: Option<Timestamp>,
     /// In the place of what was registered over the API.
     register: Option<&'a str>,
 }
@@ -154,6 +167,9 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
     let own_rules = wanted.rules.is_empty() && !definitions.source().rules.is_empty();
     if own_rules && report.is_complete() {
         routes::check_rules(&drafts.routes, &definitions.source().rules, report);
+    }
+    if let Some(at) = wanted.at {
+        coverage::check(&drafts, at, report);
     }
     // Of what is wrong nothing more is to be said.
     if report.count() == 0 {

@@ -3,6 +3,7 @@
 mod actions;
 mod chains;
 mod commands;
+mod coverage;
 mod csv;
 mod directions;
 mod document;
@@ -49,7 +50,7 @@ mod venues_csv;
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
 pub use self::incidents::{Cast, Script, load_script};
-pub use self::load::{load, load_str, load_str_with_profiles, load_with_rules, reload, reload_with};
+pub use self::load::{check, load, load_str, load_str_with_profiles, load_with_rules, reload, reload_with};
 pub use self::profile_tests::{ProfileTests, load_profile_tests};
 pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};

@@ -3,14 +3,16 @@
 use super::directions::Wanted;
 use super::document::Table;
 use super::names::{Names, own_name};
+use super::source::Place;
 use super::targets::Targets;
 use super::value::Value;
 use crate::domain::officer::{Contact, Language, Officer};
 
-/// An officer as read.
+/// An officer and where its table stands.
 #[derive(Debug)]
 pub(super) struct OfficerDraft {
     pub(super) officer: Officer,
+    pub(super) place: Place,
 }
 
 /// Reads every `[[officer]]`; their ids go to `names`, the schedules that they need to `wanted`.
@@ -32,6 +34,7 @@ fn read_officer(
     targets: &Targets,
     wanted: &mut Wanted,
 ) -> OfficerDraft {
+    let place = table.place().clone();
     let id = own_name(&mut table, "id", names);
     let name = table.required("name").and_then(|name| name.filled_text());
     let languages = Language::ALL.map(|language| (language.as_str(), language));
@@ -49,6 +52,7 @@ fn read_officer(
             contact,
             quiet_hours,
         },
+        place,
     }
 }
 

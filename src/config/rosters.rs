@@ -19,10 +19,11 @@ const LONGEST_TURN: u16 = 366;
 
 const INSTANT_FORM: &str = "write a date and a time by the clock there: \"2026-02-10 08:00\"";
 
-/// A roster as read.
+/// A roster and where its table stands.
 #[derive(Debug)]
 pub(super) struct RosterDraft {
     pub(super) roster: Roster,
+    pub(super) place: Place,
 }
 
 /// Reads every `[[roster]]`; their names go to `names`.
@@ -34,6 +35,7 @@ pub(super) fn read(tables: Vec<Table<'_>>, names: &mut Names, officers: &Names) 
 }
 
 fn read_roster(mut table: Table<'_>, names: &mut Names, officers: &Names) -> Option<RosterDraft> {
+    let place = table.place().clone();
     let name = own_name(&mut table, "name", names);
     let time_zone = read_zone(&mut table);
     if !table.has("rotation") {
@@ -54,6 +56,7 @@ fn read_roster(mut table: Table<'_>, names: &mut Names, officers: &Names) -> Opt
     };
     Some(RosterDraft {
         roster: Roster::new(def)?,
+        place,
     })
 }
 

@@ -153,7 +153,8 @@ fn rules(table: &mut Table<'_>) -> (Vec<String>, Vec<Place>) {
 /// The id of a venue; where venues are registered, of one of them.
 fn venue(value: &Value<'_>, registry: &Registry) -> Option<String> {
     let id = value.filled_text()?;
-    let ids: Vec<&str> = registry.venues().map(|venue| venue.id.as_str()).collect();
+    let mut ids: Vec<&str> = registry.venues().map(|venue| venue.id.as_str()).collect();
+    ids.sort_unstable();
     if !ids.is_empty() && !ids.contains(&&*id) {
         missing(value, format!("there is no venue `{id}`"), did_you_mean(&id, ids));
     }

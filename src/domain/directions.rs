@@ -85,7 +85,7 @@ pub enum Why {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Instead {
-    /// Those of this later level.
+    /// Those of this level.
     Level(u8),
     /// The targets of the routes that lead to the chain.
     Targets,
@@ -189,8 +189,8 @@ impl Directions {
     }
 
     /// What is owed when `level` (from 1) of the chain called `name` comes at `at`: one message for each target and instant at
-    /// which it is due. Where nobody stands in the level, whoever stands in the next is told at once; where nobody does in any
-    /// of them, the targets of the routes that lead to the chain. Nothing for a level that does not exist.
+    /// which it is due. Where nobody stands in the level, whoever stands in the next is told at once, else in the one before; where
+    /// nobody does in any, the targets of the routes that lead to the chain. Nothing for a level that does not exist.
     pub fn level(&self, name: &str, level: u8, subject: &Subject<'_>, at: Timestamp) -> Vec<Owed> {
         let Some(chain) = self.chain(name).filter(|chain| chain.level(level).is_some()) else {
             return Vec::new();
@@ -201,9 +201,12 @@ impl Directions {
             instead,
         };
         let waits = self.chain_waits(name, subject, at);
-        for later in level..=u8::try_from(chain.levels.len()).unwrap_or(u8::MAX) {
-            let Some(found) = chain.level(later) else { break };
-            let instead = (later != level).then_some(Instead::Level(later));
+        let last = u8::try_from(chain.levels.len()).unwrap_or(u8::MAX);
+        for number in (level..=last).chain((1..level).rev()) {
+            let Some(found) = chain.level(number) else {
+                continue;
+            };
+            let instead = (number != level).then_some(Instead::Level(number));
             let owed = self.people(&found.to, &why(instead), waits, (subject, at));
             if !owed.is_empty() {
                 return owed;

@@ -192,6 +192,18 @@ impl Roster {
         gaps.map(|turn| (turn.from, turn.to)).collect()
     }
 
+    /// The instant by the clock of the roster, for example `Mon 2026-01-05 08:00`.
+    pub fn shown(&self, at: Timestamp) -> String {
+        let instant = jiff::Timestamp::from_millisecond(at.0);
+        instant.map_or_else(
+            |_| at.to_rfc3339(),
+            |instant| {
+                let local = instant.to_zoned_datetime(self.zone.clone());
+                local.strftime("%a %Y-%m-%d %H:%M").to_string()
+            },
+        )
+    }
+
     /// Whose turn it is.
     fn turn_of<'a>(&self, rotation: &'a Rotation, at: Timestamp) -> Option<&'a str> {
         let days = days_between(rotation.from, self.day_of_duty(rotation, at)?);

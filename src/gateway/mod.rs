@@ -80,7 +80,7 @@ pub struct Surroundings {
     /// Names and addresses.
     pub registry: Registry,
     /// Who is told of what.
-    pub directions: Directions,
+    pub directions: Arc<Directions>,
     /// How orders are put into words.
     pub book: CommandBook,
     /// The definitions that the configuration wants in force.
@@ -93,6 +93,7 @@ impl Surroundings {
         Directory {
             registry: self.registry.clone(),
             definitions: Arc::clone(&self.definitions),
+            directions: Arc::clone(&self.directions),
         }
     }
 }

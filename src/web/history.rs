@@ -175,7 +175,7 @@ fn form(single: &BTreeMap<&str, &str>) -> Result<Form, String> {
 }
 
 /// RFC 3339, or milliseconds since 1970.
-fn instant(name: &str, text: &str) -> Result<Timestamp, String> {
+pub(super) fn instant(name: &str, text: &str) -> Result<Timestamp, String> {
     if let Ok(ms) = text.parse::<i64>() {
         return Ok(Timestamp(ms));
     }

@@ -13,6 +13,7 @@ mod operate;
 mod problem;
 mod registry;
 mod reload;
+mod roster;
 mod server;
 
 use std::fmt;
@@ -203,6 +204,7 @@ impl Web {
             .route("/api/v1/devices/in-service", post(operate::in_service))
             .route("/api/v1/commands", get(commands::list))
             .route("/api/v1/commands/{id}", get(commands::one))
+            .route("/api/v1/roster", get(roster::roster))
             .route("/api/v1/deliveries", get(deliveries::list))
             .route("/api/v1/deliveries/{id}/resend", post(deliveries::resend))
             .route("/api/v1/events", get(api::events))

@@ -15,6 +15,7 @@ mod operate;
 #[path = "../outward/mod.rs"]
 mod outward;
 mod reload;
+mod roster;
 mod site;
 
 use std::time::Duration;

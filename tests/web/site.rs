@@ -6,8 +6,11 @@ use std::sync::Arc;
 use ninewatch::config::{Auth, HttpSettings};
 use ninewatch::domain::definitions::{DefinitionSource, Definitions};
 use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::directions::Directions;
 use ninewatch::domain::kind::Kind;
+use ninewatch::domain::officer::{Contact, Officer};
 use ninewatch::domain::registry::{RegisteredDevice, Registry, Venue};
+use ninewatch::domain::roster::{Roster, RosterDef, Rotation};
 use ninewatch::domain::text::Text;
 use ninewatch::handoff::{Directory, OperatorRequest};
 use ninewatch::reload::ReloadRequest;
@@ -157,8 +160,42 @@ pub(super) fn directory() -> watch::Receiver<Arc<Directory>> {
     let directory = Directory {
         registry: Registry::new(vec![venue], devices.to_vec()),
         definitions: Arc::new(Definitions::compile(definitions).unwrap()),
+        directions: Arc::new(directions()),
     };
     watch::channel(Arc::new(directory)).1
+}
+
+/// A week each for Wang, who has a telephone, and Li.
+fn directions() -> Directions {
+    let officer = |id: &str, name: &str| Officer {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        contact: Contact {
+            mobile: Some("13800001111".to_owned()),
+            ..Contact::default()
+        },
+        ..Officer::default()
+    };
+    let rotation = Rotation {
+        officers: vec!["wang".to_owned(), "li".to_owned()],
+        each_days: 7,
+        from: "2026-01-05".parse().unwrap(),
+        hand_over: 8 * 60,
+        days: Vec::new(),
+        hours: None,
+    };
+    let roster = RosterDef {
+        name: "duty".to_owned(),
+        time_zone: "Asia/Shanghai".to_owned(),
+        rotations: vec![rotation],
+        overrides: Vec::new(),
+        holidays: Vec::new(),
+    };
+    Directions {
+        rosters: Roster::new(roster).into_iter().collect(),
+        officers: vec![officer("wang", "王磊"), officer("li", "李娜")],
+        ..Directions::default()
+    }
 }
 
 pub(super) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {

@@ -117,6 +117,13 @@ fn directions(routes: Vec<Route>) -> Directions {
                 name: "office".to_owned(),
                 levels: vec![level(0, vec![by(Addressee::Roster, "leaders")])],
             },
+            Chain {
+                name: "up".to_owned(),
+                levels: vec![
+                    level(0, vec![by(Addressee::Officer, "wang")]),
+                    level(180_000, vec![by(Addressee::Roster, "leaders")]),
+                ],
+            },
         ],
         rosters: vec![
             roster("duty", &["wang", "zhao"], None),
@@ -254,7 +261,7 @@ fn a_level_names_people_by_their_first_channel_and_each_once() {
 }
 
 #[test]
-fn where_nobody_is_on_duty_the_next_level_is_told_and_at_last_the_targets_of_the_routes() {
+fn where_nobody_is_on_duty_another_level_is_told_and_at_last_the_targets_of_the_routes() {
     let later = Route {
         schedule: Some("night".to_owned()),
         ..route("b", &["second"], Some("office"))
@@ -276,6 +283,11 @@ fn where_nobody_is_on_duty_the_next_level_is_told_and_at_last_the_targets_of_the
     let owed = directions.level("gas", 2, &SUBJECT, at(MIDNIGHT));
     assert_eq!(shown(&owed), ["chief-phone: CHIEF"]);
     assert_eq!(instead(&owed), Some(Instead::Level(3)));
+    let owed = directions.level("up", 2, &SUBJECT, at(MIDNIGHT));
+    assert_eq!(
+        (shown(&owed), instead(&owed)),
+        (words(&["group: WANG"]), Some(Instead::Level(1)))
+    );
     let owed = directions.level("office", 1, &SUBJECT, at(MIDNIGHT));
     assert_eq!(
         (shown(&owed), instead(&owed)),
