@@ -5,27 +5,29 @@ use std::sync::Arc;
 use super::document::Table;
 use super::settings::{RobotSettings, Service};
 use super::value::Value;
+use crate::domain::officer::Language;
 use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
-use crate::words::{Language, Style, Words};
+use crate::words::{Style, Words};
 
 /// Reads what a robot of `service` has beside what every target has.
 pub(super) fn read(table: &mut Table<'_>, service: Service) -> RobotSettings {
     let mention_all = table.optional("mention_all").and_then(|value| value.boolean());
+    let languages = Language::ALL.map(|language| (language.as_str(), language));
     let language = table
         .optional("language")
-        .and_then(|value| value.word("language", &Language::ALL))
-        .unwrap_or(Language::Zh);
+        .and_then(|value| value.word("language", &languages))
+        .unwrap_or_default();
     let template = table.optional("template");
     RobotSettings {
         service,
         mention_all: mention_all.unwrap_or(false),
         language,
-        template: template.and_then(|value| tried(&value, language, service)),
+        template: template.and_then(|value| tried(&value, service)),
     }
 }
 
-/// The template in the file that `value` names, once it does for every sample.
-fn tried(value: &Value<'_>, language: Language, service: Service) -> Option<Arc<str>> {
+/// The template in the file that `value` names, once it does for every sample in every language: officers have their own.
+fn tried(value: &Value<'_>, service: Service) -> Option<Arc<str>> {
     let path = value.readable_file()?;
     let source = match std::fs::read_to_string(&path) {
         Ok(source) => source,
@@ -39,13 +41,13 @@ fn tried(value: &Value<'_>, language: Language, service: Service) -> Option<Arc<
         Service::Dingtalk => Style::Dingtalk,
         Service::Feishu => Style::Feishu,
     };
-    let words = Words::new(language, style, time_zone(DEFAULT_TIME_ZONE)?, Arc::default());
-    match words.with_template(&source) {
-        Ok(_) => Some(source.into()),
-        Err(error) => {
+    for language in Language::ALL {
+        let words = Words::new(language, style, time_zone(DEFAULT_TIME_ZONE)?, Arc::default());
+        if let Err(error) = words.with_template(&source) {
             let line = error.line.unwrap_or(1);
             value.wrong(format!("{}:{line}: {error}", path.display()));
-            None
+            return None;
         }
     }
+    Some(source.into())
 }

@@ -10,9 +10,9 @@ use super::doubts::Described;
 use super::finding::Findings;
 use crate::domain::definitions::Definitions;
 use crate::domain::directions::Directions;
+use crate::domain::officer::Language;
 use crate::domain::profile::def::ProfileDef;
 use crate::domain::registry::Registry;
-use crate::words::Language;
 
 /// Everything the configuration says, checked.
 #[derive(Debug, Clone)]

@@ -17,11 +17,16 @@ impl Language {
     /// Every language.
     pub const ALL: [Language; 2] = [Language::Zh, Language::En];
 
-    /// The word used in configuration.
+    /// The word used in configuration and templates.
     pub const fn as_str(self) -> &'static str {
+        self.of("zh", "en")
+    }
+
+    /// One of two texts.
+    pub const fn of<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
         match self {
-            Language::Zh => "zh",
-            Language::En => "en",
+            Language::Zh => zh,
+            Language::En => en,
         }
     }
 }

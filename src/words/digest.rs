@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::say::{self, Language};
+use super::say;
 use super::told::{Line, Manner, Matter, Told};
+use crate::domain::officer::Language;
 use crate::domain::rule::Class;
 use crate::domain::time::Timestamp;
 
@@ -204,7 +205,7 @@ impl Digest {
             };
             let mut places = vec![counts(&self.places, language), others];
             places.retain(|part| !part.is_empty());
-            let places = places.join(language.comma());
+            let places = places.join(say::comma(language));
             line(language.of("分布：", "Where: "), places);
         }
         for (count, zh, en) in [
@@ -239,7 +240,7 @@ fn counts(counts: &[Count], language: Language) -> String {
         .iter()
         .map(|Count { name, count }| format!("{name} {count}"))
         .collect();
-    counts.join(language.comma())
+    counts.join(say::comma(language))
 }
 
 fn by_class(standing: &[&Told], language: Language) -> Vec<Count> {

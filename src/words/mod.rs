@@ -1,6 +1,7 @@
 //! What officers read: the stored bodies of one notice or of many → a text, by templates in two languages. Pure: it is
 //! told the time and the zone, sends nothing, and never fails: without its template it has a plain form.
 
+mod calls;
 mod clean;
 mod digest;
 mod fit;
@@ -18,12 +19,16 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use minijinja::{Environment, Value, context};
 
+pub use self::calls::calls;
 use self::digest::{Digest, LISTED, PLACES, matters};
-pub use self::say::Language;
 pub use self::template::TemplateError;
 use self::told::{Line, Manner, Told};
 pub use self::vocabulary::Vocabulary;
+use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
+
+/// The most characters of somebody's name.
+const NAME: usize = 60;
 
 /// What a text's reader understands as markup, and how mentions stand in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,15 @@ pub struct Written {
     pub link_label: &'static str,
     /// Why the template was not used, without anything out of the notices.
     pub plain_because: Option<String>,
+}
+
+/// The name of a person as it may stand in a text of `style`: on one line, without markup, mention or link.
+pub fn name(name: &str, style: Style) -> String {
+    let name = clean::clean(name, NAME);
+    match style {
+        Style::Html => template::html(&name),
+        Style::Plain | Style::Wecom | Style::Dingtalk | Style::Feishu => clean::escape(&name, style),
+    }
 }
 
 /// Puts notices into words, in one language and style.

@@ -2,41 +2,12 @@
 
 use jiff::tz::TimeZone;
 
+use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
 
-/// A language that officers read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// Chinese.
-    Zh,
-    /// English.
-    En,
-}
-
-impl Language {
-    /// Both, with the words that configuration has for them.
-    pub const ALL: [(&'static str, Language); 2] = [("zh", Language::Zh), ("en", Language::En)];
-
-    /// The word that configuration and templates have for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Language::Zh => "zh",
-            Language::En => "en",
-        }
-    }
-
-    /// One of two texts.
-    pub(super) const fn of<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
-        match self {
-            Language::Zh => zh,
-            Language::En => en,
-        }
-    }
-
-    /// What stands between two parts of a list.
-    pub(super) const fn comma(self) -> &'static str {
-        self.of("，", ", ")
-    }
+/// What stands between two parts of a list.
+pub(super) const fn comma(language: Language) -> &'static str {
+    language.of("，", ", ")
 }
 
 /// The class with its priority, as it stands in front: `紧急报警`, `CRITICAL ALARM`. A word that is not known says nothing.

@@ -3,12 +3,13 @@
 
 use serde_json::Value;
 
+use super::NAME;
 use super::clean::clean;
-use super::say::{self, Language};
+use super::say;
 use super::told::{Manner, Matter, Told};
+use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
 
-const NAME: usize = 60;
 const ADDRESS: usize = 120;
 const NOTE: usize = 200;
 const VALUE: usize = 40;
@@ -232,7 +233,7 @@ impl Teller<'_> {
         if values.len() > VALUES {
             told.push("…".to_owned());
         }
-        told.join(language.comma())
+        told.join(say::comma(language))
     }
 
     fn value(&self, value: &Value) -> String {

@@ -294,7 +294,7 @@ fn without_its_template_a_story_is_told_plainly() {
 
 #[test]
 fn the_templates_of_the_house_do_for_every_sample() {
-    for (_, language) in Language::ALL {
+    for language in Language::ALL {
         for style in STYLES {
             let words = words(language, style);
             let samples = samples::samples();

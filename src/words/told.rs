@@ -3,8 +3,9 @@
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::say::Language;
+use super::say;
 use super::vocabulary::Vocabulary;
+use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
 
 /// What is to be said of one matter: every text cleaned, none of them escaped. Its members are what templates see.
@@ -122,7 +123,7 @@ impl Told {
                 Language::En => format!("{} ({})", self.title, self.device),
             },
         };
-        let (when, venue, comma) = (&self.when, &self.venue, language.comma());
+        let (when, venue, comma) = (&self.when, &self.venue, say::comma(language));
         let state = match &self.matter {
             Matter::Command(_) | Matter::Other => "",
             Matter::Alarm(_) => self.state.as_str(),

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-fn person(officer: &str, next: &[&str]) -> Recipient {
+pub(super) fn person(officer: &str, next: &[&str]) -> Recipient {
     Recipient {
         officer: officer.to_owned(),
         name: officer.to_owned(),
@@ -18,7 +18,7 @@ fn person(officer: &str, next: &[&str]) -> Recipient {
 }
 
 /// Step `number` of an alarm of its own, owed to `target` for these people.
-fn raised_for(number: u64, target: &str, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
+pub(super) fn raised_for(number: u64, target: &str, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
     let mut commit = raised(number, number, &[target]);
     for owed in &mut commit.owed {
         owed.people = people.to_vec();

@@ -11,14 +11,16 @@ use axum::Router;
 use axum::extract::Query;
 use axum::http::StatusCode;
 use ninewatch::config::{RobotSettings, Secret, Service, TargetKind, TargetSettings};
-use ninewatch::words::Language;
+use ninewatch::domain::directions::Recipient;
+use ninewatch::domain::officer::{Contact, Language};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::outward::{TestStore, within};
-use super::{Running, all_delivered, raised, target};
+use super::people::{person, raised_for};
+use super::{Running, all_delivered, target};
 
 const SECRET: &str = "SEC of the test's own";
 
@@ -86,6 +88,18 @@ fn openssl(key: &str, message: &str) -> String {
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, output.stdout)
 }
 
+fn person_of_every_service() -> Recipient {
+    let mut wang = person("wang", &[]);
+    wang.contact = Contact {
+        mobile: Some("13800001111".to_owned()),
+        email: None,
+        wecom: Some("wang".to_owned()),
+        dingtalk: Some("manager1".to_owned()),
+        feishu: Some("ou_wang".to_owned()),
+    };
+    wang
+}
+
 async fn is_delivered_exactly_when_taken(service: Service) -> (HashMap<String, String>, Value) {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
@@ -101,7 +115,9 @@ async fn is_delivered_exactly_when_taken(service: Service) -> (HashMap<String, S
         ..target("group", robots.address)
     };
     let running = Running::start(&store, vec![settings]);
-    store.commit(vec![raised(1, 1, &["group"])]).await;
+    store
+        .commit(vec![raised_for(1, "group", &[person_of_every_service()])])
+        .await;
     let taken = within("a message that is taken", robots.taken.recv())
         .await
         .unwrap();
@@ -120,6 +136,8 @@ async fn is_delivered_exactly_when_taken(service: Service) -> (HashMap<String, S
 async fn wecom_has_it_exactly_when_its_code_says_so() {
     let (_, body) = is_delivered_exactly_when_taken(Service::Wecom).await;
     assert_eq!(body["msgtype"], "markdown");
+    let content = body["markdown"]["content"].as_str().unwrap();
+    assert!(content.ends_with("\n通知：<@wang>"), "{content}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,6 +146,9 @@ async fn dingtalk_has_it_exactly_when_its_code_says_so_signed_in_the_address() {
     let timestamp = &query["timestamp"];
     assert_eq!(query["sign"], openssl(SECRET, &format!("{timestamp}\n{SECRET}")));
     assert_eq!(body["msgtype"], "markdown");
+    assert_eq!(body["at"]["atUserIds"], serde_json::json!(["manager1"]));
+    let text = body["markdown"]["text"].as_str().unwrap();
+    assert!(text.ends_with("\n通知：@manager1"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,4 +157,7 @@ async fn feishu_has_it_exactly_when_its_code_says_so_signed_in_the_body() {
     let timestamp = body["timestamp"].as_str().unwrap();
     assert_eq!(body["sign"], openssl(&format!("{timestamp}\n{SECRET}"), ""));
     assert_eq!(body["msg_type"], "post");
+    let lines = body["content"]["post"]["zh_cn"]["content"].as_array().unwrap();
+    let called = serde_json::json!([{"tag": "at", "user_id": "ou_wang"}]);
+    assert_eq!(lines.last(), Some(&called));
 }

@@ -1,6 +1,7 @@
 //! Group robots of WeCom, DingTalk and Feishu: a text for officers, posted in the robot's own form. One attempt at a time; a
 //! message counts as taken only when the answer's own code says so.
 
+mod call;
 mod dingtalk;
 mod feishu;
 #[cfg(test)]
@@ -23,9 +24,11 @@ use super::parcel::{Limit, Manners, Parcel};
 use super::target::{SendError, Taken, Target};
 use super::webhook::{client, failure};
 use crate::config::{RobotSettings, Secret, Service, TargetSettings};
+use crate::domain::directions::Recipient;
+use crate::domain::officer::Language;
 use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
 use crate::domain::time::{Millis, Timestamp};
-use crate::words::{Story, Style, Vocabulary, Words, Written};
+use crate::words::{Story, Style, Vocabulary, Words, Written, calls};
 
 /// How much of an answer is read: more is no robot's answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -45,9 +48,29 @@ pub(super) struct Robot {
     fall_over: Millis,
     service: Service,
     mention_all: bool,
+    /// Its own, where its readers have none in common.
+    language: Language,
+    zh: Phrases,
+    en: Phrases,
+}
+
+/// The words of one language.
+#[derive(Debug)]
+struct Phrases {
     words: Words,
-    /// For messages that call everybody, where the service's markup cannot.
+    /// For messages that call whom the service's markup cannot.
     plain: Words,
+}
+
+/// What goes into one message.
+struct Letter<'p> {
+    bodies: Vec<&'p str>,
+    at: Timestamp,
+    language: Language,
+    /// Everybody in the group is called.
+    everybody: bool,
+    /// Who is called: each once, the most important notice's first.
+    people: Vec<&'p Recipient>,
 }
 
 /// What is posted: where to, and the body.
@@ -65,12 +88,18 @@ impl Robot {
     ) -> Result<Robot, NotifyError> {
         let (client, url) = client(settings)?;
         let zone = || time_zone(DEFAULT_TIME_ZONE).unwrap_or(jiff::tz::TimeZone::UTC);
-        let words = |style| Words::new(robot.language, style, zone(), Arc::clone(vocabulary));
         let style = style(robot.service);
-        let own = robot.template.as_deref().and_then(|source| {
-            // It was tried when the configuration was read.
-            words(style).with_template(source).ok()
-        });
+        let phrases = |language| {
+            let words = |style| Words::new(language, style, zone(), Arc::clone(vocabulary));
+            let own = robot.template.as_deref().and_then(|source| {
+                // It was tried when the configuration was read.
+                words(style).with_template(source).ok()
+            });
+            Phrases {
+                words: own.unwrap_or_else(|| words(style)),
+                plain: words(Style::Plain),
+            }
+        };
         Ok(Robot {
             client,
             url,
@@ -79,18 +108,32 @@ impl Robot {
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
             service: robot.service,
             mention_all: robot.mention_all,
-            words: own.unwrap_or_else(|| words(style)),
-            plain: words(Style::Plain),
+            language: robot.language,
+            zh: phrases(Language::Zh),
+            en: phrases(Language::En),
         })
+    }
+
+    const fn phrases(&self, language: Language) -> &Phrases {
+        match language {
+            Language::Zh => &self.zh,
+            Language::En => &self.en,
+        }
     }
 
     fn post(&self, parcel: &Parcel, at: Timestamp) -> Post {
         let bodies: Vec<&str> = parcel.notices().map(|notice| notice.body.as_str()).collect();
-        let everybody = self.mention_all && parcel.notices().any(|notice| notice.critical && notice.urgent);
+        let letter = Letter {
+            at,
+            language: call::language(parcel).unwrap_or(self.language),
+            everybody: self.mention_all && parcel.notices().any(|notice| notice.critical && notice.urgent),
+            people: call::people(parcel, &calls(&bodies)),
+            bodies,
+        };
         match self.service {
-            Service::Wecom => wecom::post(self, &bodies, at, everybody),
-            Service::Dingtalk => dingtalk::post(self, &bodies, at, everybody),
-            Service::Feishu => feishu::post(self, &bodies, at, everybody),
+            Service::Wecom => wecom::post(self, &letter),
+            Service::Dingtalk => dingtalk::post(self, &letter),
+            Service::Feishu => feishu::post(self, &letter),
         }
     }
 }
@@ -142,18 +185,26 @@ impl Target for Robot {
 }
 
 /// A text without a link: the address that bodies have is none to open in a browser.
-fn write(words: &Words, bodies: &[&str], at: Timestamp, limit: usize) -> Written {
+fn write(words: &Words, letter: &Letter<'_>, mention: &str, limit: usize) -> Written {
     let written = words.write(&Story {
-        bodies,
-        now: at,
+        bodies: &letter.bodies,
+        now: letter.at,
         link: None,
-        mention: "",
+        mention,
         limit,
     });
     if let Some(why) = &written.plain_because {
         tracing::error!(%why, "a template failed; the plain form is sent");
     }
     written
+}
+
+/// An object of these members without the empty lists.
+fn members<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let filled = members
+        .into_iter()
+        .filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()));
+    filled.map(|(member, value)| (member.to_owned(), value)).collect()
 }
 
 /// What a service's readers understand.

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::config::TargetKind;
+use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
+use crate::domain::officer::{Contact, Language};
 use crate::store::PendingNotice;
-use crate::words::Language;
 
 const AT: Timestamp = Timestamp(1_599_360_473_000);
 
@@ -184,4 +185,191 @@ fn success_needs_status_and_code_and_failures_have_their_classes() {
             "{service:?} {status} {body}"
         );
     }
+}
+
+/// Somebody with these ids; empty ones are none.
+fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -> Recipient {
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    Recipient {
+        officer: name.to_owned(),
+        name: name.to_owned(),
+        language: Language::Zh,
+        contact: Contact {
+            mobile: given(mobile),
+            email: None,
+            wecom: given(wecom),
+            dingtalk: given(dingtalk),
+            feishu: given(feishu),
+        },
+        next: Vec::new(),
+    }
+}
+
+/// The parcel with these people in each of its notices.
+fn with_people(parcel: Parcel, people: &[Recipient]) -> Parcel {
+    let notices = parcel.into_notices().map(|notice| PendingNotice {
+        people: people.to_vec(),
+        ..notice
+    });
+    Parcel::of(notices.collect()).unwrap()
+}
+
+fn posted(service: Service, count: usize, people: &[Recipient]) -> Value {
+    robot(service, false)
+        .post(&with_people(parcel(count, "老灶火锅"), people), AT)
+        .body
+}
+
+#[test]
+fn people_are_called_by_what_each_service_knows_them_as() {
+    let wang = person("王工", ["+8613800001111", "wang", "manager1", "ou_wang"]);
+    let li = person("李工", ["13800002222", "", "", ""]);
+    let zhao = person("赵工", ["", "", "", ""]);
+    let last = |text: &Value| text.as_str().unwrap().lines().last().unwrap().to_owned();
+
+    let wecom = posted(Service::Wecom, 1, &[wang.clone(), zhao.clone()]);
+    assert_eq!(last(&wecom["markdown"]["content"]), "通知：<@wang> 赵工");
+    let wecom = posted(Service::Wecom, 1, &[wang.clone(), li.clone(), zhao.clone()]);
+    assert_eq!(wecom["msgtype"], "text");
+    assert_eq!(wecom["text"]["mentioned_list"], json!(["wang"]));
+    assert_eq!(wecom["text"]["mentioned_mobile_list"], json!(["13800002222"]));
+    assert_eq!(last(&wecom["text"]["content"]), "通知：赵工");
+
+    let dingtalk = posted(Service::Dingtalk, 1, &[wang.clone(), li.clone(), zhao.clone()]);
+    assert_eq!(
+        dingtalk["at"],
+        json!({"isAtAll": false, "atUserIds": ["manager1"], "atMobiles": ["13800002222"]})
+    );
+    assert_eq!(
+        last(&dingtalk["markdown"]["text"]),
+        "通知：@manager1 @13800002222 赵工"
+    );
+
+    let feishu = posted(Service::Feishu, 1, &[wang, li, zhao]);
+    let lines = feishu["content"]["post"]["zh_cn"]["content"].as_array().unwrap();
+    assert_eq!(
+        lines.last().unwrap(),
+        &json!([{"tag": "at", "user_id": "ou_wang"}, {"tag": "text", "text": "通知：李工 赵工"}])
+    );
+}
+
+#[test]
+fn all_people_of_a_digest_are_called_once_and_with_everybody_too() {
+    let wang = person("王工", ["", "wang", "", ""]);
+    let digest = with_people(parcel(9, "老灶火锅"), &[wang.clone(), wang]);
+    let body = robot(Service::Wecom, false).post(&digest, AT).body.to_string();
+    assert_eq!(body.matches("<@wang>").count(), 1, "{body}");
+    let body = robot(Service::Wecom, true).post(&digest, AT).body;
+    assert_eq!(body["text"]["mentioned_list"], json!(["wang", "@all"]));
+}
+
+#[test]
+fn nobody_is_called_for_what_is_over() {
+    let wang = person("王工", ["13800001111", "wang", "manager1", "ou_wang"]);
+    let over = with_people(parcel(1, "老灶火锅"), &[wang]);
+    let over = over.into_notices().map(|notice| PendingNotice {
+        body: notice
+            .body
+            .replace("alarm.raised", "alarm.recovered")
+            .replace("active_un", "recovered_un"),
+        ..notice
+    });
+    let over = Parcel::of(over.collect()).unwrap();
+    for service in [Service::Wecom, Service::Dingtalk, Service::Feishu] {
+        let body = robot(service, false).post(&over, AT).body.to_string();
+        let called = ["13800001111", "wang", "manager1", "王工"].map(|word| body.contains(word));
+        assert_eq!(called, [false; 4], "{body}");
+    }
+}
+
+#[test]
+fn what_is_no_id_by_its_form_calls_nobody() {
+    for odd in [
+        "all",
+        "@all",
+        "ALL",
+        "a> <@all",
+        "a\"b",
+        "王",
+        "a b",
+        "@138",
+        &"a".repeat(65),
+    ] {
+        let odd = person("李工<@all> @all [x](y)", [odd, odd, odd, odd]);
+        for service in [Service::Wecom, Service::Dingtalk, Service::Feishu] {
+            let body = posted(service, 1, std::slice::from_ref(&odd));
+            let text = body.to_string();
+            assert!(text.contains("通知：李工＜＠all＞ ＠all ［x］（y）"), "{text}");
+            assert!(
+                !text.contains("@all") && !text.contains("<@") && !text.contains("\"user_id\""),
+                "{text}"
+            );
+            assert!(
+                body["at"].get("atUserIds").is_none() && body["text"].is_null(),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn more_people_than_find_room_are_counted_and_the_text_keeps_its_limits() {
+    let names = "\"\\厨".repeat(40);
+    let people: Vec<Recipient> = (0..300)
+        .map(|number| {
+            let (id, mobile) = (format!("{number:0>64}"), format!("138{number:0>8}"));
+            let mut person = person(&format!("{number}{}", "厨".repeat(60)), [&mobile, &id, &id, &id]);
+            if number % 3 == 1 {
+                person.contact = Contact {
+                    mobile: Some(mobile),
+                    ..Contact::default()
+                };
+            } else if number % 3 == 2 {
+                person.contact = Contact::default();
+            }
+            person
+        })
+        .collect();
+    for (service, most) in [
+        (Service::Wecom, 5_000),
+        (Service::Dingtalk, 20_000),
+        (Service::Feishu, 20_000),
+    ] {
+        for count in [1, 500] {
+            let parcel = with_people(parcel(count, &names), &people);
+            let body = robot(service, false).post(&parcel, AT).body;
+            let text = body.to_string();
+            assert!(text.len() <= most, "{service:?}: {}", text.len());
+            assert!(text.contains(" 人") && text.contains("另 2"), "{text}");
+            if service == Service::Wecom {
+                assert!(body["text"]["content"].as_str().unwrap().len() <= 2_048);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_is_in_the_language_that_its_readers_share() {
+    let zh = person("王工", ["", "wang", "", ""]);
+    let en = Recipient {
+        language: Language::En,
+        ..person("Ann", ["", "ann", "", ""])
+    };
+    let content = |people: &[Recipient]| posted(Service::Wecom, 1, people)["markdown"]["content"].to_string();
+    let english = content(&[en.clone(), en.clone()]);
+    assert!(
+        english.contains("CRITICAL ALARM") && english.contains("For: <@ann>"),
+        "{english}"
+    );
+    assert!(content(&[zh, en.clone()]).contains("紧急报警"));
+    assert!(content(&[]).contains("紧急报警"));
+    // One notice of two is for the whole group.
+    let both = with_people(parcel(1, "a"), &[en]).into_notices().chain(
+        parcel(2, "b")
+            .into_notices()
+            .filter(|notice| notice.body.contains("A1")),
+    );
+    let both = Parcel::of(both.collect()).unwrap();
+    let body = robot(Service::Wecom, false).post(&both, AT).body.to_string();
+    assert!(body.contains("紧急") && body.contains("<@ann>"), "{body}");
 }

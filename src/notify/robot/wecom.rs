@@ -1,10 +1,12 @@
-//! WeCom's group robot: markdown; `text`, which alone calls everybody, for what is critical. The key in the address is all the
-//! right there is: nothing is signed.
+//! WeCom's group robot: markdown; `text`, which alone calls everybody and people by their numbers. The key in the address
+//! is all the right there is: nothing is signed.
 
 use serde_json::json;
 
-use super::{Post, Robot, write};
-use crate::domain::time::Timestamp;
+use super::call::{Call, Notation};
+use super::{Letter, Post, Robot, members, write};
+use crate::config::Service;
+use crate::words::Style;
 
 /// The most bytes of `text.content`.
 const TEXT: usize = 2_048;
@@ -13,12 +15,29 @@ const TEXT: usize = 2_048;
 const MARKDOWN: usize = 4_096;
 
 /// The message and where it goes.
-pub(super) fn post(robot: &Robot, bodies: &[&str], at: Timestamp, everybody: bool) -> Post {
-    let body = if everybody {
-        let written = write(&robot.plain, bodies, at, TEXT);
-        json!({"msgtype": "text", "text": {"content": written.text, "mentioned_list": ["@all"]}})
+pub(super) fn post(robot: &Robot, letter: &Letter<'_>) -> Post {
+    let phrases = robot.phrases(letter.language);
+    let notation = |style, room| Notation {
+        service: Service::Wecom,
+        style,
+        room,
+        each: "<@> ".len(),
+    };
+    let call = Call::of(&letter.people, &notation(Style::Wecom, MARKDOWN / 4));
+    let body = if letter.everybody || !call.mobiles.is_empty() {
+        let call = Call::of(&letter.people, &notation(Style::Plain, TEXT / 4));
+        let written = write(&phrases.plain, letter, &call.unreached(letter.language), TEXT);
+        let everybody = letter.everybody.then_some("@all");
+        let ids: Vec<&str> = call.ids.iter().copied().chain(everybody).collect();
+        let text = members([
+            ("content", json!(written.text)),
+            ("mentioned_list", json!(ids)),
+            ("mentioned_mobile_list", json!(call.mobiles)),
+        ]);
+        json!({"msgtype": "text", "text": text})
     } else {
-        let written = write(&robot.words, bodies, at, MARKDOWN);
+        let mention = call.text(letter.language, |id| format!("<@{id}>"));
+        let written = write(&phrases.words, letter, &mention, MARKDOWN);
         json!({"msgtype": "markdown", "markdown": {"content": written.text}})
     };
     let url = robot.url.clone();
