@@ -94,6 +94,38 @@ async fn deliveries(gateway: &Gateway, query: &str) -> Vec<Value> {
     answer.json()["items"].as_array().expect("a list").clone()
 }
 
+/// Li follows the address in her message: it shows a page; its button, and nothing before, acknowledges.
+async fn press(gateway: &Gateway, phone: &Sink) {
+    let for_li = |body: &Value| body["level"] == 3 && body["to"][0]["officer"] == "li";
+    let message = eventually("the last level reaches li", PATIENCE, async || {
+        let messages = phone.of("alarm.escalated", "test-high", "g1");
+        messages.iter().map(Attempt::json).find(for_li)
+    })
+    .await;
+    let link = message["ack_link"].as_str().expect("an address");
+    let page = http::get(link).await;
+    assert!(
+        page.status == 200 && page.text.contains("测试高报"),
+        "{}",
+        page.text
+    );
+    let state = gateway.alarms("state=active").await;
+    assert_eq!(
+        state[0]["state"], "active_unacknowledged",
+        "a look changes nothing"
+    );
+    let form = http::client()
+        .post(link)
+        .header("content-type", "application/x-www-form-urlencoded");
+    let pressed = form.send().await.expect("the gateway answers");
+    assert_eq!(pressed.status(), 200);
+    let told = phone
+        .wait_for("alarm.acknowledged", "test-high", "g1")
+        .await
+        .json();
+    assert_eq!(told["by"], "li");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alarm_is_told_on_until_somebody_acknowledges() {
     let broker = Mosquitto::start("");
@@ -133,35 +165,7 @@ async fn an_alarm_is_told_on_until_somebody_acknowledges() {
         (&json!(0), &json!(alarm))
     );
 
-    // The address in the message shows a page; its button, and nothing before, acknowledges.
-    let for_li = |body: &Value| body["level"] == 3 && body["to"][0]["officer"] == "li";
-    let message = eventually("the last level reaches li", PATIENCE, async || {
-        let messages = phone.of("alarm.escalated", "test-high", "g1");
-        messages.iter().map(Attempt::json).find(for_li)
-    })
-    .await;
-    let link = message["ack_link"].as_str().expect("an address");
-    let page = http::get(link).await;
-    assert!(
-        page.status == 200 && page.text.contains("测试高报"),
-        "{}",
-        page.text
-    );
-    let state = gateway.alarms("state=active").await;
-    assert_eq!(
-        state[0]["state"], "active_unacknowledged",
-        "a look changes nothing"
-    );
-    let form = http::client()
-        .post(link)
-        .header("content-type", "application/x-www-form-urlencoded");
-    let pressed = form.send().await.expect("the gateway answers");
-    assert_eq!(pressed.status(), 200);
-    let told = phone
-        .wait_for("alarm.acknowledged", "test-high", "g1")
-        .await
-        .json();
-    assert_eq!(told["by"], "li");
+    press(&gateway, &phone).await;
     // Nothing is left to be told, and the chain of events has each telling.
     let events = http::get(&gateway.url("/api/v1/events?limit=1000")).await.text;
     assert_eq!(events.matches("\"alarm.escalated\"").count(), 2, "{events}");
