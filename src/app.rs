@@ -24,6 +24,7 @@ use crate::gateway::{Gateway, Lines, Surroundings};
 use crate::handoff::{Directory, Envelope, OperatorRequest, Receipt, StoreCondition, StoreTrouble, Work};
 use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
+use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::notify::{Emergency, Notify, NotifyError};
 use crate::reload::{Origin, Reload, ReloadRequest, configured};
@@ -157,6 +158,7 @@ impl Running {
         let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
+        let links = Links::open(&settings.gateway.data_dir, &settings.gateway.public_url)?;
         let vocabulary = Arc::new(Vocabulary::of(&settings.definitions.source().kinds));
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
@@ -189,12 +191,8 @@ impl Running {
             health: health.clone(),
         };
         let (work, writer) = store.start(outlets, settings.store)?;
-        let web = web(
-            settings.http,
-            (reader, work.clone()),
-            requests,
-            (&metrics, &health),
-        );
+        let from = (reader, work.clone(), links.clone());
+        let web = web(settings.http, from, requests, (&metrics, &health));
         let web = web.bind().await?;
         let http = web.local_addr();
         let supervise = Supervise::new(probe_tx, &health);
@@ -221,6 +219,7 @@ impl Running {
             notify: Notify {
                 targets: settings.targets,
                 vocabulary,
+                links,
                 reader: notices,
                 work: work.clone(),
                 committed,
@@ -373,7 +372,7 @@ fn checkpoints(
 
 fn web(
     settings: HttpSettings,
-    (reader, work): (StoreReader, mpsc::Sender<Work>),
+    (reader, work, links): (StoreReader, mpsc::Sender<Work>, Links),
     (operators, reloads, directory): (
         mpsc::Sender<OperatorRequest>,
         mpsc::Sender<ReloadRequest>,
@@ -385,6 +384,7 @@ fn web(
         settings,
         reader,
         work,
+        links,
         operators,
         reloads,
         directory,

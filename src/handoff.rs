@@ -1,11 +1,14 @@
 //! What is handed from owner to owner along the journey: envelopes from ingest to the gateway, commands from the gateway
 //! to actuate, batches from the gateway to the store, receipts back to ingest, reports from notify to the store. Data only.
 
+pub mod opening;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::opening::Opening;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
@@ -65,6 +68,15 @@ pub struct CommandMessage {
     pub payload: Bytes,
     /// From then on it must not be obeyed, so it is not sent either.
     pub expires_at: Timestamp,
+    /// There if it brings the danger back. Such a message waits for no connection, and may be withdrawn.
+    pub opening: Option<Opening>,
+}
+
+impl CommandMessage {
+    /// Whether it must not leave any more.
+    pub fn is_withdrawn(&self) -> bool {
+        self.opening.as_ref().is_some_and(Opening::is_withdrawn)
+    }
 }
 
 /// The broker has acknowledged a command: it is on its way to the device.

@@ -36,6 +36,7 @@ pub mod gateway;
 pub mod handoff;
 pub mod ingest;
 pub mod lifecycle;
+pub mod link;
 mod meters;
 pub mod metrics;
 pub mod mqtt;

@@ -137,6 +137,7 @@ fn command(device: u32, within_ms: i64) -> CommandMessage {
         topic: format!("v/{device}/command"),
         payload: format!("close {device}").into(),
         expires_at: Timestamp(clock::wall().0 + within_ms),
+        opening: None,
     }
 }
 

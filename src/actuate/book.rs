@@ -1,5 +1,5 @@
-//! The commands that the broker has not taken yet: at most one a device, each until its PUBACK or its expiry. Pure: it is
-//! told the time and never sends.
+//! The commands that the broker has not taken yet: at most one a device, each until its PUBACK or its expiry; one that opens
+//! only as long as the connection stands. Pure: it is told the time and never sends.
 
 use std::collections::VecDeque;
 
@@ -13,6 +13,7 @@ const LONGEST_TOPIC: usize = 65_535;
 #[derive(Debug, Default)]
 pub(super) struct Book {
     entries: VecDeque<Entry>,
+    connected: bool,
     last_packet_id: u16,
 }
 
@@ -33,6 +34,8 @@ pub(super) enum Taken {
     Replaces,
     /// It had expired.
     Expired,
+    /// It opens, and cannot leave now: there is no connection, or it is not wanted any more.
+    Refused,
     /// No broker would take its topic; many would close the connection, with all other commands on it.
     BadTopic,
 }
@@ -48,6 +51,11 @@ impl Book {
         self.entries.is_empty()
     }
 
+    /// A connection stands from now on.
+    pub(super) const fn connected(&mut self) {
+        self.connected = true;
+    }
+
     /// Takes `message`. Of two for one device the later counts: the earlier is the same again, or its contrary.
     pub(super) fn take(&mut self, message: CommandMessage, now: Moment) -> Taken {
         if !is_topic(&message.topic) {
@@ -56,6 +64,10 @@ impl Book {
         let left = u64::try_from(message.expires_at.since(now.wall)).unwrap_or(0);
         if left == 0 {
             return Taken::Expired;
+        }
+        // By the time that a connection is back, whoever wanted it may have been told that it failed.
+        if message.opening.is_some() && !self.connected || message.is_withdrawn() {
+            return Taken::Refused;
         }
         let before = self.entries.len();
         self.entries
@@ -71,6 +83,8 @@ impl Book {
 
     /// The next command that this connection has not seen, with the packet identifier that it gets.
     pub(super) fn next_unsent(&mut self) -> Option<(u16, &CommandMessage)> {
+        self.entries
+            .retain(|entry| entry.packet_id.is_some() || !entry.message.is_withdrawn());
         let place = self.entries.iter().position(|entry| entry.packet_id.is_none())?;
         let packet_id = self.free_packet_id();
         let entry = self.entries.get_mut(place)?;
@@ -101,8 +115,10 @@ impl Book {
     }
 
     /// The connection is gone: what it did not acknowledge goes out anew. Says how many had gone out. The first of them
-    /// goes last: should the broker close the connection because of it, the others get past.
+    /// goes last: should the broker close the connection because of it, the others get past. What opens is dropped.
     pub(super) fn disconnected(&mut self) -> usize {
+        self.connected = false;
+        self.entries.retain(|entry| entry.message.opening.is_none());
         let first = self.entries.iter().position(|entry| entry.packet_id.is_some());
         if let Some(first) = first.and_then(|place| self.entries.remove(place)) {
             self.entries.push_back(first);
@@ -140,6 +156,7 @@ mod tests {
     use crate::domain::device::DeviceIndex;
     use crate::domain::id::Id;
     use crate::domain::time::Timestamp;
+    use crate::handoff::opening::Opening;
 
     const NOW: Moment = Moment {
         wall: Timestamp(1_767_225_600_000),
@@ -153,6 +170,7 @@ mod tests {
             topic: format!("v/{device}/command"),
             payload: Vec::new().into(),
             expires_at: Timestamp(NOW.wall.0 + within),
+            opening: None,
         }
     }
 
@@ -205,6 +223,54 @@ mod tests {
             book.disconnected();
         }
         assert_eq!(send(&mut book).len(), 1);
+    }
+
+    /// One that opens, and its gateway's handle on it.
+    fn opening(device: u32) -> (CommandMessage, Opening) {
+        let opening = Opening::default();
+        let message = CommandMessage {
+            opening: Some(opening.clone()),
+            ..command(device, 9, 1000)
+        };
+        (message, opening)
+    }
+
+    #[test]
+    fn an_opening_waits_for_no_connection() {
+        let mut book = Book::default();
+        book.take(command(1, 1, 1000), NOW);
+        assert_eq!(
+            book.take(opening(1).0, NOW),
+            Taken::Refused,
+            "there never was one"
+        );
+        assert_eq!(send(&mut book), [(1, 1)], "what closes waits on");
+        book.connected();
+        assert_eq!(book.take(opening(2).0, NOW), Taken::Waits);
+        assert_eq!(book.take(opening(3).0, NOW), Taken::Waits);
+        assert_eq!(send(&mut book), [(2, 2), (3, 3)]);
+        assert_eq!(book.acknowledged(2).map(|sent| sent.id), Some(Id::from_bits(9)));
+        assert_eq!(book.take(opening(4).0, NOW), Taken::Waits, "not sent yet");
+        assert_eq!(book.disconnected(), 1);
+        assert_eq!(book.take(opening(5).0, NOW), Taken::Refused);
+        book.connected();
+        assert_eq!(send(&mut book), [(4, 1)], "what closes, and nothing else");
+    }
+
+    #[test]
+    fn an_opening_that_is_withdrawn_does_not_leave() {
+        let mut book = Book::default();
+        book.connected();
+        let (first, withdrawn) = opening(1);
+        withdrawn.withdraw();
+        assert_eq!(book.take(first, NOW), Taken::Refused);
+        let (second, withdrawn) = opening(2);
+        assert_eq!(book.take(second, NOW), Taken::Waits);
+        book.take(command(3, 3, 1000), NOW);
+        withdrawn.withdraw();
+        assert_eq!(send(&mut book), [(1, 3)]);
+        assert_eq!(book.len(), 1);
+        assert!(!withdrawn.is_on_its_way());
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl Broker {
                     outages.over();
                     info!(client_id = self.client_id, "MQTT connection for commands up");
                     desk.show(true);
+                    desk.book.connected();
                     let since = desk.clock.ticks();
                     let served = self.serve(link, desk).await;
                     desk.show(false);
@@ -147,6 +148,7 @@ impl Broker {
             while let Some((packet_id, message)) = desk.book.next_unsent() {
                 link.publish(packet_id, message)?;
             }
+            desk.measure();
             select! {
                 biased;
                 _ = ticks.tick() => link.tick()?,
@@ -230,6 +232,9 @@ impl Desk {
                 self.metrics.commands_expired.inc();
                 warn!(%id, topic, "a command had expired before it could be sent");
             }
+            Taken::Refused => {
+                warn!(%id, topic, "an opening was not sent: there is no connection to the broker, or it is not wanted any more");
+            }
             Taken::BadTopic => {
                 self.metrics.commands_unwritable.inc();
                 warn!(%id, topic, "a command was not sent: nobody can publish on this topic; check the device's id and its profile");
@@ -251,6 +256,7 @@ impl Desk {
     fn disconnected(&mut self) {
         let again = self.book.disconnected();
         self.metrics.commands_repeated.inc_by(again as u64);
+        self.measure();
     }
 
     fn expire(&mut self) {

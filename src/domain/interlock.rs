@@ -161,7 +161,7 @@ pub enum Signal {
     Deadline,
     /// A command that matters more takes its place.
     Superseded,
-    /// It brings the danger back, and nobody can hear the device: whoever wanted it has to want it again.
+    /// It brings the danger back, and nobody can hear the device or a danger has begun: whoever wanted it has to want it again.
     Abandoned,
 }
 

@@ -19,6 +19,7 @@ use crate::domain::kind;
 use crate::domain::profile::command::{Address, NoWire, OrderFacts, Outgoing};
 use crate::domain::profile::devices::SlotId;
 use crate::domain::time::Moment;
+use crate::handoff::opening::Opening;
 use crate::handoff::{CommandMessage, CommandSent};
 
 /// The way of the orders to the devices, and those that wait for room on it.
@@ -33,6 +34,8 @@ pub(super) struct Outbound {
     /// Attempts that bring the danger back, each with how many inputs have to be committed first; in that order, and at most
     /// one for each device.
     held: VecDeque<(u64, CommandMessage)>,
+    /// Those of them, and of what was handed over, that have not left yet as far as is known here.
+    openings: Vec<(DeviceIndex, Id, Opening)>,
     /// Attempts for which the profile has no words.
     unwritable: Vec<(DeviceIndex, Id)>,
 }
@@ -42,21 +45,30 @@ impl Outbound {
         self.commands.as_ref()
     }
 
-    /// Queues `message`, in the place of an earlier one for its device.
-    fn push(&mut self, message: CommandMessage) {
-        self.forget(message.device);
-        self.unsent.push_back(message);
-    }
-
-    /// Keeps `message` until `inputs` are committed, in the place of an earlier one for its device.
-    fn hold(&mut self, inputs: u64, message: CommandMessage) {
-        self.forget(message.device);
-        self.held.push_back((inputs, message));
-    }
-
-    fn forget(&mut self, device: DeviceIndex) {
+    /// Queues `message`, in the place of an earlier one for its device; one that opens until `inputs` are committed.
+    fn push(&mut self, inputs: u64, message: CommandMessage) {
+        let device = message.device;
         self.unsent.retain(|waiting| waiting.device != device);
         self.held.retain(|(_, waiting)| waiting.device != device);
+        self.withdraw(|earlier, _| earlier == device);
+        match &message.opening {
+            Some(opening) => {
+                self.openings.push((device, message.id, opening.clone()));
+                self.held.push_back((inputs, message));
+            }
+            None => self.unsent.push_back(message),
+        }
+    }
+
+    /// Has those openings not leave any more that are `unwanted`, wherever they lie.
+    fn withdraw(&mut self, unwanted: impl Fn(DeviceIndex, Id) -> bool) {
+        self.openings.retain(|(device, id, opening)| {
+            let withdrawn = unwanted(*device, *id);
+            if withdrawn {
+                opening.withdraw();
+            }
+            !withdrawn && opening.is_on_its_way()
+        });
     }
 
     /// Hands over what there is room for. What finds none goes with the next.
@@ -66,6 +78,9 @@ impl Outbound {
             return;
         };
         while let Some(message) = self.unsent.pop_front() {
+            if message.is_withdrawn() {
+                continue;
+            }
             match commands.try_send(message) {
                 Ok(()) => self.handed_over = true,
                 Err(TrySendError::Full(message)) => {
@@ -119,6 +134,7 @@ impl Gateway {
     /// Hands the attempts that the engine wants made to the connection for commands. Those that open wait: what nobody would
     /// know of after a crash must not have happened.
     pub(super) fn dispatch(&mut self) {
+        self.withdraw_openings();
         if self.effects.attempts.is_empty() && self.outbound.unsent.is_empty() {
             return;
         }
@@ -131,12 +147,9 @@ impl Gateway {
                         topic: outgoing.topic,
                         payload: outgoing.payload.into(),
                         expires_at: attempt.expires_at,
+                        opening: attempt.opens.then(Opening::default),
                     };
-                    if attempt.opens {
-                        self.outbound.hold(self.engine.next_input(), message);
-                    } else {
-                        self.outbound.push(message);
-                    }
+                    self.outbound.push(self.engine.next_input(), message);
                 }
                 Err(no_wire) => {
                     tracing::warn!(
@@ -154,15 +167,21 @@ impl Gateway {
         self.outbound.flush(&self.metrics.commands_overflowed);
     }
 
-    /// The first `inputs` inputs are durable: the openings among them leave, those that are still wanted.
+    /// The first `inputs` inputs are durable: the openings among them leave, those that have not been withdrawn.
     pub fn note_committed(&mut self, inputs: u64) {
+        self.withdraw_openings();
         let due = |(needed, _): &mut (u64, CommandMessage)| *needed <= inputs;
         while let Some((_, message)) = self.outbound.held.pop_front_if(due) {
-            if self.engine.is_under_way(message.device, message.id) {
-                self.outbound.push(message);
-            }
+            self.outbound.unsent.push_back(message);
         }
         self.outbound.flush(&self.metrics.commands_overflowed);
+    }
+
+    /// What is over, or would open into a danger that has begun, does not leave.
+    fn withdraw_openings(&mut self) {
+        let engine = &self.engine;
+        self.outbound
+            .withdraw(|device, order| !engine.may_leave(device, order));
     }
 
     /// The attempt in the words of the profile through which the device was heard last; of one never heard, of the

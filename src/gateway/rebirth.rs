@@ -32,6 +32,7 @@ impl Gateway {
                 topic: request.topic,
                 payload: request.payload.into(),
                 expires_at: Timestamp(now.wall.0.saturating_add(worth)),
+                opening: None,
             };
             if let Err(refused) = commands.try_send(message) {
                 tracing::debug!(%refused, "a rebirth is asked for later");

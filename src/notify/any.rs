@@ -9,6 +9,7 @@ use super::target::{SendError, Taken, Target};
 use super::webhook::Webhook;
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
+use crate::link::Links;
 use crate::words::Vocabulary;
 
 /// One target, ready to send.
@@ -19,13 +20,15 @@ pub(super) enum AnyTarget {
 }
 
 impl AnyTarget {
-    /// The target of these settings; `vocabulary` is for those that get texts.
+    /// The target of these settings; `vocabulary` is for those that get texts, `links` for addresses by which one
+    /// acknowledges.
     pub(super) fn new(
         settings: &TargetSettings,
         vocabulary: &Arc<Vocabulary>,
+        links: Option<&Links>,
     ) -> Result<AnyTarget, NotifyError> {
         Ok(match &settings.kind {
-            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings)?)),
+            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, links)?)),
             TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, vocabulary)?)),
         })
     }

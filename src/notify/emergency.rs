@@ -59,7 +59,7 @@ impl Emergency {
         let vocabulary = Arc::new(Vocabulary::of([&Kind::gateway()]));
         for settings in &self.targets {
             let (queue, notices) = mpsc::channel(QUEUE);
-            let target = AnyTarget::new(settings, &vocabulary)?;
+            let target = AnyTarget::new(settings, &vocabulary, None)?;
             senders.spawn(send_all(settings.name.clone(), target, notices, self.clock));
             queues.push(queue);
         }

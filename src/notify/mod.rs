@@ -24,6 +24,7 @@ use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
 use crate::handoff::Work;
+use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::store::StoreReader;
 use crate::words::Vocabulary;
@@ -35,6 +36,8 @@ pub struct Notify {
     pub targets: Vec<TargetSettings>,
     /// What texts call points and commands.
     pub vocabulary: Arc<Vocabulary>,
+    /// Makes the addresses by which officers acknowledge.
+    pub links: Links,
     /// The outbox, to read.
     pub reader: StoreReader,
     /// Where deliveries are reported.
@@ -95,7 +98,7 @@ impl Notify {
         for settings in &self.targets {
             let worker = Worker::new(
                 &settings.name,
-                Arc::new(AnyTarget::new(settings, &self.vocabulary)?),
+                Arc::new(AnyTarget::new(settings, &self.vocabulary, Some(&self.links))?),
                 &self,
             );
             workers.spawn(worker.run(stop.clone()));

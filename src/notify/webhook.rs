@@ -1,19 +1,24 @@
 //! The generic webhook: a signed POST of a notice's body. One attempt at a time; it decides nothing about
 //! retries, and no error of it names the address or the key.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::NotifyError;
 use super::parcel::{Manners, Parcel};
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
 use crate::config::TargetSettings;
+use crate::domain::directions::Recipient;
 use crate::domain::time::{Millis, Timestamp};
+use crate::link::{Link, Links};
 use crate::store::PendingNotice;
 
 /// How much of an answer is read so that its connection can be used again.
@@ -33,14 +38,36 @@ pub(super) struct Webhook {
     signer: Option<Signer>,
     timeout: Duration,
     fall_over: Millis,
+    links: Option<Links>,
+}
+
+/// What a body says of itself, as far as it is needed.
+#[derive(Deserialize)]
+struct Head<'a> {
+    r#type: &'a str,
+}
+
+/// What only this target is told.
+#[derive(Serialize)]
+struct More<'a> {
+    /// Whom it is to tell.
+    #[serde(skip_serializing_if = "<[Recipient]>::is_empty")]
+    to: &'a [Recipient],
+    /// Where they acknowledge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ack_link: Option<String>,
 }
 
 impl Webhook {
     /// The webhook of these settings. Proxy variables of the environment are not heeded: where a notice goes
     /// is what the configuration says.
-    pub(super) fn new(settings: &TargetSettings) -> Result<Webhook, NotifyError> {
+    pub(super) fn new(settings: &TargetSettings, links: Option<&Links>) -> Result<Webhook, NotifyError> {
         let (client, url) = client(settings)?;
-        Ok(Webhook::over(client, url, settings))
+        let webhook = Webhook::over(client, url, settings);
+        Ok(Webhook {
+            links: links.cloned(),
+            ..webhook
+        })
     }
 
     fn over(client: Client, url: Url, settings: &TargetSettings) -> Webhook {
@@ -53,11 +80,52 @@ impl Webhook {
                 .map(|secret| Signer::new(secret.expose())),
             timeout: settings.timeout,
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
+            links: None,
         }
     }
 
-    fn headers(&self, notice: &PendingNotice, at: Timestamp) -> HeaderMap {
-        let id = notice.id.to_string();
+    /// The stored body with whom it is for and where they acknowledge: the same bytes on every attempt.
+    fn body(&self, notice: &PendingNotice) -> String {
+        let mut body = notice.body.clone();
+        let more = More {
+            to: &notice.people,
+            ack_link: self.link(notice),
+        };
+        let more = serde_json::to_string(&more).unwrap_or_default();
+        // Both are objects: the members of the second follow those of the first.
+        if let (Some(more), true) = (
+            more.strip_prefix('{').filter(|more| *more != "}"),
+            body.ends_with('}'),
+        ) {
+            body.pop();
+            body.push(',');
+            body.push_str(more);
+        }
+        body
+    }
+
+    fn link(&self, notice: &PendingNotice) -> Option<String> {
+        let links = self.links.as_ref()?;
+        let head: Head<'_> = serde_json::from_str(&notice.body).ok()?;
+        if !matches!(
+            head.r#type,
+            "alarm.raised" | "alarm.chattering" | "alarm.escalated"
+        ) {
+            return None;
+        }
+        let officer = match notice.people.as_slice() {
+            [one] => one.officer.as_str(),
+            _ => "",
+        };
+        let link = Link {
+            alarm: notice.alarm,
+            notice: notice.id,
+        };
+        Some(links.address(link, officer))
+    }
+
+    fn headers(&self, notice: &PendingNotice, body: &str, at: Timestamp) -> HeaderMap {
+        let id = message_id(notice);
         let seconds = at.0.div_euclid(1_000);
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -65,7 +133,7 @@ impl Webhook {
         let signature = self
             .signer
             .as_ref()
-            .map(|signer| signer.sign(&id, seconds, notice.body.as_bytes()));
+            .map(|signer| signer.sign(&id, seconds, body.as_bytes()));
         let texts = [("webhook-id", Some(id)), ("webhook-signature", signature)];
         for (name, text) in texts {
             if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -74,6 +142,25 @@ impl Webhook {
         }
         headers
     }
+}
+
+/// The notice's id; for certain people one of theirs: whoever knows a message by its id must not take what is for one officer
+/// for what another has got already.
+fn message_id(notice: &PendingNotice) -> String {
+    let mut id = notice.id.to_string();
+    if notice.people.is_empty() {
+        return id;
+    }
+    let mut hash = Sha256::new();
+    for person in &notice.people {
+        hash.update(person.officer.as_bytes());
+        hash.update([0]);
+    }
+    id.push('-');
+    for byte in hash.finalize().iter().take(4) {
+        let _infallible = write!(id, "{byte:02x}");
+    }
+    id
 }
 
 impl Target for Webhook {
@@ -86,11 +173,12 @@ impl Target for Webhook {
 
     async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
         let notice = parcel.first();
+        let body = self.body(notice);
         let answer = self
             .client
             .post(self.url.clone())
-            .headers(self.headers(notice, at))
-            .body(notice.body.clone())
+            .headers(self.headers(notice, &body, at))
+            .body(body)
             .send()
             .await
             .map_err(|error| failure(&error, self.timeout))?;
@@ -272,6 +360,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_certain_people_has_an_id_of_theirs_through_all_attempts() {
+        let person = |officer: &str| Recipient {
+            officer: officer.to_owned(),
+            name: String::new(),
+            language: crate::domain::officer::Language::Zh,
+            contact: crate::domain::officer::Contact::default(),
+            next: Vec::new(),
+        };
+        let to = |people: &[&str]| {
+            message_id(&PendingNotice {
+                people: people.iter().map(|officer| person(officer)).collect(),
+                ..notice()
+            })
+        };
+        assert_eq!(to(&[]), notice().id.to_string());
+        let ids = [to(&["wang"]), to(&["li"]), to(&["wang", "li"]), to(&["wangli"])];
+        assert!(
+            ids.iter().all(|id| id.starts_with(&format!("{}-", notice().id))),
+            "{ids:?}"
+        );
+        assert_eq!(std::collections::HashSet::from(ids.clone()).len(), 4, "{ids:?}");
+        assert_eq!(to(&["wang"]), ids[0]);
+    }
+
+    #[test]
     fn without_a_secret_there_is_no_signature() {
         let mut settings = TargetSettings {
             name: "duty".to_owned(),
@@ -282,11 +395,15 @@ mod tests {
             fall_over: Duration::from_secs(15),
         };
         let at = Timestamp(1_767_225_600_999);
-        let plain = Webhook::new(&settings).unwrap().headers(&notice(), at);
+        let plain = Webhook::new(&settings, None)
+            .unwrap()
+            .headers(&notice(), "{}", at);
         assert!(!plain.contains_key("webhook-signature"));
         assert_eq!(plain["webhook-timestamp"], "1767225600");
         settings.secret = Some(Secret::new("key".to_owned()));
-        let signed = Webhook::new(&settings).unwrap().headers(&notice(), at);
+        let signed = Webhook::new(&settings, None)
+            .unwrap()
+            .headers(&notice(), "{}", at);
         assert!(signed["webhook-signature"].to_str().unwrap().starts_with("v1,"));
     }
 }

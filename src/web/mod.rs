@@ -1,6 +1,7 @@
 //! `/metrics`, health and the API over HTTP: reads the store, hands on what operators ask for. Never
 //! changes anything itself.
 
+mod acknowledge;
 mod api;
 mod auth;
 mod commands;
@@ -34,6 +35,7 @@ use self::problem::Problem;
 use crate::config::HttpSettings;
 use crate::handoff::{Directory, OperatorRequest, Work};
 use crate::lifecycle::Health;
+use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::reload::ReloadRequest;
 use crate::series::Names;
@@ -45,6 +47,8 @@ pub struct Web {
     pub settings: HttpSettings,
     /// The store, to read.
     pub reader: StoreReader,
+    /// Checks the addresses in messages.
+    pub links: Links,
     /// Where the store is told to send something again.
     pub work: mpsc::Sender<Work>,
     /// Where operators' requests go.
@@ -119,6 +123,7 @@ pub enum WebError {
 struct Shared {
     reader: StoreReader,
     work: mpsc::Sender<Work>,
+    links: Links,
     operators: mpsc::Sender<OperatorRequest>,
     reloads: mpsc::Sender<ReloadRequest>,
     directory: watch::Receiver<Arc<Directory>>,
@@ -157,6 +162,7 @@ impl Web {
         let shared = Shared {
             reader: self.reader,
             work: self.work,
+            links: self.links,
             operators: self.operators,
             reloads: self.reloads,
             directory: self.directory,
@@ -169,6 +175,8 @@ impl Web {
         let open = Router::new()
             .route("/-/healthy", get(health::healthy))
             .route("/-/ready", get(health::ready))
+            // The address itself is the right: it is signed, for one officer and one notice.
+            .route("/a/{token}", get(acknowledge::show).post(acknowledge::press))
             .method_not_allowed_fallback(wrong_method);
         Router::new()
             .route("/metrics", get(health::metrics))

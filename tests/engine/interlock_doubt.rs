@@ -59,6 +59,21 @@ fn what_is_ordered_after_a_change_of_the_rules_is_ordered_by_the_new_ones() {
 }
 
 #[test]
+fn nothing_is_opened_while_nobody_can_hear_the_devices() {
+    let mut site = Site::new();
+    site.handle(&Input::Listening(false)).unwrap();
+    assert_eq!(site.command("open", true), Err(Refusal::Unheard));
+    assert_eq!(site.command("close", true), Ok(()));
+    assert_eq!(site.sent(), ["s1 close 1"]);
+
+    let mut site = Site::new();
+    site.handle(&Input::Listening(false)).unwrap();
+    site.handle(&Input::Listening(true)).unwrap();
+    assert_eq!(site.command("open", true), Ok(()));
+    assert_eq!(site.sent(), ["s1 open 1"]);
+}
+
+#[test]
 fn nothing_opens_by_itself_after_an_outage() {
     for down in [true, false] {
         let mut site = Site::new();

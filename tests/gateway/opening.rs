@@ -10,7 +10,7 @@ use ninewatch::domain::engine::Engine;
 use ninewatch::domain::journal::CommandInput;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::gateway::Gateway;
-use ninewatch::handoff::{CommandMessage, OperatorAct, OperatorRequest};
+use ninewatch::handoff::{CommandMessage, Envelope, OperatorAct, OperatorRequest};
 use ninewatch::metrics::Metrics;
 use ninewatch::reload::configured;
 use serde_json::Value;
@@ -18,6 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long a valve has for an attempt, in milliseconds.
 const WITHIN: i64 = 10_000;
+
+/// Closes on the second signal.
+const RULE: &str = "[[rule]]\nid = 'gas'\non = 'gas_detector'\nwhen = 'lel >= 25.0'\nclass = 'alarm'\n\
+    priority = 'critical'\nlatch = true\ntitle = { zh = 'a', en = 'a' }\n\
+    [[rule.then]]\ncommand = 'close'\nto = 'shutoff_valve'\n";
 
 /// A gateway whose valve `s1` may be opened from afar, and the way to its devices.
 struct Bench {
@@ -28,7 +33,8 @@ struct Bench {
 
 impl Bench {
     fn new(folder: &Path) -> Bench {
-        let venues = "[[venue]]\nid = 'v1'\nname = 'v'\nkind = 'shop'\n\
+        let venues = "[[venue]]\nid = 'v1'\nname = 'v'\nkind = 'shop'\nconfirm_linkage = true\n\
+            [[venue.device]]\nid = 'g1'\nkind = 'gas_detector'\n\
             [[venue.device]]\nid = 's1'\nkind = 'shutoff_valve'\nremote_open = true\n";
         std::fs::write(folder.join("venues.toml"), venues).expect("a file");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/kinds.toml");
@@ -37,8 +43,9 @@ impl Bench {
         assert!(kinds.contains(open), "a valve is told to open once");
         let thrice = kinds.replace(open, "within = \"10s\"\nattempts = 3\nopens = true");
         std::fs::write(folder.join("kinds.toml"), thrice).expect("a file");
+        std::fs::write(folder.join("rules.toml"), RULE).expect("a file");
         let text = "[gateway]\nid = 'test'\n[mqtt]\nurl = 'mqtt://127.0.0.1'\n[http]\nauth = 'none'\n\
-            [files]\nkinds = ['kinds.toml']\nvenues = ['venues.toml']\n";
+            [files]\nkinds = ['kinds.toml']\nvenues = ['venues.toml']\nrules = ['rules.toml']\n";
         let settings = config::load_str("t", text, folder).expect("a sound configuration");
         let (decoder, surroundings) = configured(&settings).expect("they fit");
         let mut gateway = Gateway::new(Engine::new("test"), decoder, surroundings, Metrics::new());
@@ -73,6 +80,20 @@ impl Bench {
             answer: oneshot::channel().0,
         };
         self.gateway.operate(request, self.now).expect("it is taken");
+    }
+
+    /// A detector of the venue measures gas, for the first time: the first signal of two.
+    fn smell(&mut self) {
+        let envelope = Envelope {
+            topic: "ninewatch/v1/gas_detector/g1/telemetry".to_owned(),
+            payload: r#"{"lel":60.0}"#.into(),
+            received: self.now,
+            duplicate: false,
+            retained: false,
+            oversize: None,
+            receipt: None,
+        };
+        self.gateway.receive(vec![envelope]).expect("it is taken");
     }
 
     /// The time of the attempt under way passes.
@@ -174,4 +195,70 @@ fn an_opening_that_made_way_never_leaves() {
     bench.gateway.listen(true, bench.now).expect("no error");
     bench.commit();
     assert_eq!(bench.left(), [""; 0], "nobody wants it any more");
+}
+
+#[test]
+fn an_opening_that_was_given_up_does_not_leave_from_where_it_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::new(folder.path());
+    bench.ask("open");
+    bench.commit();
+    // Handed over, and the connection has not come to it when the broker goes.
+    bench.gateway.listen(false, bench.now).expect("no error");
+    let message = bench.wire.try_recv().expect("it was handed over");
+    assert!(message.is_withdrawn());
+    bench.ask("open");
+    bench.commit();
+    bench.ask("close");
+    assert_eq!(
+        bench.left(),
+        ["close"],
+        "nothing is opened while nobody can hear the valve"
+    );
+
+    // It finds no room on its way.
+    let mut bench = Bench::new(folder.path());
+    let (commands, wire) = mpsc::channel(1);
+    let place = commands.clone().try_reserve_owned().expect("a place");
+    bench.gateway.connect(commands);
+    bench.wire = wire;
+    bench.ask("open");
+    bench.commit();
+    bench.gateway.listen(false, bench.now).expect("no error");
+    drop(place);
+    bench.gateway.listen(true, bench.now).expect("no error");
+    bench.commit();
+    assert_eq!(bench.left(), [""; 0]);
+}
+
+#[test]
+fn nothing_opens_into_a_danger_that_began_meanwhile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::new(folder.path());
+    bench.ask("open");
+    // Nothing is ordered yet: linkage waits for a second signal.
+    bench.smell();
+    bench.commit();
+    assert_eq!(bench.left(), [""; 0], "it waited for its record");
+    bench.pass_deadline();
+    bench.commit();
+    assert_eq!(bench.left(), [""; 0], "nor is it repeated");
+
+    let mut bench = Bench::new(folder.path());
+    bench.ask("open");
+    bench.commit();
+    bench.smell();
+    let message = bench.wire.try_recv().expect("it was handed over");
+    assert!(message.is_withdrawn(), "the connection had not come to it");
+
+    let mut bench = Bench::new(folder.path());
+    bench.ask("open");
+    bench.commit();
+    assert_eq!(bench.left(), ["open"]);
+    bench.smell();
+    bench.pass_deadline();
+    bench.commit();
+    assert_eq!(bench.left(), [""; 0], "one attempt had left; there is no second");
+    bench.ask("close");
+    assert_eq!(bench.left(), ["close"], "the order is over");
 }

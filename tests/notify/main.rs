@@ -60,6 +60,7 @@ impl Running {
             reader: store.reader.clone(),
             work,
             committed: store.committed.clone(),
+            links: store.links.clone(),
             metrics: store.metrics.clone(),
             clock: store.clock,
         };

@@ -19,6 +19,7 @@ use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{Millis, Timestamp};
 use ninewatch::handoff::{AlarmCommit, Answer, Batch, CommandCommit, Receipt, Work};
 use ninewatch::lifecycle::Health;
+use ninewatch::link::Links;
 use ninewatch::metrics::Metrics;
 use ninewatch::store::{Outlets, Store, StoreReader, Writer};
 use serde_json::json;
@@ -43,6 +44,7 @@ pub(crate) struct TestStore {
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
+    pub(crate) links: Links,
     writer: Writer,
     _receipts: mpsc::Receiver<Vec<Receipt>>,
 }
@@ -74,6 +76,7 @@ impl TestStore {
             metrics,
             health,
             clock: Clock::resuming(recovered.last),
+            links: Links::open(folder, "http://gw.example").unwrap(),
             writer,
             _receipts: kept,
         }

@@ -46,9 +46,10 @@ impl Link {
         self.up = true;
     }
 
-    /// What was not acknowledged goes out anew on the next connection.
+    /// What was not acknowledged goes out anew on the next connection, except what opens.
     pub(crate) fn disconnect(&mut self) {
         self.up = false;
+        self.entries.retain(|entry| entry.message.opening.is_none());
         for entry in &mut self.entries {
             entry.published = false;
         }
@@ -61,6 +62,9 @@ impl Link {
             taken.push(message.id);
             let left = u64::try_from(message.expires_at.since(now.wall)).unwrap_or(0);
             if left == 0 {
+                continue;
+            }
+            if message.opening.is_some() && !self.up {
                 continue;
             }
             self.entries
@@ -81,7 +85,9 @@ impl Link {
 
     /// The next command goes to the broker, which passes it on.
     pub(crate) fn publish(&mut self, now: Ticks) -> Option<CommandMessage> {
-        self.entries.retain(|entry| entry.expires > now);
+        let withdrawn = |entry: &Entry| !entry.published && entry.message.is_withdrawn();
+        self.entries
+            .retain(|entry| entry.expires > now && !withdrawn(entry));
         let up = self.up;
         let entry = self.entries.iter_mut().find(|entry| up && !entry.published)?;
         entry.published = true;

@@ -94,6 +94,7 @@ async fn each_refusal_has_its_status() {
         ),
         (Refusal::OpeningRefused, 403, "opening-refused", "remote_open"),
         (Refusal::Interlocked, 409, "interlocked", "an alarm"),
+        (Refusal::Unheard, 409, "unheard", "cannot be heard"),
         (busy, 409, "busy", "`open` is under way"),
     ] {
         let (answer, _) = command(&mut site, (PATH, BODY), Vec::new(), Err(refusal)).await;

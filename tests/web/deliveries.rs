@@ -28,7 +28,7 @@ fn report(rows: &[i64], outcome: DeliveryOutcome, moved: Vec<Moved>) -> Work {
         message: id(77),
         target: "duty".to_owned(),
         notices: rows.to_vec(),
-        at: Timestamp(1_767_225_700_000),
+        at: ninewatch::clock::wall(),
         outcome,
         moved,
     })

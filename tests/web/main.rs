@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod acknowledge;
 mod commands;
 mod deliveries;
 mod history;
@@ -435,6 +436,7 @@ async fn a_port_in_use_is_one_clear_message() {
         },
         reader: store.reader.clone(),
         work: store.work.clone(),
+        links: store.links.clone(),
         operators: sender,
         reloads,
         directory: site::directory(),

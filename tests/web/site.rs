@@ -127,6 +127,7 @@ pub(super) async fn bind(
         },
         reader: store.reader.clone(),
         work: store.work.clone(),
+        links: store.links.clone(),
         operators,
         reloads,
         directory: directory(),

@@ -56,6 +56,11 @@ pub enum Refusal {
         "an alarm that stands keeps the device as it is: it can be opened or switched on once the danger is over"
     )]
     Interlocked,
+    /// An opening while nobody can hear the devices.
+    #[error(
+        "the devices cannot be heard, for the broker is away: nothing is opened or switched on until they can be, so ask again then"
+    )]
+    Unheard,
     /// A command while another is under way.
     #[error("the command `{command}` is under way: wait until it is verified or has failed")]
     Busy {

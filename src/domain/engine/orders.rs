@@ -240,12 +240,19 @@ impl Engine {
         }
     }
 
-    /// The time of an order's attempt is over.
+    /// The time of an order's attempt is over. An opening is not repeated into a danger that has begun meanwhile.
     pub(super) fn order_due(&mut self, index: DeviceIndex, at: Ticks, now: Moment, effects: &mut Effects) {
         let due = self.linkage(index).and_then(|linkage| linkage.order.as_ref());
-        if let Some(id) = due.filter(|order| order.deadline == at).map(|order| order.id) {
-            self.signal((index, Some(id)), Signal::Deadline, now, effects);
-        }
+        let Some(order) = due.filter(|order| order.deadline == at) else {
+            return;
+        };
+        let (id, reopens) = (order.id, order.task.opens && order.left() > 0);
+        let signal = if reopens && self.is_in_danger(index) {
+            Signal::Abandoned
+        } else {
+            Signal::Deadline
+        };
+        self.signal((index, Some(id)), signal, now, effects);
     }
 
     /// A device that has to do with commands spoke.
@@ -308,6 +315,9 @@ impl Engine {
         }
         if task.opens && self.is_in_danger(index) {
             return Err(Refusal::Interlocked);
+        }
+        if task.opens && !self.is_listening() {
+            return Err(Refusal::Unheard);
         }
         if let Some(command) = busy {
             return Err(Refusal::Busy { command });
@@ -401,6 +411,11 @@ impl Engine {
         let news = judge(ledger, device, &turn, News::all(changed), effects);
         let word = Word::of(&turn, news.heard);
         self.tell(word, now, effects);
+    }
+
+    /// Whether an attempt to open by the order `id` of the device may still leave: it is under way, and no danger has begun.
+    pub fn may_leave(&self, device: DeviceIndex, id: Id) -> bool {
+        self.is_under_way(device, id) && !self.is_in_danger(device)
     }
 
     /// Whether the order `id` of the device is under way.

@@ -1,7 +1,7 @@
 //! Commands in the world: the connection that takes them to the valves, what these do, and who else commands.
 
 use ninewatch::domain::alarm::Operator;
-use ninewatch::domain::device::DeviceKey;
+use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::CommandInput;
 use ninewatch::domain::time::Moment;
@@ -29,7 +29,7 @@ impl World<'_> {
         {
             self.valves.tell(&message)?;
             let payload = String::from_utf8_lossy(&message.payload).into_owned();
-            self.check_opening(message.id, &payload)?;
+            self.check_opening((message.device, message.id), &payload)?;
             self.say(|| format!("  {} {payload}", message.topic));
             self.published.push(Published {
                 id: message.id,
@@ -51,10 +51,15 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Whatever opens a valve is on record before it leaves.
-    fn check_opening(&self, id: Id, payload: &str) -> Result<(), String> {
+    /// Whatever opens a valve is on record before it leaves, is still wanted, and leaves into no danger.
+    fn check_opening(&self, (device, id): (DeviceIndex, Id), payload: &str) -> Result<(), String> {
         if !payload.contains(r#""command":"open""#) {
             return Ok(());
+        }
+        if !self.process.gateway.engine().may_leave(device, id) {
+            return Err(format!(
+                "an opening left after it was over, or in danger: {payload}"
+            ));
         }
         let known = "SELECT count(*) FROM command WHERE id = ?1";
         let known = self

@@ -1,0 +1,184 @@
+//! An alarm that nobody acknowledges, with the real binary and a real broker: told on and higher, across a killed gateway,
+//! through the next channel when one is dead, and no more once somebody has acknowledged.
+
+#![cfg(test)]
+
+mod support;
+
+use serde_json::{Value, json};
+
+use support::gateway::Gateway;
+use support::http;
+use support::mosquitto::Mosquitto;
+use support::publisher::Publisher;
+use support::sink::{Attempt, Sink};
+use support::{PATIENCE, eventually, free_port};
+
+/// The officer on duty at once, his deputy after a second, the chief after four.
+fn people(dead: u16, phone: &str) -> String {
+    format!(
+        r#"[[target]]
+name = "pager"
+kind = "webhook"
+url = "http://127.0.0.1:{dead}/"
+secret_file = "hook.secret"
+timeout = "500ms"
+fall_over = "0s"
+
+[[target]]
+name = "phone"
+kind = "webhook"
+url = "{phone}"
+secret_file = "hook.secret"
+
+[[officer]]
+id = "wang"
+name = "王强"
+channels = ["pager", "phone"]
+
+[[officer]]
+id = "li"
+name = "李梅"
+channels = ["phone"]
+
+[[roster]]
+name = "duty"
+[[roster.rotation]]
+officers = ["wang"]
+each = "1w"
+from = "2026-01-05"
+
+[[chain]]
+name = "up"
+[[chain.level]]
+to = ["roster:duty"]
+repeat = "0s"
+[[chain.level]]
+after = "1s"
+to = ["officer:li"]
+[[chain.level]]
+after = "4s"
+repeat = "10m"
+to = ["officer:li", "roster:duty"]
+
+[[route]]
+name = "duty"
+chain = "up"
+"#
+    )
+}
+
+/// The levels that came as `alarm.escalated`, each telling once, in order.
+fn levels(sink: &Sink) -> Vec<u64> {
+    let mut told: Vec<(Value, u64)> = Vec::new();
+    for attempt in sink.of("alarm.escalated", "test-high", "g1") {
+        let body = attempt.json();
+        let level = body["level"].as_u64().expect("a level");
+        if !told.iter().any(|(id, _)| *id == body["id"]) {
+            told.push((body["id"].clone(), level));
+        }
+    }
+    told.into_iter().map(|(_, level)| level).collect()
+}
+
+async fn told(sink: &Sink, expected: &[u64]) {
+    eventually(&format!("levels {expected:?} are told"), PATIENCE, async || {
+        (levels(sink) == expected).then_some(())
+    })
+    .await;
+}
+
+async fn deliveries(gateway: &Gateway, query: &str) -> Vec<Value> {
+    let answer = http::get(&gateway.url(&format!("/api/v1/deliveries?{query}"))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["items"].as_array().expect("a list").clone()
+}
+
+/// Li follows the address in her message: it shows a page; its button, and nothing before, acknowledges.
+async fn press(gateway: &Gateway, phone: &Sink) {
+    let for_li = |body: &Value| body["level"] == 3 && body["to"][0]["officer"] == "li";
+    let message = eventually("the last level reaches li", PATIENCE, async || {
+        let messages = phone.of("alarm.escalated", "test-high", "g1");
+        messages.iter().map(Attempt::json).find(for_li)
+    })
+    .await;
+    let link = message["ack_link"].as_str().expect("an address");
+    let page = http::get(link).await;
+    assert!(
+        page.status == 200 && page.text.contains("测试高报"),
+        "{}",
+        page.text
+    );
+    let state = gateway.alarms("state=active").await;
+    assert_eq!(
+        state[0]["state"], "active_unacknowledged",
+        "a look changes nothing"
+    );
+    let form = http::client()
+        .post(link)
+        .header("content-type", "application/x-www-form-urlencoded");
+    let pressed = form.send().await.expect("the gateway answers");
+    assert_eq!(pressed.status(), 200);
+    let told = phone
+        .wait_for("alarm.acknowledged", "test-high", "g1")
+        .await
+        .json();
+    assert_eq!(told["by"], "li");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_is_told_on_until_somebody_acknowledges() {
+    let broker = Mosquitto::start("");
+    let (record, phone) = (Sink::start(), Sink::start());
+    let dead = free_port();
+    let mut gateway = Gateway::prepare(broker.port, &record.url())
+        .edited("[[route]]\nname = \"duty\"\n", &people(dead, &phone.url()))
+        .start()
+        .await;
+    let mut device = Publisher::start(broker.port, "device");
+    device.gas("g1", r#"{"lel":53.2}"#).await;
+    let raised = record.wait_for("alarm.raised", "test-high", "g1").await;
+    let alarm = raised.json()["alarm"]["id"].as_str().expect("an id").to_owned();
+
+    // The pager is dead: the officer on duty is told through his phone, of the same notice.
+    let through_phone: Attempt = phone.wait_for("alarm.raised", "test-high", "g1").await;
+    assert_eq!(through_phone.json()["id"], raised.json()["id"]);
+    let moved = deliveries(&gateway, "state=moved").await;
+    assert_eq!(
+        (&moved[0]["target"], &moved[0]["to"], &moved[0]["about"]),
+        (&json!("pager"), &json!(["wang"]), &json!(alarm))
+    );
+    told(&record, &[2]).await;
+    told(&phone, &[2]).await;
+
+    gateway.kill();
+    let mut gateway = gateway.start().await;
+    told(&record, &[2, 3]).await;
+    told(&phone, &[2, 3]).await;
+    let last = record
+        .of("alarm.escalated", "test-high", "g1")
+        .pop()
+        .expect("it came")
+        .json();
+    assert_eq!(
+        (&last["repeat"], &last["alarm"]["id"]),
+        (&json!(0), &json!(alarm))
+    );
+
+    press(&gateway, &phone).await;
+    // Nothing is left to be told, and the chain of events has each telling.
+    let events = http::get(&gateway.url("/api/v1/events?limit=1000")).await.text;
+    assert_eq!(events.matches("\"alarm.escalated\"").count(), 2, "{events}");
+    assert!(gateway.terminate().await.success());
+    let database = rusqlite::Connection::open(gateway.folder().join("data/ninewatch.db")).expect("the store");
+    let next: Option<i64> = database
+        .query_row(
+            "SELECT json_extract(state, '$[0].next.at') FROM escalation",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the alarm still stands");
+    assert_eq!(next, None, "somebody has it");
+    record.assert_all_signed();
+    phone.assert_all_signed();
+}
