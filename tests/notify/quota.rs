@@ -74,8 +74,10 @@ impl Robot {
             let (counted, sender) = (Arc::clone(&counted), sender.clone());
             async move {
                 let body: Value = serde_json::from_str(&body).unwrap();
-                let written = &body["markdown"];
-                let text = written["content"].as_str().or(written["text"].as_str());
+                let written = body.get("markdown").unwrap();
+                let text = ["content", "text"]
+                    .iter()
+                    .find_map(|member| written.get(member)?.as_str());
                 let answer = counted.lock().await.answer(service);
                 sender
                     .try_send((text.unwrap().to_owned(), answer.contains(":0,")))
