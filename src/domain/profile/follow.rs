@@ -178,7 +178,7 @@ fn placed(
         .and_then(|parent| Some((parent.kind, by_topic(&parent.device, texts)?)));
     let parent = match parent {
         None => None,
-        Some((kind, id)) => Some(devices.relative(&spoken, kind, &id?)?),
+        Some((kind, id)) => id.and_then(|id| devices.relative(&spoken, kind, &id)).ok(),
     };
     let name = general.name.as_ref().filter(|name| !name.uses_payload());
     let mut text = String::new();
