@@ -97,7 +97,7 @@ fn a_parent_that_cannot_be_read_costs_no_reading() {
     let bodies = [
         r#"{"lel":1.0}"#,
         r#"{"hub":"","lel":2.0}"#,
-        r#"{"hub":"a/+","lel":3.0}"#,
+        r#"{"hub":"a\u0001","lel":3.0}"#,
     ];
     let run = bodies.map(|body| Envelope {
         topic: "hub/v1/g1".to_owned(),
