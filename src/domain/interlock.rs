@@ -162,6 +162,7 @@ pub enum Signal {
     /// A command that matters more takes its place.
     Superseded,
     /// It brings the danger back, and nobody can hear the device or a danger has begun: whoever wanted it has to want it again.
+    /// Or its device is out of use.
     Abandoned,
 }
 

@@ -36,9 +36,9 @@ use crate::domain::journal::{Input, JournalError};
 use crate::domain::kind;
 use crate::domain::profile::Reject;
 use crate::domain::profile::command::CommandBook;
-use crate::domain::profile::decoder::{Decoder, Resolved};
+use crate::domain::profile::decoder::{Decoder, Part, Resolved};
 use crate::domain::profile::devices::SlotId;
-use crate::domain::reading::Reading;
+use crate::domain::reading::{Reading, ReadingKind};
 use crate::domain::registry::Registry;
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
@@ -298,7 +298,12 @@ impl Gateway {
             Ok(device) => device,
             Err(reject) => return Ok(Err(reject)),
         };
-        self.keep_parent(at, device, now)?;
+        // Where it hung once says nothing of where it hangs now; better than nothing it is.
+        let is_news = |part: Part<'_>| part.kind == ReadingKind::Live && !part.doubtful;
+        let is_news = !retained && self.decoder.part(at).is_some_and(is_news);
+        if is_news || self.engine.named_parent(device).is_none() {
+            self.keep_parent(at, device, now)?;
+        }
         let Some(part) = self.decoder.part(at) else {
             return Ok(Ok(()));
         };

@@ -258,6 +258,7 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::NoSuchCommand { .. } => Problem::unknown_command(said),
         Refusal::OpeningRefused => Problem::opening_refused(said),
         Refusal::Interlocked => Problem::conflict("interlocked", "Interlocked", said),
+        Refusal::Retired => Problem::conflict("retired", "Device out of use", said),
         Refusal::Unheard => Problem::conflict("unheard", "Devices not heard", said),
         Refusal::Busy { command } => Problem::conflict("busy", "Another command is under way", said)
             .with("command", command.as_str().into()),

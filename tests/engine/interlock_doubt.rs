@@ -59,6 +59,43 @@ fn what_is_ordered_after_a_change_of_the_rules_is_ordered_by_the_new_ones() {
 }
 
 #[test]
+fn a_valve_out_of_use_is_ordered_nothing() {
+    // Under way, and the danger goes on.
+    let mut site = Site::new();
+    site.gas("g1", 60.0);
+    assert_eq!(site.sent(), ["s1 close 1"]);
+    site.retire("s1");
+    assert_eq!(site.steps(), ["s1 close requested", "s1 close failed!"]);
+    site.valve("s1", OPEN);
+    site.pass(120_000);
+    site.valve("s1", OPEN);
+    site.handle(&Input::Listening(true)).unwrap();
+    assert_eq!(site.sent(), NOTHING);
+    for command in ["close", "open"] {
+        assert_eq!(site.command(command, true), Err(Refusal::Retired));
+    }
+    assert_eq!(site.alarms(), ["gas-high raised"], "no valve failed to close");
+
+    // It had failed: nobody waits for it any more.
+    let mut site = Site::new();
+    site.gas("g1", 60.0);
+    site.pass(60_000);
+    assert_eq!(site.sent().len(), 3);
+    assert_eq!(site.alarms(), ["gas-high raised", "close-failed raised"]);
+    site.retire("s1");
+    assert_eq!(site.alarms(), ["close-failed cleared"]);
+    site.pass(120_000);
+    site.valve("s1", OPEN);
+    assert_eq!(site.sent(), NOTHING);
+    assert_eq!(site.alarms(), NOTHING);
+
+    // In use again, and the danger goes on.
+    site.define(vec![gas_closes(), close_failed()], false);
+    site.pass(1_000);
+    assert_eq!(site.sent(), ["s1 close 1"]);
+}
+
+#[test]
 fn nothing_is_opened_while_nobody_can_hear_the_devices() {
     let mut site = Site::new();
     site.handle(&Input::Listening(false)).unwrap();

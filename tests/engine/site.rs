@@ -153,6 +153,17 @@ impl Site {
         self.put_in_force(source(rules, confirms));
     }
 
+    /// The valve is taken out of use.
+    pub(crate) fn retire(&mut self, device: &str) {
+        let mut source = source(vec![gas_closes(), close_failed()], false);
+        source.devices.push(Enrolled {
+            key: key("shutoff_valve", device),
+            retired: true,
+            ..Enrolled::default()
+        });
+        self.put_in_force(source);
+    }
+
     fn put_in_force(&mut self, source: DefinitionSource) {
         let (_, hash) = source.stored().unwrap();
         let definitions = Arc::new(Definitions::compile(source).unwrap());

@@ -44,24 +44,27 @@ fn a_parent_that_a_message_names_is_kept_until_another_is_named() {
     let mut gateway = gateway(folder.path());
     let now = Clock::new().now();
     gateway.start(now).expect("it starts");
-    let says = |device: &str, hub: &str| Envelope {
+    let says = |device: &str, hub: &str, retained: bool| Envelope {
         topic: format!("hub/v1/{device}"),
         payload: Bytes::from(format!(r#"{{"hub":"{hub}","lel":1.0}}"#)),
         received: now,
         duplicate: false,
-        retained: false,
+        retained,
         oversize: None,
         receipt: None,
     };
     let run = [
-        ("g1", "h1"),
-        ("g1", "h1"),
-        ("g2", "h1"),
-        ("g1", "h2"),
-        ("g1", "h2"),
+        ("g1", "h1", false),
+        ("g1", "h1", false),
+        // What the broker had kept is better than nothing.
+        ("g2", "h1", true),
+        ("g1", "h2", false),
+        ("g1", "h2", false),
+        // What it says of before moves nothing.
+        ("g1", "h1", true),
     ];
     gateway
-        .receive(run.map(|(device, hub)| says(device, hub)).into())
+        .receive(run.map(|(device, hub, kept)| says(device, hub, kept)).into())
         .expect("no error");
     let batch = gateway.close(now);
     assert!(batch.dead_letters.is_empty(), "{:?}", batch.dead_letters);
@@ -83,4 +86,38 @@ fn a_parent_that_a_message_names_is_kept_until_another_is_named() {
         ["test", "g1", "g2"],
         "a hub that never spoke is no device"
     );
+}
+
+#[test]
+fn a_parent_that_cannot_be_read_costs_no_reading() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut gateway = gateway(folder.path());
+    let now = Clock::new().now();
+    gateway.start(now).expect("it starts");
+    let bodies = [
+        r#"{"lel":1.0}"#,
+        r#"{"hub":"","lel":2.0}"#,
+        r#"{"hub":"a\u0001","lel":3.0}"#,
+    ];
+    let run = bodies.map(|body| Envelope {
+        topic: "hub/v1/g1".to_owned(),
+        payload: Bytes::from(body),
+        received: now,
+        duplicate: false,
+        retained: false,
+        oversize: None,
+        receipt: None,
+    });
+    gateway.receive(run.into()).expect("no error");
+    let batch = gateway.close(now);
+    assert!(batch.dead_letters.is_empty(), "{:?}", batch.dead_letters);
+    let mut readings = 0;
+    for entry in journal::entries(batch.first_input, &batch.journal) {
+        let (_, entry) = entry.expect("it is whole");
+        assert!(!matches!(entry, Entry::PartOf { .. }), "{entry:?}");
+        if let Entry::Reading { points, .. } = entry {
+            readings += usize::from(points.len() == 1);
+        }
+    }
+    assert_eq!(readings, 3);
 }

@@ -94,6 +94,7 @@ async fn each_refusal_has_its_status() {
         ),
         (Refusal::OpeningRefused, 403, "opening-refused", "remote_open"),
         (Refusal::Interlocked, 409, "interlocked", "an alarm"),
+        (Refusal::Retired, 409, "retired", "out of use"),
         (Refusal::Unheard, 409, "unheard", "cannot be heard"),
         (busy, 409, "busy", "`open` is under way"),
     ] {

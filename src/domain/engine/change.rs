@@ -76,16 +76,25 @@ impl Engine {
         for venue in venues {
             self.look_first(venue, now, effects);
         }
-        self.give_up_unknown(now, effects);
+        self.give_up_unawaited(now, effects);
         self.call_standing();
     }
 
-    /// Whose kind is gone proves nothing any more: people are told, where nobody would wait for it.
-    fn give_up_unknown(&mut self, now: Moment, effects: &mut Effects) {
-        for slot in 0..self.devices.len() {
-            let gone = self.devices.get(slot).is_some_and(|device| device.kind.is_none());
-            if let (true, Ok(number)) = (gone, u32::try_from(slot)) {
-                self.signal((DeviceIndex(number), None), Signal::Unwritable, now, effects);
+    /// Whose kind is gone proves nothing any more: people are told, where nobody would wait for it. What is out of use is
+    /// told nothing again that only its venue or a person wanted.
+    fn give_up_unawaited(&mut self, now: Moment, effects: &mut Effects) {
+        for index in (0_u32..).map(DeviceIndex).take(self.devices.len()) {
+            let Some(device) = self.devices.get(index.slot()) else {
+                return;
+            };
+            let order = device.linkage.as_ref().and_then(|linkage| linkage.order.as_ref());
+            let Some(order) = order.filter(|_| !self.is_in_use(device)) else {
+                continue;
+            };
+            if device.kind.is_none() {
+                self.signal((index, None), Signal::Unwritable, now, effects);
+            } else if self.demanded(index, &order.task.command).is_none() {
+                self.signal((index, None), Signal::Abandoned, now, effects);
             }
         }
     }

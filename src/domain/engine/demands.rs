@@ -223,7 +223,7 @@ impl Engine {
         }
     }
 
-    fn is_in_use(&self, device: &Device) -> bool {
+    pub(super) fn is_in_use(&self, device: &Device) -> bool {
         device
             .kind
             .is_some_and(|kind| !self.definitions.is_out_of_use(kind))
@@ -410,16 +410,17 @@ impl Engine {
         }
     }
 
-    /// What stands demanded of the device under this command, and by which alarm.
-    fn demanded(&self, index: DeviceIndex, command: &str) -> Option<(Task, Box<AlarmView>)> {
+    /// What stands demanded of the device under this command, and by which alarm. A venue demands nothing of what is out of
+    /// use; its own danger still does.
+    pub(super) fn demanded(&self, index: DeviceIndex, command: &str) -> Option<(Task, Box<AlarmView>)> {
         let device = self.devices.get(index.slot())?;
         let venue = self.venues.get(device.venue as usize);
-        let kind = device.key.kind.as_str();
+        let (kind, in_use) = (device.key.kind.as_str(), self.is_in_use(device));
         let own = device.linkage.iter().flat_map(|linkage| &linkage.demands);
         let of_venue = venue.and_then(|venue| venue.linkage.as_ref());
         let of_venue = of_venue.iter().flat_map(|linkage| &linkage.demands);
         own.filter(|demand| demand.to.is_none())
-            .chain(of_venue.filter(|demand| demand.to.as_deref() == Some(kind)))
+            .chain(of_venue.filter(|demand| in_use && demand.to.as_deref() == Some(kind)))
             .find(|demand| *demand.task.command == *command)
             .and_then(|demand| Some((demand.task.clone(), Box::new(demand.cause()?.clone()))))
     }

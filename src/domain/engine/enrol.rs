@@ -174,5 +174,9 @@ impl Device {
                 ledger.end(ClearReason::DeviceRetired, life, subject, effects);
             });
         }
+        let failed = self.linkage.as_mut().and_then(|linkage| linkage.failed.take());
+        if failed.is_some() {
+            self.mark_failure(step.rules, false);
+        }
     }
 }

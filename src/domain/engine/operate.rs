@@ -38,6 +38,9 @@ pub enum Refusal {
     /// A reset while the evidence cannot be trusted.
     #[error("the evidence of the alarm is {}: it can be reset only while its device speaks and is well", .0.as_str())]
     PoorQuality(Quality),
+    /// A command to a device that is out of use.
+    #[error("the device is out of use: register it anew to command it")]
+    Retired,
     /// A command that the device's kind does not know.
     #[error("devices of the kind `{kind}` know no command `{command}`")]
     NoSuchCommand {

@@ -197,6 +197,9 @@ impl Engine {
         now: Moment,
         effects: &mut Effects,
     ) {
+        let device = self.devices.get(index.slot());
+        let in_use = device.is_some_and(|device| self.is_in_use(device));
+        let awaited = in_use || self.demanded(index, &order.task.command).is_some();
         if let Some(linkage) = self.linkage(index) {
             let met = linkage
                 .met
@@ -216,7 +219,7 @@ impl Engine {
                     | CommandStep::Declined => MetState::Waiting,
                 };
             }
-            if failed && !order.task.opens {
+            if failed && awaited && !order.task.opens {
                 linkage.failed = Some(order.task.clone());
             } else if linkage
                 .failed
@@ -297,6 +300,11 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         let index = self.find(&input.device).ok_or(Refusal::NoSuchDevice)?;
+        let device = self.devices.get(index.slot());
+        let is_retired = |kind| self.definitions.is_out_of_use(kind);
+        if device.and_then(|device| device.kind).is_some_and(is_retired) {
+            return Err(Refusal::Retired);
+        }
         let (device, rules, _) = self.subject(index).ok_or(Refusal::NoSuchDevice)?;
         let known = rules
             .kind

@@ -156,7 +156,7 @@ fn speaker(
         Some(id) => Some(devices.child(&spoken, &id?, |_| None)?),
     };
     let place = match &program.body {
-        Body::General(general) => Some(Box::new(placed(general, spoken, texts, devices)?)),
+        Body::General(general) => Some(Box::new(placed(general, spoken, texts, devices))),
         Body::Flat { .. } | Body::Text(_) => None,
     };
     Ok(Some(Speaker {
@@ -166,31 +166,26 @@ fn speaker(
     }))
 }
 
-fn placed(
-    general: &General,
-    spoken: Spoken,
-    texts: (&str, &Ranges),
-    devices: &mut Devices,
-) -> Result<Placed, Reject> {
+fn placed(general: &General, spoken: Spoken, texts: (&str, &Ranges), devices: &mut Devices) -> Placed {
     let parent = general
         .parent
         .as_ref()
         .and_then(|parent| Some((parent.kind, by_topic(&parent.device, texts)?)));
     let parent = match parent {
         None => None,
-        Some((kind, id)) => Some(devices.relative(&spoken, kind, &id?)?),
+        Some((kind, id)) => id.and_then(|id| devices.relative(&spoken, kind, &id)).ok(),
     };
     let name = general.name.as_ref().filter(|name| !name.uses_payload());
     let mut text = String::new();
     let name = name.and_then(|name| name.write(&mut text, |origin| of_topic(origin, texts)));
     let chosen = name.map(|()| general.called(&text));
     let bare = chosen.as_ref().and_then(|chosen| general.bare(chosen));
-    Ok(Placed {
+    Placed {
         spoken,
         parent,
         chosen,
         bare,
-    })
+    }
 }
 
 /// The id that `template` makes of the topic; `None`: the payload has a part in it.

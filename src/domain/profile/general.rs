@@ -229,8 +229,11 @@ impl General {
             (None, _) => None,
             (Some(_), Some(parent)) => Some(parent),
             (Some(parent), None) => {
-                named.id(&parent.device, id)?;
-                Some(devices.relative(speech.place, parent.kind, id)?)
+                // Through whom it speaks is worth less than what it says.
+                let found = named
+                    .id(&parent.device, id)
+                    .and_then(|()| devices.relative(speech.place, parent.kind, id));
+                found.ok()
             }
         };
         if let Some(ack) = &self.ack {
