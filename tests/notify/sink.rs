@@ -37,7 +37,7 @@ impl Got {
         self.member("/alarm/id").as_str().unwrap().to_owned()
     }
 
-    fn member(&self, pointer: &str) -> serde_json::Value {
+    pub(super) fn member(&self, pointer: &str) -> serde_json::Value {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
         body.pointer(pointer).unwrap().clone()
     }
