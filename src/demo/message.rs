@@ -281,6 +281,8 @@ impl Badge {
             "alarm.acknowledged" => plain("已确认", "ACKNOWLEDGED", "30;46"),
             "alarm.recovered" => plain("已恢复", "RECOVERED", "30;42"),
             "alarm.cleared" => plain("已消警", "CLEARED", "32"),
+            "command.verified" => plain("联动成功", "OBEYED", "30;42"),
+            "command.failed" => plain("联动失败", "NOT OBEYED", "1;97;41"),
             _ => {
                 let (class_zh, class_en) = match notice.alarm.class.as_str() {
                     "warning" => ("预警", "WARNING"),
@@ -360,6 +362,18 @@ mod tests {
     fn lines(event: &str, by: &Value) -> Vec<String> {
         let notice = serde_json::from_value(body(event, by)).unwrap();
         reader().lines(&notice, "  delivered in 3 ms")
+    }
+
+    #[test]
+    fn an_order_is_not_its_alarm_once_more() {
+        for (event, zh, en) in [
+            ("command.verified", "联动成功", "OBEYED"),
+            ("command.failed", "联动失败", "NOT OBEYED"),
+        ] {
+            let lines = lines(event, &Value::Null);
+            assert!(lines[0].contains(zh) && lines[1].contains(en), "{lines:?}");
+            assert!(!lines.concat().contains("报警 紧急"), "{lines:?}");
+        }
     }
 
     #[test]
