@@ -18,6 +18,7 @@ mod kinds;
 mod load;
 mod mqtt;
 mod names;
+mod network;
 mod officers;
 mod operator_act;
 mod own_act;
@@ -56,7 +57,7 @@ pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
-    Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
-    PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind, TargetSettings,
-    counted,
+    Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, NetworkSettings,
+    PostgresSettings, PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind,
+    TargetSettings, counted,
 };

@@ -1,8 +1,10 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
+mod address;
 mod any;
 mod emergency;
+mod http;
 mod pace;
 pub mod parcel;
 mod robot;

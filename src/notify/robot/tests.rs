@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::TargetKind;
+use crate::config::{NetworkSettings, TargetKind};
 use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
 use crate::domain::officer::{Contact, Language};
@@ -26,6 +26,7 @@ fn robot(service: Service, mention_all: bool) -> Robot {
         secret,
         timeout: Duration::from_secs(1),
         fall_over: Duration::from_secs(15),
+        network: NetworkSettings::default(),
     };
     Robot::new(&settings, &robot, &Arc::default()).unwrap()
 }
