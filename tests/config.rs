@@ -204,15 +204,6 @@ fn what_the_file_says_arrives_in_the_settings() {
         settings.targets[1].secret.as_ref().unwrap().expose(),
         "hunter2hunter2"
     );
-    let network = &settings.targets[1].network;
-    let allow: Vec<String> = network.allow.iter().map(ToString::to_string).collect();
-    assert_eq!(allow, ["10.0.0.0/8", "192.168.7.7/32", "fd00::/8"]);
-    let proxy = network.proxy.as_ref().unwrap().expose();
-    assert_eq!(
-        (network.authorities.len(), &proxy[..22]),
-        (1, "http://gateway:hunter2")
-    );
-    assert_eq!(network.connect_timeout, Some(Duration::from_secs(2)));
     assert_eq!(settings.directions.routes[0].targets, ["duty", "second"]);
     let rules = &settings.definitions.source().rules;
     assert_eq!(rules.len(), 8, "a file that two patterns match is read once");

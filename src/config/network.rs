@@ -108,3 +108,29 @@ fn is_proxy(proxy: &Secret, value: &Value<'_>) -> bool {
     value.wrong_with(message, PROXY_FORM.to_owned());
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::config::{NetworkSettings, Secret, load};
+
+    #[test]
+    fn what_the_file_says_of_a_targets_network_arrives() {
+        let settings = load(Path::new("tests/config/valid/everything.toml")).expect("it is valid");
+        let [duty, second] = &settings.targets[..] else {
+            panic!("two targets");
+        };
+        assert_eq!(duty.network, NetworkSettings::default());
+        let network = &second.network;
+        let allow: Vec<String> = network.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(allow, ["10.0.0.0/8", "192.168.7.7/32", "fd00::/8"]);
+        assert_eq!(network.authorities.len(), 1);
+        let proxy = network.proxy.as_ref().map(Secret::expose);
+        assert_eq!(proxy, Some("http://gateway:hunter2@proxy.example.com:3128"));
+        assert_eq!(network.connect_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(network.read_timeout, Some(Duration::from_secs(8)));
+        assert!(!format!("{network:?}").contains("hunter2"));
+    }
+}

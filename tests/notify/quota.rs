@@ -81,14 +81,9 @@ impl Counted {
 
 /// The text of a message, whatever its form.
 fn text_of(body: &Value) -> String {
-    let markdown = ["content", "text"]
-        .iter()
-        .find_map(|member| body["markdown"][member].as_str());
-    let post = &body["content"]["post"]["zh_cn"];
-    markdown.map_or_else(
-        || format!("{}\n{}", post["title"].as_str().unwrap(), post["content"]),
-        str::to_owned,
-    )
+    let text = |pointer: &str| body.pointer(pointer).map(Value::to_string);
+    let markdown = ["/markdown/content", "/markdown/text", "/content/post/zh_cn"];
+    markdown.into_iter().find_map(text).unwrap()
 }
 
 /// A robot whose quota others have used up to `others` messages.
@@ -259,7 +254,7 @@ async fn what_exceeds_the_quota_waits_across_restarts(service: Service) {
 async fn a_refusal_is_believed(service: Service) {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
-    let others = quotas(service)[0].0 - 8;
+    let others = quotas(service).first().unwrap().0 - 8;
     let mut robot = Robot::start(service, others).await;
     let witness = Sink::start(|_| Answer::Status(204)).await;
     let targets = vec![robot.settings.clone(), target("witness", witness.address)];

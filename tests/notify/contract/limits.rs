@@ -22,8 +22,8 @@ const FEISHU: usize = 20 * 1_024;
 /// How full `body` is in percent of what the service takes.
 fn fullness(service: Service, body: &str) -> usize {
     let sent: Value = serde_json::from_str(body).unwrap();
-    let content = |kind: &str| sent[kind]["content"].as_str().map(str::len);
-    let (bytes, most) = match (service, content("text"), content("markdown")) {
+    let content = |pointer: &str| sent.pointer(pointer)?.as_str().map(str::len);
+    let (bytes, most) = match (service, content("/text/content"), content("/markdown/content")) {
         (Service::Wecom, Some(text), _) => (text, WECOM.1),
         (Service::Wecom, _, markdown) => (markdown.unwrap(), WECOM.0),
         (Service::Dingtalk, ..) => (body.len(), DINGTALK),

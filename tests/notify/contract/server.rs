@@ -49,7 +49,7 @@ pub(super) struct Server {
     pub(super) authority: CertificateDer<'static>,
     pub(super) got: mpsc::Receiver<Got>,
     speech: Speech,
-    _server: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl Server {
@@ -81,7 +81,7 @@ impl Server {
             authority,
             got,
             speech,
-            _server: server,
+            _tasks: server,
         }
     }
 
