@@ -158,7 +158,7 @@ impl Running {
         let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
-        let links = Links::open(&settings.gateway.data_dir, &settings.gateway.public_url)?;
+        let links = links(&settings.gateway)?;
         let vocabulary = Arc::new(Vocabulary::of(&settings.definitions.source().kinds));
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
@@ -392,6 +392,16 @@ fn web(
         health: health.clone(),
         limits: Limits::default(),
     }
+}
+
+/// Makes the addresses by which people acknowledge.
+fn links(settings: &GatewaySettings) -> anyhow::Result<Links> {
+    let links = Links::open(&settings.data_dir, &settings.public_url)?;
+    Ok(if settings.reaches_people {
+        links
+    } else {
+        links.of_this_machine()
+    })
 }
 
 fn emergency(settings: &Settings, health: &Health) -> Emergency {

@@ -95,7 +95,7 @@ async fn deliveries(gateway: &Gateway, query: &str) -> Vec<Value> {
 }
 
 /// Li follows the address in her message: it shows a page; its button, and nothing before, acknowledges.
-async fn press(gateway: &Gateway, phone: &Sink) {
+async fn press(gateway: &Gateway, phone: &Sink) -> String {
     let for_li = |body: &Value| body["level"] == 3 && body["to"][0]["officer"] == "li";
     let message = eventually("the last level reaches li", PATIENCE, async || {
         let messages = phone.of("alarm.escalated", "test-high", "g1");
@@ -124,6 +124,24 @@ async fn press(gateway: &Gateway, phone: &Sink) {
         .await
         .json();
     assert_eq!(told["by"], "li");
+    link.to_owned()
+}
+
+/// The alarm comes again: Li's address of before shows that, and acknowledges nothing.
+async fn is_spent(link: &str, gateway: &Gateway, (device, phone): (&mut Publisher, &Sink)) {
+    device.gas("g1", r#"{"lel":5.0}"#).await;
+    phone.wait_for("alarm.recovered", "test-high", "g1").await;
+    let before = phone.of("alarm.raised", "test-high", "g1").len();
+    device.gas("g1", r#"{"lel":60.0}"#).await;
+    eventually("it is raised again", PATIENCE, async || {
+        (phone.of("alarm.raised", "test-high", "g1").len() > before).then_some(())
+    })
+    .await;
+    let pressed = http::client().post(link).send().await.expect("an answer");
+    let page = pressed.text().await.expect("a page");
+    assert!(page.contains("该报警又再次触发"), "{page}");
+    let standing = gateway.alarms("state=active").await;
+    assert_eq!(standing[0]["state"], "active_unacknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,10 +183,12 @@ async fn an_alarm_is_told_on_until_somebody_acknowledges() {
         (&json!(0), &json!(alarm))
     );
 
-    press(&gateway, &phone).await;
+    let link = press(&gateway, &phone).await;
     // Nothing is left to be told, and the chain of events has each telling.
     let events = http::get(&gateway.url("/api/v1/events?limit=1000")).await.text;
     assert_eq!(events.matches("\"alarm.escalated\"").count(), 2, "{events}");
+    is_spent(&link, &gateway, (&mut device, &phone)).await;
+    gateway.act(&alarm, "acknowledge", "li").await;
     assert!(gateway.terminate().await.success());
     let database = rusqlite::Connection::open(gateway.folder().join("data/ninewatch.db")).expect("the store");
     let next: Option<i64> = database

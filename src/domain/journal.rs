@@ -137,6 +137,8 @@ pub enum OperatorAction {
     Verdict(Verdict),
     /// Close the matter of an alarm that has ended and has a verdict.
     Close,
+    /// Take on what was raised at this time: one that has been raised again since is not what was told of.
+    AcknowledgeRaise(Timestamp),
 }
 
 /// An operator's action on a device as an input.

@@ -29,7 +29,7 @@ impl AnyTarget {
     ) -> Result<AnyTarget, NotifyError> {
         Ok(match &settings.kind {
             TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, links)?)),
-            TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, vocabulary)?)),
+            TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, (vocabulary, links))?)),
         })
     }
 }

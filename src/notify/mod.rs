@@ -2,6 +2,7 @@
 //! at least once, with the same id and bytes on every attempt.
 
 mod any;
+mod asked;
 mod emergency;
 mod pace;
 pub mod parcel;

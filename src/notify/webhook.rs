@@ -8,17 +8,18 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::NotifyError;
+use super::asked::{addressee, asked};
 use super::parcel::{Manners, Parcel};
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
 use crate::config::TargetSettings;
 use crate::domain::directions::Recipient;
 use crate::domain::time::{Millis, Timestamp};
-use crate::link::{Link, Links};
+use crate::link::Links;
 use crate::store::PendingNotice;
 
 /// How much of an answer is read so that its connection can be used again.
@@ -39,12 +40,6 @@ pub(super) struct Webhook {
     timeout: Duration,
     fall_over: Millis,
     links: Option<Links>,
-}
-
-/// What a body says of itself, as far as it is needed.
-#[derive(Deserialize)]
-struct Head<'a> {
-    r#type: &'a str,
 }
 
 /// What only this target is told.
@@ -106,22 +101,8 @@ impl Webhook {
 
     fn link(&self, notice: &PendingNotice) -> Option<String> {
         let links = self.links.as_ref()?;
-        let head: Head<'_> = serde_json::from_str(&notice.body).ok()?;
-        if !matches!(
-            head.r#type,
-            "alarm.raised" | "alarm.chattering" | "alarm.escalated"
-        ) {
-            return None;
-        }
-        let officer = match notice.people.as_slice() {
-            [one] => one.officer.as_str(),
-            _ => "",
-        };
-        let link = Link {
-            alarm: notice.alarm,
-            notice: notice.id,
-        };
-        Some(links.address(link, officer))
+        let officers = notice.people.iter().map(|person| person.officer.as_str());
+        Some(links.address(asked(notice)?, addressee(officers)))
     }
 
     fn headers(&self, notice: &PendingNotice, body: &str, at: Timestamp) -> HeaderMap {

@@ -9,9 +9,13 @@ use crate::domain::id::Id;
 use crate::domain::officer::{Contact, Language};
 use crate::store::PendingNotice;
 
-const AT: Timestamp = Timestamp(1_599_360_473_000);
+pub(super) const AT: Timestamp = Timestamp(1_599_360_473_000);
 
 fn robot(service: Service, mention_all: bool) -> Robot {
+    robot_with(service, mention_all, None)
+}
+
+pub(super) fn robot_with(service: Service, mention_all: bool, links: Option<&Links>) -> Robot {
     let robot = RobotSettings {
         service,
         mention_all,
@@ -27,10 +31,13 @@ fn robot(service: Service, mention_all: bool) -> Robot {
         timeout: Duration::from_secs(1),
         fall_over: Duration::from_secs(15),
     };
-    Robot::new(&settings, &robot, &Arc::default()).unwrap()
+    Robot::new(&settings, &robot, (&Arc::default(), links)).unwrap()
 }
 
-fn parcel(count: usize, name: &str) -> Parcel {
+/// All three.
+pub(super) const SERVICES: [Service; 3] = [Service::Wecom, Service::Dingtalk, Service::Feishu];
+
+pub(super) fn parcel(count: usize, name: &str) -> Parcel {
     let notices = (0..count).map(|number| PendingNotice {
         row: 1,
         id: Id::from_bits(1),
@@ -188,7 +195,7 @@ fn success_needs_status_and_code_and_failures_have_their_classes() {
 }
 
 /// Somebody with these ids; empty ones are none.
-fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -> Recipient {
+pub(super) fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -> Recipient {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     Recipient {
         officer: name.to_owned(),
@@ -206,7 +213,7 @@ fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -> Recipient
 }
 
 /// The parcel with these people in each of its notices.
-fn with_people(parcel: Parcel, people: &[Recipient]) -> Parcel {
+pub(super) fn with_people(parcel: Parcel, people: &[Recipient]) -> Parcel {
     let notices = parcel.into_notices().map(|notice| PendingNotice {
         people: people.to_vec(),
         ..notice
