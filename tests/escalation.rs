@@ -11,7 +11,7 @@ use support::gateway::Gateway;
 use support::http;
 use support::mosquitto::Mosquitto;
 use support::publisher::Publisher;
-use support::sink::{Attempt, Sink};
+use support::sink::{Attempt, Mood, Sink};
 use support::{PATIENCE, eventually, free_port};
 
 /// The officer on duty at once, his deputy after a second, the chief after four.
@@ -142,6 +142,120 @@ async fn is_spent(link: &str, gateway: &Gateway, (device, phone): (&mut Publishe
     assert!(page.contains("该报警又再次触发"), "{page}");
     let standing = gateway.alarms("state=active").await;
     assert_eq!(standing[0]["state"], "active_unacknowledged");
+}
+
+/// A dispatch centre that may acknowledge by its answers.
+fn dispatch(url: &str) -> String {
+    format!(
+        r#"[[target]]
+name = "dispatch"
+kind = "webhook"
+url = "{url}"
+secret_file = "hook.secret"
+acknowledges = true
+
+[[target]]
+name = "patient"
+kind = "webhook"
+url = "{url}"
+secret_file = "hook.secret"
+
+[[officer]]
+id = "wang"
+name = "王强"
+channels = ["dispatch"]
+
+[[chain]]
+name = "up"
+[[chain.level]]
+to = ["officer:wang"]
+repeat = "1s"
+
+[[route]]
+name = "silent"
+rules = ["test-hot"]
+targets = ["patient"]
+
+[[route]]
+name = "duty"
+rules = ["test-high"]
+chain = "up"
+"#
+    )
+}
+
+/// How often each kind of answer was counted.
+async fn counted(gateway: &Gateway, target: &str) -> [u64; 3] {
+    let target = format!("target=\"{target}\"");
+    let mut counted = [0; 3];
+    for (place, result) in counted.iter_mut().zip(["acknowledged", "refused", "malformed"]) {
+        let result = format!("result=\"{result}\"");
+        *place = gateway
+            .metric("ninewatch_reply_acknowledgements_total", &[&target, &result])
+            .await;
+    }
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_of_an_upstream_system_acknowledges_where_it_may() {
+    let broker = Mosquitto::start("");
+    let (record, centre) = (Sink::start(), Sink::start());
+    let gateway = Gateway::prepare(broker.port, &record.url())
+        .edited("[[route]]\nname = \"duty\"\n", &dispatch(&centre.url()))
+        .start()
+        .await;
+    let mut device = Publisher::start(broker.port, "device");
+    // What it says is no answer that can be read, and the message is delivered all the same.
+    centre.set(Mood::Say(r#"{"acknowledge":{"by":""}}"#));
+    device.gas("g1", r#"{"lel":53.2}"#).await;
+    record.wait_for("alarm.escalated", "test-high", "g1").await;
+    let standing = gateway.alarms("state=active").await;
+    assert_eq!(standing[0]["state"], "active_unacknowledged");
+    let [acknowledged, refused, malformed] = counted(&gateway, "dispatch").await;
+    assert_eq!((acknowledged, refused), (0, 0));
+    assert!(malformed >= 1);
+    let attempts = gateway
+        .metric(
+            "ninewatch_deliveries_total",
+            &["target=\"dispatch\"", "result=\"failed\""],
+        )
+        .await;
+    assert_eq!(attempts, 0);
+
+    // The next telling is answered by whom it is for.
+    centre.set(Mood::Say(
+        r#"{"ok":true,"acknowledge":{"by":"dispatcher-7","note":"engine 3 is on its way"}}"#,
+    ));
+    let told = record.wait_for("alarm.acknowledged", "test-high", "g1").await.json();
+    assert_eq!(
+        (&told["by"], &told["note"]),
+        (&json!("dispatch: dispatcher-7"), &json!("engine 3 is on its way"))
+    );
+    // Whoever was told hears of it, and an answer to that acknowledges nothing.
+    centre.wait_for("alarm.acknowledged", "test-high", "g1").await;
+    assert_eq!(counted(&gateway, "dispatch").await[0], 1);
+
+    // The same answer of a target that may not acknowledge does nothing.
+    device.gas("g1", r#"{"temperature":65.0}"#).await;
+    centre.wait_for("alarm.raised", "test-hot", "g1").await;
+    eventually("both have it", PATIENCE, async || {
+        deliveries(&gateway, "state=pending").await.is_empty().then_some(())
+    })
+    .await;
+    let standing = gateway.alarms("state=active").await;
+    let hot = standing.iter().find(|alarm| alarm["rule"] == "test-hot");
+    assert_eq!(hot.expect("it stands")["state"], "active_unacknowledged");
+    let database = rusqlite::Connection::open(gateway.folder().join("data/ninewatch.db")).expect("the store");
+    let next: Option<i64> = database
+        .query_row(
+            "SELECT json_extract(state, '$[0].next.at') FROM escalation",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the alarm still stands");
+    assert_eq!(next, None, "its chain has ended with the acknowledgement");
+    centre.assert_all_signed();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -212,6 +212,8 @@ pub struct TargetSettings {
     pub timeout: Duration,
     /// For how long it may take nothing before people are told through the next of their channels.
     pub fall_over: Duration,
+    /// Whether the answer of a webhook may acknowledge what it was told of.
+    pub acknowledges: bool,
 }
 
 /// What a target speaks.

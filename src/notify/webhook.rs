@@ -11,11 +11,12 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::NotifyError;
 use super::asked::{addressee, asked};
 use super::parcel::{Manners, Parcel};
+use super::reply::Replies;
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
+use super::{Back, NotifyError};
 use crate::config::TargetSettings;
 use crate::domain::directions::Recipient;
 use crate::domain::time::{Millis, Timestamp};
@@ -40,6 +41,8 @@ pub(super) struct Webhook {
     timeout: Duration,
     fall_over: Millis,
     links: Option<Links>,
+    /// Where there: its answers may acknowledge.
+    replies: Option<Replies>,
 }
 
 /// What only this target is told.
@@ -56,11 +59,14 @@ struct More<'a> {
 impl Webhook {
     /// The webhook of these settings. Proxy variables of the environment are not heeded: where a notice goes
     /// is what the configuration says.
-    pub(super) fn new(settings: &TargetSettings, links: Option<&Links>) -> Result<Webhook, NotifyError> {
+    pub(super) fn new(settings: &TargetSettings, back: Option<&Back>) -> Result<Webhook, NotifyError> {
         let (client, url) = client(settings)?;
         let webhook = Webhook::over(client, url, settings);
         Ok(Webhook {
-            links: links.cloned(),
+            links: back.map(|back| back.links.clone()),
+            replies: back
+                .filter(|_| settings.acknowledges)
+                .map(|back| Replies::new(&settings.name, back.operators.clone(), &back.metrics)),
             ..webhook
         })
     }
@@ -76,6 +82,7 @@ impl Webhook {
             timeout: settings.timeout,
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
             links: None,
+            replies: None,
         }
     }
 
@@ -164,13 +171,17 @@ impl Target for Webhook {
             .await
             .map_err(|error| failure(&error, self.timeout))?;
         let status = answer.status();
-        // The status decides; the rest is read only to keep the connection.
-        let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
-        if status.is_success() {
-            Ok(Taken)
-        } else {
-            Err(SendError::Status(status.as_u16()))
+        // The status decides.
+        if !status.is_success() {
+            let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
+            return Err(SendError::Status(status.as_u16()));
         }
+        match self.replies.as_ref().zip(asked(notice)) {
+            Some((replies, link)) => replies.hear(link, answer).await,
+            // Read only to keep the connection.
+            None => drop(tokio::time::timeout(ANSWER_WAIT, drain(answer)).await),
+        }
+        Ok(Taken)
     }
 }
 
@@ -324,6 +335,7 @@ mod tests {
             secret: None,
             timeout: Duration::from_secs(10),
             fall_over: Duration::from_secs(15),
+            acknowledges: false,
         };
         let send = async |roots: RootCertStore| {
             let tls = client_config(roots, "duty").unwrap();
@@ -374,6 +386,7 @@ mod tests {
             secret: None,
             timeout: Duration::from_secs(1),
             fall_over: Duration::from_secs(15),
+            acknowledges: false,
         };
         let at = Timestamp(1_767_225_600_999);
         let plain = Webhook::new(&settings, None)

@@ -30,6 +30,7 @@ pub(super) fn robot_with(service: Service, mention_all: bool, links: Option<&Lin
         secret,
         timeout: Duration::from_secs(1),
         fall_over: Duration::from_secs(15),
+        acknowledges: false,
     };
     Robot::new(&settings, &robot, (&Arc::default(), links)).unwrap()
 }
