@@ -170,7 +170,11 @@ impl Running {
         )?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let requests = (operator_tx.clone(), reloading.requests, reloading.directory.clone());
+        let requests = (
+            operator_tx.clone(),
+            reloading.requests,
+            reloading.directory.clone(),
+        );
         let reader = store.reader()?;
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);

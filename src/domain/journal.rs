@@ -13,7 +13,7 @@ use super::interlock::Report;
 use super::kind::PointIndex;
 use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
-use super::time::{DeviceTime, Millis, Moment};
+use super::time::{DeviceTime, Millis, Moment, Timestamp};
 
 /// An input of the engine. Its serialised form is what the journal keeps.
 #[derive(Debug, Clone, Serialize)]

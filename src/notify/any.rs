@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Back, NotifyError};
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
 use super::target::{SendError, Taken, Target};
 use super::webhook::Webhook;
+use super::{Back, NotifyError};
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
 use crate::words::Vocabulary;

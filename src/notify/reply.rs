@@ -172,7 +172,10 @@ mod tests {
                 r#"{"acknowledge":{"by":"dispatcher-7","note":"车已派出"}}"#,
                 by("dispatcher-7", Some("车已派出")),
             ),
-            (r#" {"ok":true,"acknowledge":{"by":" 调度 ","more":1}}"#, by("调度", None)),
+            (
+                r#" {"ok":true,"acknowledge":{"by":" 调度 ","more":1}}"#,
+                by("调度", None),
+            ),
             (r#"{"acknowledge":{"by":"a","note":null}}"#, by("a", None)),
             (r#"{"acknowledge":{"by":"a","note":" "}}"#, by("a", None)),
             ("", Ok(None)),

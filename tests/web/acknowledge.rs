@@ -102,7 +102,10 @@ async fn looking_changes_nothing_and_the_button_acknowledges() {
     );
     let acknowledged = vec![commit(AlarmState::ActiveAcknowledged, "燃气高报")];
     let (answer, input) = press(&mut site, (&path, ""), acknowledged, Ok(None)).await;
-    assert_eq!((input.alarm, input.action), (id(1), OperatorAction::AcknowledgeRaise(RAISED_AT)));
+    assert_eq!(
+        (input.alarm, input.action),
+        (id(1), OperatorAction::AcknowledgeRaise(RAISED_AT))
+    );
     let Operator { by, note } = input.operator;
     assert_eq!(by, "王强");
     assert!(note.unwrap().contains("through the address in notice"));

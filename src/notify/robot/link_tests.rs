@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::tests::{AT, SERVICES, parcel, person, robot_with, with_people};
 use super::*;
 use crate::domain::id::Id;
+use crate::domain::time::Timestamp;
 use crate::store::PendingNotice;
 
 /// A gateway's addresses.
@@ -23,14 +24,23 @@ fn link_in(service: Service, body: &Value) -> Option<(String, String)> {
         Some((label.to_owned(), after[..end].to_owned()))
     };
     match service {
-        Service::Wecom if body["msgtype"] == "text" => linked(body["text"]["content"].as_str()?, "："),
+        Service::Wecom if body["msgtype"] == "text" => {
+            let (_, address) = body["text"]["content"].as_str()?.split_once("\n确认收到：")?;
+            Some((
+                "确认收到".to_owned(),
+                address.lines().next().unwrap_or_default().to_owned(),
+            ))
+        }
         Service::Wecom => linked(body["markdown"]["content"].as_str()?, "]("),
         Service::Dingtalk => linked(body["markdown"]["text"].as_str()?, "]("),
         Service::Feishu => {
             let lines = body["content"]["post"]["zh_cn"]["content"].as_array()?;
             let node = lines.iter().flat_map(|line| line.as_array().unwrap());
             let node = node.into_iter().find(|node| node["tag"] == "a")?;
-            Some((node["text"].as_str()?.to_owned(), node["href"].as_str()?.to_owned()))
+            Some((
+                node["text"].as_str()?.to_owned(),
+                node["href"].as_str()?.to_owned(),
+            ))
         }
     }
 }
@@ -38,7 +48,10 @@ fn link_in(service: Service, body: &Value) -> Option<(String, String)> {
 /// What the address is about, if it is one for `officer`.
 fn checked(links: &Links, address: &str, officer: &str) -> Option<Id> {
     let token = address.strip_prefix("https://gw.example/a/")?.split('?').next()?;
-    links.check(token, officer, AT).ok().map(|link| link.alarm)
+    links
+        .check(token, officer, Timestamp(0))
+        .ok()
+        .map(|link| link.alarm)
 }
 
 #[test]
@@ -53,14 +66,20 @@ fn whoever_has_to_acknowledge_gets_an_address_of_their_own() {
         };
         let (label, address) = link_in(service, &post(std::slice::from_ref(&wang))).unwrap();
         assert_eq!(label, "确认收到");
-        assert_eq!(checked(&links, &address, "wang"), Some(Id::from_bits(2)), "{address}");
+        assert_eq!(
+            checked(&links, &address, "wang"),
+            Some(Id::from_bits(2)),
+            "{address}"
+        );
         for people in [&[][..], &[wang.clone(), li.clone()]] {
             let (_, address) = link_in(service, &post(people)).unwrap();
             assert_eq!(checked(&links, &address, ""), Some(Id::from_bits(2)), "{address}");
         }
         let unreachable = links.clone().of_this_machine();
         let parcel = parcel(1, "a");
-        let body = robot_with(service, false, Some(&unreachable)).post(&parcel, AT).body;
+        let body = robot_with(service, false, Some(&unreachable))
+            .post(&parcel, AT)
+            .body;
         assert_eq!(link_in(service, &body), None, "nobody could open it: {body}");
     }
 }
@@ -75,10 +94,13 @@ fn what_asks_for_nothing_and_what_is_about_several_has_no_address() {
         });
         Parcel::of(notices.collect()).unwrap()
     };
-    let several = parcel(2, "a").into_notices().enumerate().map(|(number, notice)| PendingNotice {
-        alarm: Id::from_bits(u128::try_from(number).unwrap()),
-        ..notice
-    });
+    let several = parcel(2, "a")
+        .into_notices()
+        .enumerate()
+        .map(|(number, notice)| PendingNotice {
+            alarm: Id::from_bits(u128::try_from(number).unwrap()),
+            ..notice
+        });
     let several = Parcel::of(several.collect()).unwrap();
     for service in SERVICES {
         for parcel in [
@@ -107,12 +129,18 @@ fn an_address_is_never_cut_and_the_limits_hold_with_it() {
     for (service, most) in SERVICES.into_iter().zip([5_000, 20_000, 20_000]) {
         for everybody in [false, true] {
             let parcel = with_people(long(parcel(1, &names), &names), &people);
-            let body = robot_with(service, everybody, Some(&links)).post(&parcel, AT).body;
+            let body = robot_with(service, everybody, Some(&links))
+                .post(&parcel, AT)
+                .body;
             assert!(body.to_string().len() <= most, "{service:?}: {body}");
             let (_, address) = link_in(service, &body).unwrap_or_else(|| panic!("{body}"));
             assert_eq!(checked(&links, &address, ""), Some(Id::from_bits(2)), "{address}");
             if service == Service::Wecom {
-                let text = if everybody { &body["text"] } else { &body["markdown"] };
+                let text = if everybody {
+                    &body["text"]
+                } else {
+                    &body["markdown"]
+                };
                 assert!(text["content"].as_str().unwrap().len() <= if everybody { 2_048 } else { 4_096 });
             }
         }
@@ -127,7 +155,9 @@ fn long(parcel: Parcel, names: &str) -> Parcel {
         body["alarm"]["title"]["zh"] = json!(names);
         body["alarm"]["venue"]["address"] = json!(names);
         body["alarm"]["device"] = json!({"name": names});
-        body["alarm"]["values"] = (0..6).map(|number| (format!("{number}{names}"), json!(names))).collect();
+        body["alarm"]["values"] = (0..6)
+            .map(|number| (format!("{number}{names}"), json!(names)))
+            .collect();
         PendingNotice {
             body: body.to_string(),
             ..notice
