@@ -5,8 +5,6 @@ mod call;
 mod dingtalk;
 mod feishu;
 #[cfg(test)]
-mod link_tests;
-#[cfg(test)]
 mod tests;
 mod verdict;
 mod wecom;

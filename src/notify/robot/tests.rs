@@ -1,5 +1,7 @@
 //! Signatures by published vectors, verdicts by what the services answer, and bodies by their own grammar.
 
+mod link;
+
 use serde_json::json;
 
 use super::*;
@@ -9,13 +11,13 @@ use crate::domain::id::Id;
 use crate::domain::officer::{Contact, Language};
 use crate::store::PendingNotice;
 
-pub(super) const AT: Timestamp = Timestamp(1_599_360_473_000);
+const AT: Timestamp = Timestamp(1_599_360_473_000);
 
 fn robot(service: Service, mention_all: bool) -> Robot {
     robot_with(service, mention_all, None)
 }
 
-pub(super) fn robot_with(service: Service, mention_all: bool, links: Option<&Links>) -> Robot {
+fn robot_with(service: Service, mention_all: bool, links: Option<&Links>) -> Robot {
     let robot = RobotSettings {
         service,
         mention_all,
@@ -36,9 +38,9 @@ pub(super) fn robot_with(service: Service, mention_all: bool, links: Option<&Lin
 }
 
 /// All three.
-pub(super) const SERVICES: [Service; 3] = [Service::Wecom, Service::Dingtalk, Service::Feishu];
+const SERVICES: [Service; 3] = [Service::Wecom, Service::Dingtalk, Service::Feishu];
 
-pub(super) fn parcel(count: usize, name: &str) -> Parcel {
+fn parcel(count: usize, name: &str) -> Parcel {
     let notices = (0..count).map(|number| PendingNotice {
         row: 1,
         id: Id::from_bits(1),
@@ -196,7 +198,7 @@ fn success_needs_status_and_code_and_failures_have_their_classes() {
 }
 
 /// Somebody with these ids; empty ones are none.
-pub(super) fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -> Recipient {
+fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -> Recipient {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     Recipient {
         officer: name.to_owned(),
@@ -214,7 +216,7 @@ pub(super) fn person(name: &str, [mobile, wecom, dingtalk, feishu]: [&str; 4]) -
 }
 
 /// The parcel with these people in each of its notices.
-pub(super) fn with_people(parcel: Parcel, people: &[Recipient]) -> Parcel {
+fn with_people(parcel: Parcel, people: &[Recipient]) -> Parcel {
     let notices = parcel.into_notices().map(|notice| PendingNotice {
         people: people.to_vec(),
         ..notice

@@ -1,12 +1,6 @@
 //! The address in robots' texts: whose it is, which messages have one, and that it is never cut.
 
-use serde_json::{Value, json};
-
-use super::tests::{AT, SERVICES, parcel, person, robot_with, with_people};
 use super::*;
-use crate::domain::id::Id;
-use crate::domain::time::Timestamp;
-use crate::store::PendingNotice;
 
 /// A gateway's addresses.
 fn links() -> (tempfile::TempDir, Links) {
