@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::NotifyError;
+use super::asked::{addressee, asked};
 use super::http::{client, deadline, failure};
 use super::parcel::{Manners, Parcel};
+use super::reply::Replies;
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
+use super::{Back, NotifyError};
 use crate::config::TargetSettings;
 use crate::domain::directions::Recipient;
 use crate::domain::time::{Millis, Timestamp};
-use crate::link::{Link, Links};
+use crate::link::Links;
 use crate::store::PendingNotice;
 
 /// How much of an answer is read so that its connection can be used again.
@@ -35,12 +37,8 @@ pub(super) struct Webhook {
     deadline: Duration,
     fall_over: Millis,
     links: Option<Links>,
-}
-
-/// What a body says of itself, as far as it is needed.
-#[derive(Deserialize)]
-struct Head<'a> {
-    r#type: &'a str,
+    /// Where there: its answers may acknowledge.
+    replies: Option<Replies>,
 }
 
 /// What only this target is told.
@@ -56,7 +54,7 @@ struct More<'a> {
 
 impl Webhook {
     /// The webhook of these settings.
-    pub(super) fn new(settings: &TargetSettings, links: Option<&Links>) -> Result<Webhook, NotifyError> {
+    pub(super) fn new(settings: &TargetSettings, back: Option<&Back>) -> Result<Webhook, NotifyError> {
         let (client, url) = client(settings)?;
         Ok(Webhook {
             client,
@@ -67,7 +65,10 @@ impl Webhook {
                 .map(|secret| Signer::new(secret.expose())),
             deadline: deadline(settings),
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
-            links: links.cloned(),
+            links: back.map(|back| back.links.clone()),
+            replies: back
+                .filter(|_| settings.acknowledges)
+                .map(|back| Replies::new(&settings.name, back.operators.clone(), &back.metrics)),
         })
     }
 
@@ -93,22 +94,8 @@ impl Webhook {
 
     fn link(&self, notice: &PendingNotice) -> Option<String> {
         let links = self.links.as_ref()?;
-        let head: Head<'_> = serde_json::from_str(&notice.body).ok()?;
-        if !matches!(
-            head.r#type,
-            "alarm.raised" | "alarm.chattering" | "alarm.escalated"
-        ) {
-            return None;
-        }
-        let officer = match notice.people.as_slice() {
-            [one] => one.officer.as_str(),
-            _ => "",
-        };
-        let link = Link {
-            alarm: notice.alarm,
-            notice: notice.id,
-        };
-        Some(links.address(link, officer))
+        let officers = notice.people.iter().map(|person| person.officer.as_str());
+        Some(links.address(asked(notice)?, addressee(officers)))
     }
 
     fn headers(&self, notice: &PendingNotice, body: &str, at: Timestamp) -> HeaderMap {
@@ -170,13 +157,17 @@ impl Target for Webhook {
             .await
             .map_err(|error| failure(&error, self.deadline))?;
         let status = answer.status();
-        // The status decides; the rest is read only to keep the connection.
-        let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
-        if status.is_success() {
-            Ok(Taken)
-        } else {
-            Err(SendError::Status(status.as_u16()))
+        // The status decides.
+        if !status.is_success() {
+            let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
+            return Err(SendError::Status(status.as_u16()));
         }
+        match self.replies.as_ref().zip(asked(notice)) {
+            Some((replies, link)) => replies.hear(link, answer).await,
+            // Read only to keep the connection.
+            None => drop(tokio::time::timeout(ANSWER_WAIT, drain(answer)).await),
+        }
+        Ok(Taken)
     }
 }
 
@@ -246,6 +237,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             fall_over: Duration::from_secs(15),
             network: NetworkSettings::default(),
+            acknowledges: false,
         };
         let at = Timestamp(1_767_225_600_999);
         let plain = Webhook::new(&settings, None)

@@ -41,6 +41,7 @@ fn target(name: &str, address: SocketAddr) -> TargetSettings {
         timeout: Duration::from_secs(10),
         fall_over: Duration::from_secs(15),
         network: NetworkSettings::default(),
+        acknowledges: false,
     }
 }
 
@@ -61,6 +62,7 @@ impl Running {
             vocabulary: Arc::default(),
             reader: store.reader.clone(),
             work,
+            operators: mpsc::channel(1).0,
             committed: store.committed.clone(),
             links: store.links.clone(),
             metrics: store.metrics.clone(),
