@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::NotifyError;
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
 use super::target::{SendError, Taken, Target};
 use super::webhook::Webhook;
+use super::{Back, NotifyError};
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
-use crate::link::Links;
 use crate::words::Vocabulary;
 
 /// One target, ready to send.
@@ -20,16 +19,19 @@ pub(super) enum AnyTarget {
 }
 
 impl AnyTarget {
-    /// The target of these settings; `vocabulary` is for those that get texts, `links` for addresses by which one
-    /// acknowledges.
+    /// The target of these settings; `vocabulary` is for those that get texts, `back` for how one acknowledges:
+    /// without it nobody can.
     pub(super) fn new(
         settings: &TargetSettings,
         vocabulary: &Arc<Vocabulary>,
-        links: Option<&Links>,
+        back: Option<&Back>,
     ) -> Result<AnyTarget, NotifyError> {
         Ok(match &settings.kind {
-            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, links)?)),
-            TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, vocabulary)?)),
+            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, back)?)),
+            TargetKind::Robot(robot) => {
+                let links = back.map(|back| &back.links);
+                AnyTarget::Robot(Box::new(Robot::new(settings, robot, (vocabulary, links))?))
+            }
         })
     }
 }

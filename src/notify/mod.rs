@@ -2,9 +2,11 @@
 //! at least once, with the same id and bytes on every attempt.
 
 mod any;
+mod asked;
 mod emergency;
 mod pace;
 pub mod parcel;
+mod reply;
 mod robot;
 pub mod schedule;
 mod sign;
@@ -23,7 +25,7 @@ pub use self::emergency::Emergency;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
-use crate::handoff::Work;
+use crate::handoff::{OperatorRequest, Work};
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::store::StoreReader;
@@ -38,6 +40,8 @@ pub struct Notify {
     pub vocabulary: Arc<Vocabulary>,
     /// Makes the addresses by which officers acknowledge.
     pub links: Links,
+    /// Where what operators do goes: targets that may acknowledge by their answers are such.
+    pub operators: mpsc::Sender<OperatorRequest>,
     /// The outbox, to read.
     pub reader: StoreReader,
     /// Where deliveries are reported.
@@ -90,15 +94,27 @@ pub enum NotifyError {
     Worker(#[from] tokio::task::JoinError),
 }
 
+/// The ways back from whoever is told of something.
+struct Back {
+    links: Links,
+    operators: mpsc::Sender<OperatorRequest>,
+    metrics: Metrics,
+}
+
 impl Notify {
     /// Sends notices until told to stop or until nobody takes reports any more. After a stop nothing new is
     /// sent; what is under way gets three seconds.
     pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
         let mut workers = JoinSet::new();
+        let back = Back {
+            links: self.links.clone(),
+            operators: self.operators.clone(),
+            metrics: self.metrics.clone(),
+        };
         for settings in &self.targets {
             let worker = Worker::new(
                 &settings.name,
-                Arc::new(AnyTarget::new(settings, &self.vocabulary, Some(&self.links))?),
+                Arc::new(AnyTarget::new(settings, &self.vocabulary, Some(&back))?),
                 &self,
             );
             workers.spawn(worker.run(stop.clone()));
