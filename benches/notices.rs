@@ -121,14 +121,17 @@ fn measure(hangs: bool, dangers: u32, seen: &mut Seen) -> anyhow::Result<()> {
     let target = |name: &str, url: &str| {
         format!("[[target]]\nname = \"{name}\"\nkind = \"webhook\"\nurl = \"{url}\"\n")
     };
-    let mut config = target("duty", &sink.url);
-    config += &target("deaf", &format!("http://{}/hook", deaf.local_addr()?));
     let targets = if hangs {
         r#"["deaf", "duty"]"#
     } else {
         r#"["duty"]"#
     };
-    config += &format!("[[route]]\nname = \"all\"\nclasses = [\"alarm\"]\ntargets = {targets}\n");
+    let config = [
+        target("duty", &sink.url),
+        target("deaf", &format!("http://{}/hook", deaf.local_addr()?)),
+        format!("[[route]]\nname = \"all\"\nclasses = [\"alarm\"]\ntargets = {targets}\n"),
+    ]
+    .concat();
     let gateway = Gateway::start(folder.path(), broker.port, &config)?;
     wait_for(&gateway, "ninewatch_mqtt_connected", 1)?;
     let _floor = Floor::start(broker.port, &sink.url, &folder.path().join("floor"))?;
