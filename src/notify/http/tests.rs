@@ -60,6 +60,7 @@ fn settings(url: String, network: NetworkSettings) -> TargetSettings {
         secret: None,
         timeout: Duration::from_secs(10),
         fall_over: Duration::ZERO,
+        acknowledges: false,
         network,
     }
 }
