@@ -1,10 +1,13 @@
 //! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
 
+mod past_outbox;
+
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Registry, TextEncoder,
 };
 
+use self::past_outbox::PastOutbox;
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
 use crate::meters::{counter, counters, gauge, gauges, registered};
@@ -84,6 +87,8 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     /// From an alarm event's commit to its delivery.
     pub notice_latency: Histogram,
+    /// What is sent past the outbox.
+    pub past_outbox: PastOutbox,
     devices: IntGaugeVec,
     /// Bytes of the store's files.
     pub store_bytes: IntGauge,
@@ -298,6 +303,7 @@ impl Metrics {
                     .buckets(NOTICE_BUCKETS.to_vec()),
                 ),
             ),
+            past_outbox: PastOutbox::new(r),
             devices: gauges(
                 r,
                 "ninewatch_devices",

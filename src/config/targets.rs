@@ -8,9 +8,9 @@ use url::Url;
 
 use super::document::Table;
 use super::names::{Names, own_name};
-use super::robots;
 use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
+use super::{alertmanager, robots};
 
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
@@ -21,14 +21,14 @@ const SIGNING_KEY_PREFIX: &str = "whsec_";
 #[derive(Clone, Copy)]
 enum KindWord {
     Webhook,
+    Alertmanager,
     Robot(Service),
     Email,
-    Later,
 }
 
 const KINDS: [(&str, KindWord); 6] = [
     ("webhook", KindWord::Webhook),
-    ("alertmanager", KindWord::Later),
+    ("alertmanager", KindWord::Alertmanager),
     ("wecom", KindWord::Robot(Service::Wecom)),
     ("dingtalk", KindWord::Robot(Service::Dingtalk)),
     ("feishu", KindWord::Robot(Service::Feishu)),
@@ -64,15 +64,17 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
             known.mail.push(name.clone());
         }
         match chosen {
-            Some(KindWord::Later | KindWord::Email) => word.wrong_with(
+            Some(KindWord::Email) => word.wrong_with(
                 "this kind of target is not available in this version".to_owned(),
-                "`webhook`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
+                "`webhook`, `alertmanager`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
             ),
             Some(KindWord::Robot(service)) => {
                 signs = service != Service::Wecom;
                 kind = TargetKind::Robot(robots::read(&mut table, service));
             }
-            Some(KindWord::Webhook) | None => {}
+            Some(KindWord::Alertmanager) => kind = alertmanager::read(&mut table),
+            Some(KindWord::Webhook) => kind = alertmanager::read_body(&mut table),
+            None => {}
         }
     }
     let url = table.either("url", "url_file");
@@ -83,13 +85,17 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let secret = table
         .either("secret", "secret_file")
         .filter(|value| {
+            if matches!(kind, TargetKind::Alertmanager(_)) {
+                value.key_wrong("Alertmanager checks no signatures: put user and password into `url_file`");
+                return false;
+            }
             if !signs {
                 value.key_wrong("a wecom robot signs nothing: the key in its `url` is its only secret");
             }
             signs
         })
         .and_then(|value| {
-            let webhook = matches!(kind, TargetKind::Webhook);
+            let webhook = matches!(kind, TargetKind::Webhook | TargetKind::AlertmanagerWebhook(_));
             value
                 .secret()
                 .filter(|key| !webhook || is_signing_key(key, &value))

@@ -1,8 +1,11 @@
 //! A target of whatever kind its settings say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::NotifyError;
+use super::alertmanager::api::Alertmanager;
+use super::alertmanager::receiver::Receiver;
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
 use super::target::{SendError, Taken, Target};
@@ -10,6 +13,7 @@ use super::webhook::Webhook;
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
 use crate::link::Links;
+use crate::store::StoreReader;
 use crate::words::Vocabulary;
 
 /// One target, ready to send.
@@ -17,20 +21,42 @@ use crate::words::Vocabulary;
 pub(super) enum AnyTarget {
     Webhook(Box<Webhook>),
     Robot(Box<Robot>),
+    Alertmanager(Arc<Alertmanager>),
+    Receiver(Box<Receiver>),
 }
 
 impl AnyTarget {
     /// The target of these settings; `vocabulary` is for those that get texts, `links` for addresses by which one
-    /// acknowledges.
+    /// acknowledges, `store` for those that are told how things stand.
     pub(super) fn new(
         settings: &TargetSettings,
         vocabulary: &Arc<Vocabulary>,
         links: Option<&Links>,
+        store: Option<&StoreReader>,
     ) -> Result<AnyTarget, NotifyError> {
         Ok(match &settings.kind {
             TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, links)?)),
             TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, vocabulary)?)),
+            TargetKind::Alertmanager(own) => {
+                AnyTarget::Alertmanager(Arc::new(Alertmanager::new(settings, own, links, store)?))
+            }
+            TargetKind::AlertmanagerWebhook(language) => {
+                AnyTarget::Receiver(Box::new(Receiver::new(settings, *language, links, store)?))
+            }
         })
+    }
+
+    /// The one that has to be told again and again what stands, if this is one.
+    pub(super) const fn forgetful(&self) -> Option<&Arc<Alertmanager>> {
+        match self {
+            AnyTarget::Webhook(_) | AnyTarget::Robot(_) | AnyTarget::Receiver(_) => None,
+            AnyTarget::Alertmanager(alertmanager) => Some(alertmanager),
+        }
+    }
+
+    /// How often it has to be told again what stands; `None`: once is enough.
+    pub(super) fn resend(&self) -> Option<Duration> {
+        self.forgetful().map(|alertmanager| alertmanager.resend())
     }
 }
 
@@ -39,6 +65,8 @@ impl Target for AnyTarget {
         match self {
             AnyTarget::Webhook(webhook) => webhook.manners(),
             AnyTarget::Robot(robot) => robot.manners(),
+            AnyTarget::Alertmanager(alertmanager) => alertmanager.manners(),
+            AnyTarget::Receiver(receiver) => receiver.manners(),
         }
     }
 
@@ -46,6 +74,8 @@ impl Target for AnyTarget {
         match self {
             AnyTarget::Webhook(webhook) => webhook.send(parcel, at).await,
             AnyTarget::Robot(robot) => robot.send(parcel, at).await,
+            AnyTarget::Alertmanager(alertmanager) => alertmanager.send(parcel, at).await,
+            AnyTarget::Receiver(receiver) => receiver.send(parcel, at).await,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
+mod alertmanager;
 mod any;
 mod emergency;
+mod heartbeat;
 mod pace;
 pub mod parcel;
 mod robot;
@@ -18,8 +20,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::alertmanager::resend::Resend;
 use self::any::AnyTarget;
 pub use self::emergency::Emergency;
+pub use self::heartbeat::Heartbeat;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
@@ -96,11 +100,13 @@ impl Notify {
     pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
         let mut workers = JoinSet::new();
         for settings in &self.targets {
-            let worker = Worker::new(
-                &settings.name,
-                Arc::new(AnyTarget::new(settings, &self.vocabulary, Some(&self.links))?),
-                &self,
-            );
+            let (links, store) = (Some(&self.links), Some(&self.reader));
+            let target = AnyTarget::new(settings, &self.vocabulary, links, store)?;
+            if let Some(alertmanager) = target.forgetful() {
+                let resend = Resend::new(Arc::clone(alertmanager), &self);
+                workers.spawn(resend.run(stop.clone()));
+            }
+            let worker = Worker::new(&settings.name, Arc::new(target), &self);
             workers.spawn(worker.run(stop.clone()));
         }
         if workers.is_empty() {

@@ -104,6 +104,30 @@ impl Webhook {
         body
     }
 
+    /// Posts `body` as the one of `notice`.
+    pub(super) async fn post(
+        &self,
+        notice: &PendingNotice,
+        body: String,
+        at: Timestamp,
+    ) -> Result<Taken, SendError> {
+        let answer = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers(notice, &body, at))
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| failure(&error, self.timeout))?;
+        let status = answer.status();
+        finish(answer).await;
+        if status.is_success() {
+            Ok(Taken)
+        } else {
+            Err(SendError::Status(status.as_u16()))
+        }
+    }
+
     fn link(&self, notice: &PendingNotice) -> Option<String> {
         let links = self.links.as_ref()?;
         let head: Head<'_> = serde_json::from_str(&notice.body).ok()?;
@@ -173,24 +197,13 @@ impl Target for Webhook {
 
     async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
         let notice = parcel.first();
-        let body = self.body(notice);
-        let answer = self
-            .client
-            .post(self.url.clone())
-            .headers(self.headers(notice, &body, at))
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| failure(&error, self.timeout))?;
-        let status = answer.status();
-        // The status decides; the rest is read only to keep the connection.
-        let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
-        if status.is_success() {
-            Ok(Taken)
-        } else {
-            Err(SendError::Status(status.as_u16()))
-        }
+        self.post(notice, self.body(notice), at).await
     }
+}
+
+/// Reads what is left of an answer whose status is known, only to keep its connection.
+pub(super) async fn finish(answer: Response) {
+    let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
 }
 
 /// Why a request had no answer.

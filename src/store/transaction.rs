@@ -8,7 +8,7 @@ use super::chain::Head;
 use super::disk::Shedding;
 use super::outbox::{self, Notice};
 use super::schema::to_sql;
-use super::{checkpoint, recover, seal, segments};
+use super::{checkpoint, recover, seal, segments, told};
 use crate::domain::alarm::AlarmState;
 use crate::domain::history::{self, HistoryError, PointNumber, Samples};
 use crate::domain::id::Id;
@@ -281,6 +281,9 @@ fn write_alarm(
             commit.alarm,
             commit.event.at.0,
         ])?;
+    if !standing {
+        told::end(transaction, alarm.id, commit.event.at)?;
+    }
     if let Some((class, priority)) = stood.and_then(|(class, priority)| parse_labels(&class, &priority)) {
         changes.standing.push((class, priority, -1));
     }
