@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), Alertmanager, PostgreSQL, strace, faketime, a C
-# compiler.
+# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), Alertmanager, PostgreSQL, strace,
+# faketime, a C compiler.
 # Does nothing, and asks for no rights, when all is there. Needs apt and, for a normal user, sudo without a question.
 set -euo pipefail
 

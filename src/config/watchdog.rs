@@ -28,13 +28,13 @@ pub(super) fn read(
         Some(values)
     });
     let listed = listed.unwrap_or_default();
-    let named = listed.iter().filter_map(|value| target(value, targets, names));
-    let named = named.collect();
+    let told = listed.iter().filter_map(|value| target(value, targets, names));
+    let told = told.collect();
     let interval = table
         .optional("interval")
         .and_then(|time| time.duration(INTERVAL));
     Some(WatchdogSettings {
-        targets: named,
+        targets: told,
         interval: interval.unwrap_or(DEFAULT_INTERVAL),
     })
 }

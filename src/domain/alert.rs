@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    fn event(device: serde_json::Value) -> String {
+    fn event(device: &serde_json::Value) -> String {
         json!({
             "type": "alarm.raised", "gateway": "karuo-01", "alarm": {
                 "rule": "gas-high", "class": "alarm", "priority": "critical",
@@ -147,12 +147,12 @@ mod tests {
 
     #[test]
     fn an_alarm_is_known_by_its_rule_and_its_subject() {
-        let of_device = Labels::of_event(&event(json!({"id": "g1", "kind": "gas_detector"}))).unwrap();
+        let of_device = Labels::of_event(&event(&json!({"id": "g1", "kind": "gas_detector"}))).unwrap();
         assert_eq!(
             of_device.to_string(),
             r#"{alertname="gas-high", class="alarm", device="g1", district="卡若", gateway="karuo-01", kind="gas_detector", priority="critical", venue="v1"}"#
         );
-        let of_venue = Labels::of_event(&event(json!(null))).unwrap();
+        let of_venue = Labels::of_event(&event(&json!(null))).unwrap();
         assert_eq!(
             of_venue.to_string(),
             r#"{alertname="gas-high", class="alarm", district="卡若", gateway="karuo-01", kind="venue", priority="critical", venue="v1"}"#

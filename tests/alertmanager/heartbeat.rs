@@ -97,10 +97,8 @@ async fn the_watchdog_of_alertmanager_ends_with_the_gateway() {
         .start()
         .await;
     let watchdog = async || {
-        let alerts = alertmanager.firing().await.into_iter();
-        alerts
-            .filter(|alert| alert["labels"]["alertname"] == "Watchdog")
-            .last()
+        let mut alerts = alertmanager.firing().await.into_iter();
+        alerts.find(|alert| alert["labels"]["alertname"] == "Watchdog")
     };
     let alert = eventually("Watchdog fires", PATIENCE, async || watchdog().await).await;
     assert_eq!(alert["labels"]["gateway"], ID);

@@ -93,10 +93,8 @@ impl Alertmanager {
 
     /// The firing alert of this rule for this device, if there is one.
     pub(crate) async fn find(&self, rule: &str, device: &str) -> Option<Value> {
-        let alerts = self.firing().await.into_iter();
-        alerts
-            .filter(|alert| alert["labels"]["alertname"] == rule && alert["labels"]["device"] == device)
-            .last()
+        let mut alerts = self.firing().await.into_iter();
+        alerts.find(|alert| alert["labels"]["alertname"] == rule && alert["labels"]["device"] == device)
     }
 
     /// Waits for it.

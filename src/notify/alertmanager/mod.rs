@@ -161,9 +161,9 @@ impl Alerts {
             "" => format!("{}: {venue}", alarm.title.en),
             device => format!("{}: {venue}, {device}", alarm.title.en),
         };
-        let values = alarm.values.iter().map(|(point, value)| match value {
-            Value::String(word) => format!("{point}={word}"),
-            other => format!("{point}={other}"),
+        let values = alarm.values.iter().map(|(point, value)| match value.as_str() {
+            Some(word) => format!("{point}={word}"),
+            None => format!("{point}={value}"),
         });
         let values = values.collect::<Vec<_>>().join(", ");
         let by = alarm.acknowledged_by.as_deref().unwrap_or_default();
