@@ -220,7 +220,8 @@ const MIGRATIONS: &[&str] = &[
         state TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
-    // Of which alarms a target has been told, by which labels it knows them, and when they ended.
+    // Of which alarms a target has been told, by which labels it knows them, and when they ended. `store.proofs`: how often the
+    // disk was asked for nothing but a proof that it writes.
     "
     CREATE TABLE told (
         alarm    BLOB NOT NULL,
@@ -232,6 +233,7 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX told_labels ON told (target, labels);
     CREATE INDEX told_ended ON told (ended_at) WHERE ended_at IS NOT NULL;
+    ALTER TABLE store ADD COLUMN proofs INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::gateway::signal;
 use super::sink::Sink;
 use super::{PATIENCE, eventually, free_port, http};
 
@@ -69,10 +70,10 @@ impl Alertmanager {
         .await;
     }
 
-    /// Kills it. It forgets every alert; what it told it knows.
+    /// Stops it. It forgets every alert; whom it told of what it knows.
     pub(crate) fn down(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
+            signal(child.id(), "TERM");
             let _ = child.wait();
         }
     }
@@ -115,7 +116,10 @@ impl Alertmanager {
 
 impl Drop for Alertmanager {
     fn drop(&mut self) {
-        self.down();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
