@@ -268,6 +268,11 @@ mod tests {
                 "token = 'abc'",
                 "11:9: restart to change `http.token`",
             ),
+            (
+                "[[target]]",
+                "[watchdog]\ntargets = ['duty']\n[[target]]",
+                "14:11: restart to change `watchdog.targets`",
+            ),
             ("'duty'", "'night'", "14:8: restart to add the target `night`"),
             ("1/a", "1/b", "14:8: restart to change the target `duty`"),
             (
