@@ -35,7 +35,7 @@ pub(super) fn read(table: &mut Table<'_>) -> TargetKind {
             let hold = value.duration(HOLD).unwrap_or(HOLD.end().to_owned());
             if hold < least {
                 let problem = format!(
-                    "`hold` must be at least {FEWEST} times `resend`, or one lost request ends an alert"
+                    "`hold` must be at least {FEWEST} times `resend`, or a lost request ends an alert"
                 );
                 value.wrong_with(problem, format!("write {} s or more", least.as_secs()));
             }
