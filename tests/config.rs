@@ -3,11 +3,13 @@
 
 #[path = "config/doubts.rs"]
 mod doubts;
+#[path = "config/outside.rs"]
+mod outside;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ninewatch::config::{self, Auth, BrokerUrl, Cast, Durability, Findings, PostgresTls, Script, TargetKind};
+use ninewatch::config::{self, Auth, BrokerUrl, Cast, Durability, Findings, PostgresTls, Script};
 use ninewatch::domain::definitions::DefinitionSource;
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::schedule::{Day, OnHolidays};
@@ -204,18 +206,6 @@ fn what_the_file_says_arrives_in_the_settings() {
         settings.targets[1].secret.as_ref().unwrap().expose(),
         "hunter2hunter2"
     );
-    let TargetKind::Alertmanager(alertmanager) = &settings.targets[2].kind else {
-        panic!("{:?} is no Alertmanager", settings.targets[2]);
-    };
-    let times = (alertmanager.resend.as_secs(), alertmanager.hold.as_secs());
-    assert_eq!(times, (30, 90));
-    assert!(matches!(
-        settings.targets[3].kind,
-        TargetKind::AlertmanagerWebhook(_)
-    ));
-    let watchdog = settings.watchdog.unwrap();
-    assert_eq!(watchdog.targets, ["duty", "am", "bridge"]);
-    assert_eq!(watchdog.interval, Duration::from_mins(5));
     assert_eq!(settings.directions.routes[0].targets, ["duty", "second"]);
     let rules = &settings.definitions.source().rules;
     assert_eq!(rules.len(), 8, "a file that two patterns match is read once");
