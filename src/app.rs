@@ -161,7 +161,7 @@ impl Running {
         let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
-        let links = Links::open(&settings.gateway.data_dir, &settings.gateway.public_url)?;
+        let links = links(&settings.gateway)?;
         let vocabulary = Arc::new(Vocabulary::of(&settings.definitions.source().kinds));
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
@@ -173,7 +173,11 @@ impl Running {
         )?;
         let (reload, reloading) = Reload::new(origin, fixed, filters, directory, metrics.clone());
         let (operator_tx, operators) = mpsc::channel::<OperatorRequest>(OPERATOR_QUEUE);
-        let requests = (operator_tx, reloading.requests, reloading.directory.clone());
+        let requests = (
+            operator_tx.clone(),
+            reloading.requests,
+            reloading.directory.clone(),
+        );
         let reader = store.reader()?;
         let (envelope_tx, envelopes) = mpsc::channel::<Vec<Envelope>>((settings.mqtt.queue / RUN).max(1));
         let (receipt_tx, receipts) = mpsc::channel::<Vec<Receipt>>(RECEIPT_RUNS);
@@ -233,6 +237,7 @@ impl Running {
                 targets: settings.targets,
                 vocabulary,
                 links,
+                operators: operator_tx,
                 reader: notices,
                 work: work.clone(),
                 committed,
@@ -405,6 +410,16 @@ fn web(
         health: health.clone(),
         limits: Limits::default(),
     }
+}
+
+/// Makes the addresses by which people acknowledge.
+fn links(settings: &GatewaySettings) -> anyhow::Result<Links> {
+    let links = Links::open(&settings.data_dir, &settings.public_url)?;
+    Ok(if settings.reaches_people {
+        links
+    } else {
+        links.of_this_machine()
+    })
 }
 
 fn emergency(settings: &Settings, health: &Health) -> Emergency {

@@ -1,5 +1,5 @@
 //! The signed addresses in messages by which an officer acknowledges an alarm from a telephone: made for one notice and one
-//! officer, and checked. Whether an address still does anything, the web side says.
+//! officer, and checked. Whether an address still does anything, the engine says: it is for one raise of its alarm.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -19,17 +19,22 @@ use crate::domain::time::Timestamp;
 /// How long an address does something after its event, in milliseconds: a week.
 const GOOD_FOR_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Two ids and half of an HMAC-SHA256: 128 bits are not guessed.
-const BYTES: usize = 48;
+/// Two ids, a time and half of an HMAC-SHA256: 128 bits are not guessed.
+const BYTES: usize = SIGNED + 16;
+
+/// What is signed, beside the officer.
+const SIGNED: usize = 40;
 
 /// What is signed begins with this: the key signs nothing else, and never will by accident.
-const PURPOSE: &[u8] = b"ninewatch acknowledge 1";
+const PURPOSE: &[u8] = b"ninewatch acknowledge 2";
 
 /// Makes and checks addresses with the gateway's own key. Clones share it.
 #[derive(Clone)]
 pub struct Links {
     key: Arc<[u8]>,
     public_url: Arc<str>,
+    /// Whether a telephone can open the addresses.
+    reach_people: bool,
 }
 
 /// What an address is about.
@@ -39,6 +44,8 @@ pub struct Link {
     pub alarm: Id,
     /// The notice that brought it.
     pub notice: Id,
+    /// When the alarm was raised that the notice told of: one that is raised again since is another matter.
+    pub raised_at: Timestamp,
 }
 
 /// Why the key cannot be had.
@@ -71,14 +78,29 @@ impl Links {
         Ok(Links {
             key: key.into(),
             public_url: public_url.into(),
+            reach_people: true,
         })
+    }
+
+    /// The same for a gateway whose address only this machine can open: people are given none.
+    #[must_use]
+    pub fn of_this_machine(self) -> Links {
+        Links {
+            reach_people: false,
+            ..self
+        }
+    }
+
+    /// The address for a text that people read; `None` where their telephones could not open it.
+    pub fn for_people(&self, link: Link, officer: &str) -> Option<String> {
+        self.reach_people.then(|| self.address(link, officer))
     }
 
     /// The address by which `officer` acknowledges `alarm` after `notice`; nobody in particular: an empty id.
     pub fn address(&self, link: Link, officer: &str) -> String {
         let mut bytes = [0; BYTES];
-        let (ids, signature) = bytes.split_at_mut(32);
-        ids.copy_from_slice(&ids_of(link));
+        let (signed, signature) = bytes.split_at_mut(SIGNED);
+        signed.copy_from_slice(&signed_of(link));
         signature.copy_from_slice(&self.signature(link, officer));
         let mut address = format!("{}/a/{}", self.public_url, URL_SAFE_NO_PAD.encode(bytes));
         if !officer.is_empty() {
@@ -105,11 +127,13 @@ impl Links {
     pub fn check(&self, token: &str, officer: &str, now: Timestamp) -> Result<Link, LinkError> {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| LinkError::Forged)?;
         let (alarm, rest) = bytes.split_first_chunk::<16>().ok_or(LinkError::Forged)?;
-        let (notice, signature) = rest.split_first_chunk::<16>().ok_or(LinkError::Forged)?;
+        let (notice, rest) = rest.split_first_chunk::<16>().ok_or(LinkError::Forged)?;
+        let (raised_at, signature) = rest.split_first_chunk::<8>().ok_or(LinkError::Forged)?;
         let id = |bytes: &[u8; 16]| Id::from_bits(u128::from_be_bytes(*bytes));
         let link = Link {
             alarm: id(alarm),
             notice: id(notice),
+            raised_at: Timestamp(i64::from_be_bytes(*raised_at)),
         };
         // In constant time: how long it takes says nothing about the signature.
         self.mac(link, officer)
@@ -136,7 +160,7 @@ impl Links {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
     fn mac(&self, link: Link, officer: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::new_from_slice(&self.key).expect("HMAC takes a key of any length");
-        for part in [PURPOSE, &ids_of(link), officer.as_bytes()] {
+        for part in [PURPOSE, &signed_of(link), officer.as_bytes()] {
             mac.update(part);
         }
         mac
@@ -161,13 +185,14 @@ impl std::fmt::Debug for Links {
     }
 }
 
-fn ids_of(link: Link) -> [u8; 32] {
-    let mut ids = [0; 32];
-    let both = [link.alarm, link.notice].map(|id| id.bits().to_be_bytes());
-    for (place, byte) in ids.iter_mut().zip(both.iter().flatten()) {
+fn signed_of(link: Link) -> [u8; SIGNED] {
+    let mut signed = [0; SIGNED];
+    let ids = [link.alarm, link.notice].map(|id| id.bits().to_be_bytes());
+    let raised_at = link.raised_at.0.to_be_bytes();
+    for (place, byte) in signed.iter_mut().zip(ids.iter().flatten().chain(&raised_at)) {
         *place = *byte;
     }
-    ids
+    signed
 }
 
 fn key(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -208,6 +233,7 @@ mod tests {
         Link {
             alarm: id(1),
             notice: id(2),
+            raised_at: Timestamp(AT - 1),
         }
     }
 
@@ -245,6 +271,8 @@ mod tests {
         }
         let nobody = links.address(link(), "");
         assert!(!nobody.contains('?'), "{nobody}");
+        assert_eq!(links.for_people(link(), ""), Some(nobody));
+        assert_eq!(links.of_this_machine().for_people(link(), ""), None);
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub struct Metrics {
     alarm_events: IntCounterVec,
     notices_pending: IntGaugeVec,
     deliveries: IntCounterVec,
+    replies: IntCounterVec,
     /// From an alarm event's commit to its delivery.
     pub notice_latency: Histogram,
     /// What is sent past the outbox.
@@ -287,6 +288,12 @@ impl Metrics {
                 "Notices in the outbox that their target has not got yet.",
                 &["target"],
             ),
+            replies: counters(
+                r,
+                "ninewatch_reply_acknowledgements_total",
+                "Acknowledgements in the answers of targets: acknowledged, refused by the gateway, malformed.",
+                &["target", "result"],
+            ),
             deliveries: counters(
                 r,
                 "ninewatch_deliveries_total",
@@ -447,6 +454,11 @@ impl Metrics {
     /// The gauge of notices that wait for `target`; resolve once, keep.
     pub fn notices_pending(&self, target: &str) -> IntGauge {
         self.notices_pending.with_label_values(&[target])
+    }
+
+    /// The counter of acknowledgements in the answers of `target` with `result`; resolve once, keep.
+    pub fn replies(&self, target: &str, result: &str) -> IntCounter {
+        self.replies.with_label_values(&[target, result])
     }
 
     /// The counter of deliveries to `target` with `result`; resolve once, keep.

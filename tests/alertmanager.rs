@@ -33,6 +33,7 @@ const ROUNDS: u64 = 12;
 fn gateway(broker: &Mosquitto, alertmanager: &Alertmanager) -> Gateway {
     let target = format!("kind = \"alertmanager\"\n{SHORT}");
     Gateway::prepare(broker.port, &alertmanager.url())
+        .edited("data_dir = ", "public_url = \"http://gw.example\"\ndata_dir = ")
         .edited("kind = \"webhook\"\n", &target)
         .edited("secret_file = \"hook.secret\"\n", "")
 }
@@ -64,7 +65,7 @@ async fn an_alarm_fires_for_as_long_as_it_stands_and_is_told_once() {
     let mut device = Publisher::start(broker.port, "device");
     device.gas("g1", r#"{"lel":53.2}"#).await;
     let first = alertmanager.wait_firing("test-high", "g1").await;
-    check(&first, &gateway);
+    check(&first);
     told_again(&gateway, ROUNDS).await;
     assert_eq!(told(&sink, "test-high", "g1"), once(&["firing"]));
 
@@ -112,7 +113,7 @@ async fn an_alarm_fires_for_as_long_as_it_stands_and_is_told_once() {
     assert_eq!(failed, 0);
 }
 
-fn check(alert: &Value, gateway: &Gateway) {
+fn check(alert: &Value) {
     assert_eq!(
         alert["labels"],
         json!({
@@ -128,10 +129,10 @@ fn check(alert: &Value, gateway: &Gateway) {
     assert_eq!(annotations["address"], "示例路 1 号");
     assert_eq!(annotations["values"], "lel=53.2");
     let acknowledge = annotations["acknowledge"].as_str().unwrap();
-    assert!(acknowledge.starts_with(&gateway.url("/a/")), "{acknowledge}");
+    assert!(acknowledge.starts_with("http://gw.example/a/"), "{acknowledge}");
     let generator = alert["generatorURL"].as_str().unwrap();
     assert!(
-        generator.starts_with(&gateway.url("/api/v1/alarms/")),
+        generator.starts_with("http://gw.example/api/v1/alarms/"),
         "{generator}"
     );
 }

@@ -11,7 +11,7 @@ use support::gateway::Gateway;
 use support::http;
 use support::mosquitto::Mosquitto;
 use support::publisher::Publisher;
-use support::sink::{Attempt, Sink};
+use support::sink::{Attempt, Mood, Sink};
 use support::{PATIENCE, eventually, free_port};
 
 /// The officer on duty at once, his deputy after a second, the chief after four.
@@ -95,7 +95,7 @@ async fn deliveries(gateway: &Gateway, query: &str) -> Vec<Value> {
 }
 
 /// Li follows the address in her message: it shows a page; its button, and nothing before, acknowledges.
-async fn press(gateway: &Gateway, phone: &Sink) {
+async fn press(gateway: &Gateway, phone: &Sink) -> String {
     let for_li = |body: &Value| body["level"] == 3 && body["to"][0]["officer"] == "li";
     let message = eventually("the last level reaches li", PATIENCE, async || {
         let messages = phone.of("alarm.escalated", "test-high", "g1");
@@ -124,6 +124,140 @@ async fn press(gateway: &Gateway, phone: &Sink) {
         .await
         .json();
     assert_eq!(told["by"], "li");
+    link.to_owned()
+}
+
+/// The alarm comes again: Li's address of before shows that, and acknowledges nothing.
+async fn is_spent(link: &str, gateway: &Gateway, (device, phone): (&mut Publisher, &Sink)) {
+    device.gas("g1", r#"{"lel":5.0}"#).await;
+    phone.wait_for("alarm.recovered", "test-high", "g1").await;
+    let before = phone.of("alarm.raised", "test-high", "g1").len();
+    device.gas("g1", r#"{"lel":60.0}"#).await;
+    eventually("it is raised again", PATIENCE, async || {
+        (phone.of("alarm.raised", "test-high", "g1").len() > before).then_some(())
+    })
+    .await;
+    let pressed = http::client().post(link).send().await.expect("an answer");
+    let page = pressed.text().await.expect("a page");
+    assert!(page.contains("该报警又再次触发"), "{page}");
+    let standing = gateway.alarms("state=active").await;
+    assert_eq!(standing[0]["state"], "active_unacknowledged");
+}
+
+/// A dispatch centre that may acknowledge by its answers, and another that may not.
+fn dispatch(url: &str, patient: &str) -> String {
+    format!(
+        r#"[[target]]
+name = "dispatch"
+kind = "webhook"
+url = "{url}"
+secret_file = "hook.secret"
+acknowledges = true
+
+[[target]]
+name = "patient"
+kind = "webhook"
+url = "{patient}"
+secret_file = "hook.secret"
+
+[[officer]]
+id = "wang"
+name = "王强"
+channels = ["dispatch"]
+
+[[chain]]
+name = "up"
+[[chain.level]]
+to = ["officer:wang"]
+[[chain.level]]
+after = "2s"
+to = ["officer:wang"]
+[[chain.level]]
+after = "5s"
+to = ["officer:wang"]
+[[chain.level]]
+after = "15s"
+to = ["officer:wang"]
+
+[[route]]
+name = "duty"
+chain = "up"
+"#
+    )
+}
+
+/// How often each kind of answer was counted.
+async fn counted(gateway: &Gateway, target: &str) -> [u64; 3] {
+    let target = format!("target=\"{target}\"");
+    let mut counted = [0; 3];
+    for (place, result) in counted.iter_mut().zip(["acknowledged", "refused", "malformed"]) {
+        let result = format!("result=\"{result}\"");
+        *place = gateway
+            .metric("ninewatch_reply_acknowledgements_total", &[&target, &result])
+            .await;
+    }
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_of_an_upstream_system_acknowledges_where_it_may() {
+    let broker = Mosquitto::start("");
+    let (record, centre, patient) = (Sink::start(), Sink::start(), Sink::start());
+    let gateway = Gateway::prepare(broker.port, &record.url())
+        .edited("targets = [\"duty\"]\n", "targets = [\"duty\", \"patient\"]\n")
+        .edited(
+            "[[route]]\nname = \"duty\"\n",
+            &dispatch(&centre.url(), &patient.url()),
+        )
+        .start()
+        .await;
+    let mut device = Publisher::start(broker.port, "device");
+    // What it says is no answer that can be read, and the message is delivered all the same.
+    centre.set(Mood::Say(r#"{"acknowledge":{"by":""}}"#));
+    // And a good answer of a target that may not acknowledge does nothing.
+    patient.set(Mood::Say(r#"{"acknowledge":{"by":"somebody"}}"#));
+    device.gas("g1", r#"{"lel":53.2}"#).await;
+    eventually("the answer is counted", PATIENCE, async || {
+        (counted(&gateway, "dispatch").await == [0, 0, 1]).then_some(())
+    })
+    .await;
+    patient.wait_for("alarm.raised", "test-high", "g1").await;
+    let standing = gateway.alarms("state=active").await;
+    assert_eq!(standing[0]["state"], "active_unacknowledged");
+    let failed = gateway
+        .metric(
+            "ninewatch_deliveries_total",
+            &["target=\"dispatch\"", "result=\"failed\""],
+        )
+        .await;
+    assert_eq!(failed, 0);
+
+    // The next telling is answered by whom it is for.
+    centre.set(Mood::Say(
+        r#"{"ok":true,"acknowledge":{"by":"dispatcher-7","note":"engine 3 is on its way"}}"#,
+    ));
+    let told = record
+        .wait_for("alarm.acknowledged", "test-high", "g1")
+        .await
+        .json();
+    assert_eq!(
+        (&told["by"], &told["note"]),
+        (&json!("dispatch: dispatcher-7"), &json!("engine 3 is on its way"))
+    );
+    // Whoever was told hears of it, and an answer to that acknowledges nothing.
+    centre.wait_for("alarm.acknowledged", "test-high", "g1").await;
+    assert_eq!(counted(&gateway, "dispatch").await[0], 1);
+
+    let database = rusqlite::Connection::open(gateway.folder().join("data/ninewatch.db")).expect("the store");
+    let next: Option<i64> = database
+        .query_row(
+            "SELECT json_extract(state, '$[0].next.at') FROM escalation",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the alarm still stands");
+    assert_eq!(next, None, "its chain has ended with the acknowledgement");
+    centre.assert_all_signed();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,10 +299,12 @@ async fn an_alarm_is_told_on_until_somebody_acknowledges() {
         (&json!(0), &json!(alarm))
     );
 
-    press(&gateway, &phone).await;
+    let link = press(&gateway, &phone).await;
     // Nothing is left to be told, and the chain of events has each telling.
     let events = http::get(&gateway.url("/api/v1/events?limit=1000")).await.text;
     assert_eq!(events.matches("\"alarm.escalated\"").count(), 2, "{events}");
+    is_spent(&link, &gateway, (&mut device, &phone)).await;
+    gateway.act(&alarm, "acknowledge", "li").await;
     assert!(gateway.terminate().await.success());
     let database = rusqlite::Connection::open(gateway.folder().join("data/ninewatch.db")).expect("the store");
     let next: Option<i64> = database

@@ -26,7 +26,9 @@ pub(super) fn read(mut table: Table<'_>, scope: &Scope<'_>, listen: SocketAddr) 
     let max_devices = most("max_devices", 1);
     let max_unregistered = most("max_unregistered", 0);
     let public_url = table.optional("public_url").and_then(|url| public_url(&url));
+    let local = listen.ip().is_loopback() || listen.ip().is_unspecified();
     GatewaySettings {
+        reaches_people: public_url.is_some() || !local,
         id: id.unwrap_or_default(),
         data_dir: scope.path(data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR)),
         max_devices: max_devices.unwrap_or(DEFAULT_MAX_DEVICES),

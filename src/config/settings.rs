@@ -58,6 +58,8 @@ pub struct GatewaySettings {
     pub max_unregistered: u32,
     /// Where officers reach the API, for links in messages; without a trailing `/`.
     pub public_url: String,
+    /// Whether their telephones can open it: it was given, or is not an address of this machine alone.
+    pub reaches_people: bool,
 }
 
 /// Where the broker is.
@@ -212,6 +214,8 @@ pub struct TargetSettings {
     pub timeout: Duration,
     /// For how long it may take nothing before people are told through the next of their channels.
     pub fall_over: Duration,
+    /// Whether the answer of a webhook may acknowledge what it was told of.
+    pub acknowledges: bool,
 }
 
 /// What a target speaks.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use url::Url;
+use url::{Host, Url};
 
 use super::document::Table;
 use super::names::{Names, own_name};
@@ -82,6 +82,11 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
         table.missing("`url` or `url_file`");
     }
     let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
+    let acknowledges = match kind {
+        TargetKind::Webhook => table.optional("acknowledges"),
+        TargetKind::Robot(_) => None,
+    };
+    let acknowledges = acknowledges.is_some_and(|value| may_acknowledge(&value, url.as_ref()));
     let secret = table
         .either("secret", "secret_file")
         .filter(|value| {
@@ -111,6 +116,30 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
         secret,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
         fall_over: fall_over.unwrap_or(DEFAULT_FALL_OVER),
+        acknowledges,
+    }
+}
+
+/// Whether answers from `url` may acknowledge. Over plain HTTP anybody on the way could write one.
+fn may_acknowledge(value: &Value<'_>, url: Option<&Secret>) -> bool {
+    let wanted = value.boolean().unwrap_or(false);
+    let url = url.and_then(|url| Url::parse(url.expose()).ok());
+    let open = url.is_some_and(|url| url.scheme() == "http" && !is_of_this_machine(&url));
+    if wanted && open {
+        let message = "answers over plain http may acknowledge alarms: whoever sits on the way can write one";
+        let help = "use https, or a receiver on this machine".to_owned();
+        value.doubt(message, help);
+    }
+    wanted
+}
+
+/// Whether its host is this machine, by its name or address.
+fn is_of_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -73,6 +73,11 @@ impl<'d> Value<'d> {
         self.report().add(self.place().problem(message).help(help));
     }
 
+    /// Reports that it is hardly meant, with advice.
+    pub(super) fn doubt(&self, message: &str, help: String) {
+        self.report().warn(self.place().problem(message).help(help));
+    }
+
     /// Reports that the key should not be there, or not alone.
     pub(super) fn key_wrong(&self, message: &str) {
         self.report().add(self.key_place().problem(message));

@@ -13,7 +13,7 @@ use super::interlock::Report;
 use super::kind::PointIndex;
 use super::profile::command::Address;
 use super::reading::{Reading, ReadingKind};
-use super::time::{DeviceTime, Millis, Moment};
+use super::time::{DeviceTime, Millis, Moment, Timestamp};
 
 /// An input of the engine. Its serialised form is what the journal keeps.
 #[derive(Debug, Clone, Serialize)]
@@ -137,6 +137,8 @@ pub enum OperatorAction {
     Verdict(Verdict),
     /// Close the matter of an alarm that has ended and has a verdict.
     Close,
+    /// Take on what was raised at this time: one that has been raised again since is not what was told of.
+    AcknowledgeRaise(Timestamp),
 }
 
 /// An operator's action on a device as an input.

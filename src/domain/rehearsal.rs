@@ -452,7 +452,7 @@ fn operator() -> Operator {
 
 const fn asked(action: OperatorAction) -> &'static str {
     match action {
-        OperatorAction::Acknowledge => "acknowledgement",
+        OperatorAction::Acknowledge | OperatorAction::AcknowledgeRaise(_) => "acknowledgement",
         OperatorAction::Reset => "reset",
         OperatorAction::Shelve(_) => "shelving",
         OperatorAction::Unshelve => "unshelving",

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::NotifyError;
 use super::alertmanager::api::Alertmanager;
 use super::alertmanager::receiver::Receiver;
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
 use super::target::{SendError, Taken, Target};
 use super::webhook::Webhook;
+use super::{Back, NotifyError};
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
-use crate::link::Links;
 use crate::store::StoreReader;
 use crate::words::Vocabulary;
 
@@ -26,22 +25,25 @@ pub(super) enum AnyTarget {
 }
 
 impl AnyTarget {
-    /// The target of these settings; `vocabulary` is for those that get texts, `links` for addresses by which one
-    /// acknowledges, `store` for those that are told how things stand.
+    /// The target of these settings; `vocabulary` is for those that get texts, `back` for how one acknowledges:
+    /// without it nobody can. `store` is for those that are told how things stand.
     pub(super) fn new(
         settings: &TargetSettings,
         vocabulary: &Arc<Vocabulary>,
-        links: Option<&Links>,
+        back: Option<&Back>,
         store: Option<&StoreReader>,
     ) -> Result<AnyTarget, NotifyError> {
+        let links = back.map(|back| &back.links);
         Ok(match &settings.kind {
-            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, links)?)),
-            TargetKind::Robot(robot) => AnyTarget::Robot(Box::new(Robot::new(settings, robot, vocabulary)?)),
+            TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, back)?)),
+            TargetKind::Robot(robot) => {
+                AnyTarget::Robot(Box::new(Robot::new(settings, robot, (vocabulary, links))?))
+            }
             TargetKind::Alertmanager(own) => {
                 AnyTarget::Alertmanager(Arc::new(Alertmanager::new(settings, own, links, store)?))
             }
             TargetKind::AlertmanagerWebhook(language) => {
-                AnyTarget::Receiver(Box::new(Receiver::new(settings, *language, links, store)?))
+                AnyTarget::Receiver(Box::new(Receiver::new(settings, *language, back, store)?))
             }
         })
     }

@@ -3,10 +3,12 @@
 
 mod alertmanager;
 mod any;
+mod asked;
 mod emergency;
 mod heartbeat;
 mod pace;
 pub mod parcel;
+mod reply;
 mod robot;
 pub mod schedule;
 mod sign;
@@ -27,7 +29,7 @@ pub use self::heartbeat::Heartbeat;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
-use crate::handoff::Work;
+use crate::handoff::{OperatorRequest, Work};
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::store::StoreReader;
@@ -42,6 +44,8 @@ pub struct Notify {
     pub vocabulary: Arc<Vocabulary>,
     /// Makes the addresses by which officers acknowledge.
     pub links: Links,
+    /// Where what operators do goes: targets that may acknowledge by their answers are such.
+    pub operators: mpsc::Sender<OperatorRequest>,
     /// The outbox, to read.
     pub reader: StoreReader,
     /// Where deliveries are reported.
@@ -94,14 +98,25 @@ pub enum NotifyError {
     Worker(#[from] tokio::task::JoinError),
 }
 
+/// The ways back from whoever is told of something.
+struct Back {
+    links: Links,
+    operators: mpsc::Sender<OperatorRequest>,
+    metrics: Metrics,
+}
+
 impl Notify {
     /// Sends notices until told to stop or until nobody takes reports any more. After a stop nothing new is
     /// sent; what is under way gets three seconds.
     pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
         let mut workers = JoinSet::new();
+        let back = Back {
+            links: self.links.clone(),
+            operators: self.operators.clone(),
+            metrics: self.metrics.clone(),
+        };
         for settings in &self.targets {
-            let (links, store) = (Some(&self.links), Some(&self.reader));
-            let target = AnyTarget::new(settings, &self.vocabulary, links, store)?;
+            let target = AnyTarget::new(settings, &self.vocabulary, Some(&back), Some(&self.reader))?;
             if let Some(alertmanager) = target.forgetful() {
                 let resend = Resend::new(Arc::clone(alertmanager), &self);
                 workers.spawn(resend.run(stop.clone()));

@@ -8,17 +8,19 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::NotifyError;
+use super::asked::{addressee, asked};
 use super::parcel::{Manners, Parcel};
+use super::reply::Replies;
 use super::sign::Signer;
 use super::target::{SendError, Taken, Target};
+use super::{Back, NotifyError};
 use crate::config::TargetSettings;
 use crate::domain::directions::Recipient;
 use crate::domain::time::{Millis, Timestamp};
-use crate::link::{Link, Links};
+use crate::link::Links;
 use crate::store::PendingNotice;
 
 /// How much of an answer is read so that its connection can be used again.
@@ -39,12 +41,8 @@ pub(super) struct Webhook {
     timeout: Duration,
     fall_over: Millis,
     links: Option<Links>,
-}
-
-/// What a body says of itself, as far as it is needed.
-#[derive(Deserialize)]
-struct Head<'a> {
-    r#type: &'a str,
+    /// Where there: its answers may acknowledge.
+    replies: Option<Replies>,
 }
 
 /// What only this target is told.
@@ -61,11 +59,14 @@ struct More<'a> {
 impl Webhook {
     /// The webhook of these settings. Proxy variables of the environment are not heeded: where a notice goes
     /// is what the configuration says.
-    pub(super) fn new(settings: &TargetSettings, links: Option<&Links>) -> Result<Webhook, NotifyError> {
+    pub(super) fn new(settings: &TargetSettings, back: Option<&Back>) -> Result<Webhook, NotifyError> {
         let (client, url) = client(settings)?;
         let webhook = Webhook::over(client, url, settings);
         Ok(Webhook {
-            links: links.cloned(),
+            links: back.map(|back| back.links.clone()),
+            replies: back
+                .filter(|_| settings.acknowledges)
+                .map(|back| Replies::new(&settings.name, back.operators.clone(), &back.metrics)),
             ..webhook
         })
     }
@@ -81,6 +82,7 @@ impl Webhook {
             timeout: settings.timeout,
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
             links: None,
+            replies: None,
         }
     }
 
@@ -120,32 +122,22 @@ impl Webhook {
             .await
             .map_err(|error| failure(&error, self.timeout))?;
         let status = answer.status();
-        finish(answer).await;
-        if status.is_success() {
-            Ok(Taken)
-        } else {
-            Err(SendError::Status(status.as_u16()))
+        // The status decides.
+        if !status.is_success() {
+            finish(answer).await;
+            return Err(SendError::Status(status.as_u16()));
         }
+        match self.replies.as_ref().zip(asked(notice)) {
+            Some((replies, link)) => replies.hear(link, answer).await,
+            None => finish(answer).await,
+        }
+        Ok(Taken)
     }
 
     fn link(&self, notice: &PendingNotice) -> Option<String> {
         let links = self.links.as_ref()?;
-        let head: Head<'_> = serde_json::from_str(&notice.body).ok()?;
-        if !matches!(
-            head.r#type,
-            "alarm.raised" | "alarm.chattering" | "alarm.escalated"
-        ) {
-            return None;
-        }
-        let officer = match notice.people.as_slice() {
-            [one] => one.officer.as_str(),
-            _ => "",
-        };
-        let link = Link {
-            alarm: notice.alarm,
-            notice: notice.id,
-        };
-        Some(links.address(link, officer))
+        let officers = notice.people.iter().map(|person| person.officer.as_str());
+        Some(links.address(asked(notice)?, addressee(officers)))
     }
 
     fn headers(&self, notice: &PendingNotice, body: &str, at: Timestamp) -> HeaderMap {
@@ -356,6 +348,7 @@ mod tests {
             secret: None,
             timeout: Duration::from_secs(10),
             fall_over: Duration::from_secs(15),
+            acknowledges: false,
         };
         let send = async |roots: RootCertStore| {
             let tls = client_config(roots, "duty").unwrap();
@@ -406,6 +399,7 @@ mod tests {
             secret: None,
             timeout: Duration::from_secs(1),
             fall_over: Duration::from_secs(15),
+            acknowledges: false,
         };
         let at = Timestamp(1_767_225_600_999);
         let plain = Webhook::new(&settings, None)

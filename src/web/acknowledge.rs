@@ -1,5 +1,5 @@
 //! The page behind the address in a message. Looking at it changes nothing: link previews of chats and mail scanners look at
-//! every address. Only its button acknowledges.
+//! every address. Only its button acknowledges, and only the raise of the alarm that its message told of.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
@@ -48,6 +48,7 @@ enum Standing {
     Waits,
     Done,
     Over,
+    RaisedAgain,
     Gone,
     Expired,
     Busy,
@@ -82,7 +83,7 @@ pub(super) async fn press(
     };
     let input = OperatorInput {
         alarm: link.alarm,
-        action: OperatorAction::Acknowledge,
+        action: OperatorAction::AcknowledgeRaise(link.raised_at),
         operator: Operator {
             by,
             note: Some(format!("through the address in notice {}", link.notice)),
@@ -94,11 +95,10 @@ pub(super) async fn press(
             page(state, &alarm, &officer.o, &headers)
         }
         Err(problem) => {
-            let status = problem.into_response().status();
-            let state = if status == StatusCode::NOT_FOUND {
-                Standing::Over
-            } else {
-                Standing::Busy
+            let state = match problem.into_response().status() {
+                StatusCode::NOT_FOUND => Standing::Over,
+                StatusCode::CONFLICT => Standing::RaisedAgain,
+                _ => Standing::Busy,
             };
             page((state, None), &alarm, &officer.o, &headers)
         }
@@ -123,9 +123,12 @@ async fn look(shared: &Shared, token: &str, officer: &str) -> ((Standing, Option
         Err(_) => return ((Standing::Busy, None), Value::Null),
     };
     let alarm: Value = serde_json::from_str(&row.body).unwrap_or_default();
-    let state = match alarm.get("state").and_then(Value::as_str).unwrap_or_default() {
-        "active_unacknowledged" | "recovered_unacknowledged" => Standing::Waits,
+    let text = |member: &str| alarm.get(member).and_then(Value::as_str).unwrap_or_default();
+    let state = match text("state") {
         "cleared" => Standing::Over,
+        // An address is for one raise: what has come again since waits for whoever is told of that.
+        _ if text("raised_at") != link.raised_at.to_rfc3339() => Standing::RaisedAgain,
+        "active_unacknowledged" | "recovered_unacknowledged" => Standing::Waits,
         _ => Standing::Done,
     };
     ((state, Some(link)), alarm)
@@ -155,6 +158,7 @@ fn page((state, _): (Standing, Option<Link>), alarm: &Value, officer: &str, head
         Standing::Waits => (StatusCode::OK, "waits"),
         Standing::Done => (StatusCode::OK, "done"),
         Standing::Over => (StatusCode::OK, "over"),
+        Standing::RaisedAgain => (StatusCode::OK, "raised-again"),
         Standing::Gone => (StatusCode::NOT_FOUND, "gone"),
         Standing::Expired => (StatusCode::GONE, "expired"),
         Standing::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),

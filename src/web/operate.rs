@@ -245,6 +245,7 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::PoorQuality(quality) => {
             Problem::conflict("poor-quality", "Poor quality", said).with("quality", quality.as_str().into())
         }
+        Refusal::RaisedAgain => Problem::conflict("raised-again", "Raised again", said),
         Refusal::NotShelved => Problem::conflict("not-shelved", "Not shelved", said),
         Refusal::InService => Problem::conflict("in-service", "In service", said),
         Refusal::OtherClass(class) => {

@@ -11,6 +11,7 @@ use ninewatch::domain::officer::Language;
 use ninewatch::domain::registry::Registry;
 use ninewatch::handoff::AlarmCommit;
 use ninewatch::notify::Notify;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +63,7 @@ async fn ten_thousand_alarms_fire_and_keep_no_new_one_waiting() {
         links: store.links.clone(),
         reader: store.reader.clone(),
         work: store.work.clone(),
+        operators: mpsc::channel(1).0,
         committed: store.committed.clone(),
         metrics: store.metrics.clone(),
         clock: store.clock,

@@ -132,6 +132,41 @@ fn a_recovered_latched_alarm_is_announced_again_under_its_own_id() {
 }
 
 #[test]
+fn what_one_was_told_of_is_acknowledged_and_not_what_came_after() {
+    let mut bench = Bench::with(vec![RuleDef {
+        keep_for: Millis(0),
+        ..high()
+    }]);
+    bench.lel(60.0);
+    let (id, first) = (bench.raised(), bench.now.wall);
+    bench.operate(id, OperatorAction::Shelve(Millis(60_000))).unwrap();
+    bench.operate(id, OperatorAction::Unshelve).unwrap();
+    bench.seen_untold();
+    bench.wait(1_000);
+    bench.lel(5.0);
+    bench.lel(60.0);
+    let second = bench.now.wall;
+    assert_eq!(bench.raised(), id);
+    assert_eq!(
+        bench.operate(id, OperatorAction::AcknowledgeRaise(first)),
+        Err(Refusal::RaisedAgain)
+    );
+    assert!(bench.seen().is_empty(), "a refusal does nothing");
+    // A shelf is no end of what was told of.
+    bench.operate(id, OperatorAction::Shelve(Millis(60_000))).unwrap();
+    bench.operate(id, OperatorAction::Unshelve).unwrap();
+    bench.seen_untold();
+    bench
+        .operate(id, OperatorAction::AcknowledgeRaise(second))
+        .unwrap();
+    assert_eq!(bench.seen(), ["gas-high acknowledged"]);
+    bench
+        .operate(id, OperatorAction::AcknowledgeRaise(second))
+        .unwrap();
+    assert!(bench.seen().is_empty(), "acknowledging twice is no news");
+}
+
+#[test]
 fn the_most_urgent_rule_is_announced_first_and_is_first_out() {
     let mut bench = Bench::with(vec![low(), high()]);
     bench.lel(60.0);

@@ -40,6 +40,7 @@ fn target(name: &str, address: SocketAddr) -> TargetSettings {
         secret: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(10),
         fall_over: Duration::from_secs(15),
+        acknowledges: false,
     }
 }
 
@@ -60,6 +61,7 @@ impl Running {
             vocabulary: Arc::default(),
             reader: store.reader.clone(),
             work,
+            operators: mpsc::channel(1).0,
             committed: store.committed.clone(),
             links: store.links.clone(),
             metrics: store.metrics.clone(),

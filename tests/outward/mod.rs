@@ -132,7 +132,9 @@ pub(crate) fn step(number: u64, alarm: u64, state: AlarmState, targets: &[&str])
     } else {
         AlarmStep::Raised
     };
-    let shown = json!({ "id": alarm_id, "state": state, "rule": "gas-high" });
+    let shown = json!({
+        "id": alarm_id, "state": state, "rule": "gas-high", "raised_at": "2026-01-01T00:00:00.000Z", "latched": true,
+    });
     let body = json!({
         "id": event_id, "type": step.event_type(), "number": number, "title": "燃气浓度高报", "alarm": shown,
     });

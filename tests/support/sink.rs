@@ -31,6 +31,8 @@ const TOLERANCE_SECONDS: u64 = 300;
 pub(crate) enum Mood {
     /// Takes it: 200.
     Accept,
+    /// Takes it, and answers with this body.
+    Say(&'static str),
     /// Refuses it with this status.
     Refuse(u16),
     /// Never answers.
@@ -200,7 +202,7 @@ async fn answer(
         })
         .collect();
     let status = match mood {
-        Mood::Accept | Mood::Hang => StatusCode::OK,
+        Mood::Accept | Mood::Say(_) | Mood::Hang => StatusCode::OK,
         Mood::Refuse(code) => StatusCode::from_u16(code).expect("a status code"),
     };
     let Ok(body) = axum::body::to_bytes(Body::new(body), BODY_LIMIT).await else {
@@ -211,13 +213,17 @@ async fn answer(
         flaw: flaw(&headers, &body, SECRET),
         headers,
         body: body.to_vec(),
-        accepted: mood == Mood::Accept,
+        accepted: matches!(mood, Mood::Accept | Mood::Say(_)),
     };
     attempts.send_modify(|all| all.push(attempt));
     if mood == Mood::Hang {
         std::future::pending::<()>().await;
     }
-    let mut response = Response::new(Body::empty());
+    let said = match mood {
+        Mood::Say(said) => Body::from(said),
+        Mood::Accept | Mood::Refuse(_) | Mood::Hang => Body::empty(),
+    };
+    let mut response = Response::new(said);
     *response.status_mut() = status;
     Ok(response)
 }

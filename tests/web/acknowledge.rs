@@ -4,12 +4,16 @@ use ninewatch::config::{Auth, Secret};
 use ninewatch::domain::alarm::{AlarmState, Operator};
 use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::journal::{OperatorAction, OperatorInput};
+use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{AlarmCommit, OperatorAct, Outcome};
 use ninewatch::link::Link;
 use ninewatch::web::Limits;
 
 use super::outward::{id, step};
 use super::site::{Answer, Site, ask};
+
+/// When the alarm of these tests was raised, as its body says.
+const RAISED_AT: Timestamp = Timestamp(1_767_225_600_000);
 
 fn commit(state: AlarmState, title: &str) -> AlarmCommit {
     let mut commit = step(1, 1, state, &[]);
@@ -38,6 +42,7 @@ fn path(site: &Site, officer: &str) -> String {
     let link = Link {
         alarm: id(1),
         notice: ninewatch::domain::id::Id::from_bits(now << 80),
+        raised_at: RAISED_AT,
     };
     let address = site.store.links.address(link, officer);
     address.strip_prefix("http://gw.example").unwrap().to_owned()
@@ -97,7 +102,10 @@ async fn looking_changes_nothing_and_the_button_acknowledges() {
     );
     let acknowledged = vec![commit(AlarmState::ActiveAcknowledged, "燃气高报")];
     let (answer, input) = press(&mut site, (&path, ""), acknowledged, Ok(None)).await;
-    assert_eq!((input.alarm, input.action), (id(1), OperatorAction::Acknowledge));
+    assert_eq!(
+        (input.alarm, input.action),
+        (id(1), OperatorAction::AcknowledgeRaise(RAISED_AT))
+    );
     let Operator { by, note } = input.operator;
     assert_eq!(by, "王强");
     assert!(note.unwrap().contains("through the address in notice"));
@@ -133,6 +141,30 @@ async fn whoever_reads_a_group_says_who_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_of_before_does_nothing_for_what_was_raised_again() {
+    let mut site = site().await;
+    let path = path(&site, "wang");
+    // It is raised again between the look and the press: the gateway says so.
+    let (answer, _) = press(&mut site, (&path, ""), Vec::new(), Err(Refusal::RaisedAgain)).await;
+    assert!(answer.body.contains("该报警又再次触发"), "{}", answer.body);
+    let mut again = step(2, 1, AlarmState::ActiveUnacknowledged, &[]);
+    again.alarm = commit(AlarmState::ActiveUnacknowledged, "燃气高报")
+        .alarm
+        .replace("2026-01-01T00:00:00.000Z", "2026-01-01T01:00:00.000Z");
+    site.store.commit(vec![again]).await;
+    for method in ["GET", "POST"] {
+        let answer = site.ask(method, &path, "content-length: 0\r\n", "").await;
+        assert_eq!(answer.status, 200, "{method}");
+        assert!(
+            answer.body.contains("该报警又再次触发") && !answer.body.contains("<button"),
+            "{}",
+            answer.body
+        );
+    }
+    assert!(site.operators.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_an_old_and_another_ones_address_do_nothing() {
     let mut site = site().await;
     let good = path(&site, "wang");
@@ -140,6 +172,7 @@ async fn a_forged_an_old_and_another_ones_address_do_nothing() {
     let old = Link {
         alarm: id(1),
         notice: id(1_000_001),
+        raised_at: RAISED_AT,
     };
     let old = site
         .store

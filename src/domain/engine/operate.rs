@@ -29,6 +29,9 @@ pub enum Refusal {
     /// No standing alarm, and none that waits to be closed, has this id.
     #[error("no alarm that stands or waits to be closed has this id")]
     NoOpenAlarm,
+    /// An acknowledgement of a raise that is not the last one.
+    #[error("the alarm has been raised again since: acknowledge what was told of last")]
+    RaisedAgain,
     /// No device has been seen under this name.
     #[error("no device of this venue, kind and id is known")]
     NoSuchDevice,
@@ -161,6 +164,15 @@ impl Engine {
             }
             OperatorAction::Verdict(verdict) => self.verify(input, verdict, now, effects),
             OperatorAction::Close => self.close(input, now, effects),
+            OperatorAction::AcknowledgeRaise(raised_at) => {
+                let found = self.locate(alarm)?;
+                let life = found.device.lives.get(found.place());
+                let standing = life.and_then(Life::standing).ok_or(Refusal::NoSuchAlarm)?;
+                if standing.raised_at != raised_at {
+                    return Err(Refusal::RaisedAgain);
+                }
+                self.move_life(input, Stimulus::Acknowledge, now, effects)
+            }
         }
     }
 

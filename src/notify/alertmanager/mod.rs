@@ -187,11 +187,17 @@ impl Alerts {
     /// Where one acknowledges, while somebody has to and the address does something.
     fn link(&self, alarm: &AlarmFacts, (id, notice): Acknowledged, now: Timestamp) -> String {
         let waits = alarm.state.ends_with("_unacknowledged");
-        let address = self.links.as_ref().zip(notice).and_then(|(links, notice)| {
-            let link = Link { alarm: id, notice };
-            (waits && link.is_good(now)).then(|| links.address(link, ""))
-        });
-        address.unwrap_or_default()
+        let address = || {
+            let raised_at: jiff::Timestamp = alarm.raised_at.parse().ok()?;
+            let link = Link {
+                alarm: id,
+                notice: notice?,
+                raised_at: Timestamp(raised_at.as_millisecond()),
+            };
+            let links = self.links.as_ref().filter(|_| waits && link.is_good(now))?;
+            links.for_people(link, "")
+        };
+        address().unwrap_or_default()
     }
 
     fn heartbeat(event: &EventFacts, now: Timestamp) -> Alert {

@@ -11,10 +11,10 @@ use crate::domain::alert::Labels;
 use crate::domain::officer::Language;
 use crate::domain::time::{Millis, Timestamp};
 use crate::link::Links;
-use crate::notify::NotifyError;
 use crate::notify::parcel::{Manners, Parcel};
 use crate::notify::target::{SendError, Taken, Target};
 use crate::notify::webhook::Webhook;
+use crate::notify::{Back, NotifyError};
 use crate::store::{PendingNotice, StoreReader};
 
 /// How Alertmanager writes that an alert has not ended.
@@ -65,16 +65,16 @@ impl Receiver {
     pub(in crate::notify) fn new(
         target: &TargetSettings,
         language: Language,
-        links: Option<&Links>,
+        back: Option<&Back>,
         store: Option<&StoreReader>,
     ) -> Result<Receiver, NotifyError> {
         Ok(Receiver {
             name: target.name.clone(),
-            webhook: Webhook::new(target, links)?,
+            webhook: Webhook::new(target, back)?,
             alerts: Alerts {
                 language,
                 hold: Millis::ZERO,
-                links: links.cloned(),
+                links: back.map(|back| back.links.clone()),
             },
             store: store.cloned(),
         })

@@ -33,6 +33,9 @@ pub(super) fn post(robot: &Robot, letter: &Letter<'_>) -> Post {
         .lines()
         .map(|line| json!([{"tag": "text", "text": line}]))
         .collect();
+    if let Some(link) = &written.link {
+        lines.push(json!([{"tag": "a", "text": written.link_label, "href": link}]));
+    }
     let mut called: Vec<Value> = call.ids.iter().map(|id| node(id)).collect();
     let names = call.unreached(letter.language);
     if !names.is_empty() {

@@ -20,6 +20,7 @@ use sha2::Sha256;
 
 use self::verdict::{Answer, verdict};
 use super::NotifyError;
+use super::asked::address;
 use super::parcel::{Limit, Manners, Parcel};
 use super::target::{SendError, Taken, Target};
 use super::webhook::{client, failure};
@@ -28,6 +29,7 @@ use crate::domain::directions::Recipient;
 use crate::domain::officer::Language;
 use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
 use crate::domain::time::{Millis, Timestamp};
+use crate::link::Links;
 use crate::words::{Story, Style, Vocabulary, Words, Written, calls};
 
 /// How much of an answer is read: more is no robot's answer.
@@ -52,6 +54,7 @@ pub(super) struct Robot {
     language: Language,
     zh: Phrases,
     en: Phrases,
+    links: Option<Links>,
 }
 
 /// The words of one language.
@@ -71,6 +74,8 @@ struct Letter<'p> {
     everybody: bool,
     /// Who is called: each once, the most important notice's first.
     people: Vec<&'p Recipient>,
+    /// Where they acknowledge.
+    link: Option<String>,
 }
 
 /// What is posted: where to, and the body.
@@ -80,11 +85,11 @@ struct Post {
 }
 
 impl Robot {
-    /// The robot of these settings.
+    /// The robot of these settings; without `links` its texts have no address to acknowledge by.
     pub(super) fn new(
         settings: &TargetSettings,
         robot: &RobotSettings,
-        vocabulary: &Arc<Vocabulary>,
+        (vocabulary, links): (&Arc<Vocabulary>, Option<&Links>),
     ) -> Result<Robot, NotifyError> {
         let (client, url) = client(settings)?;
         let zone = || time_zone(DEFAULT_TIME_ZONE).unwrap_or(jiff::tz::TimeZone::UTC);
@@ -111,6 +116,7 @@ impl Robot {
             language: robot.language,
             zh: phrases(Language::Zh),
             en: phrases(Language::En),
+            links: links.cloned(),
         })
     }
 
@@ -128,6 +134,7 @@ impl Robot {
             language: call::language(parcel).unwrap_or(self.language),
             everybody: self.mention_all && parcel.notices().any(|notice| notice.critical && notice.urgent),
             people: call::people(parcel, &calls(&bodies)),
+            link: self.links.as_ref().and_then(|links| address(links, parcel)),
             bodies,
         };
         match self.service {
@@ -184,12 +191,12 @@ impl Target for Robot {
     }
 }
 
-/// A text without a link: the address that bodies have is none to open in a browser.
+/// The text of `letter`, in at most `limit` bytes with its link and those who are called.
 fn write(words: &Words, letter: &Letter<'_>, mention: &str, limit: usize) -> Written {
     let written = words.write(&Story {
         bodies: &letter.bodies,
         now: letter.at,
-        link: None,
+        link: letter.link.as_deref(),
         mention,
         limit,
     });

@@ -1,5 +1,7 @@
 //! Signatures by published vectors, verdicts by what the services answer, and bodies by their own grammar.
 
+mod link;
+
 use serde_json::json;
 
 use super::*;
@@ -12,6 +14,10 @@ use crate::store::PendingNotice;
 const AT: Timestamp = Timestamp(1_599_360_473_000);
 
 fn robot(service: Service, mention_all: bool) -> Robot {
+    robot_with(service, mention_all, None)
+}
+
+fn robot_with(service: Service, mention_all: bool, links: Option<&Links>) -> Robot {
     let robot = RobotSettings {
         service,
         mention_all,
@@ -26,9 +32,13 @@ fn robot(service: Service, mention_all: bool) -> Robot {
         secret,
         timeout: Duration::from_secs(1),
         fall_over: Duration::from_secs(15),
+        acknowledges: false,
     };
-    Robot::new(&settings, &robot, &Arc::default()).unwrap()
+    Robot::new(&settings, &robot, (&Arc::default(), links)).unwrap()
 }
+
+/// All three.
+const SERVICES: [Service; 3] = [Service::Wecom, Service::Dingtalk, Service::Feishu];
 
 fn parcel(count: usize, name: &str) -> Parcel {
     let notices = (0..count).map(|number| PendingNotice {
