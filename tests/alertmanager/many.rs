@@ -56,6 +56,7 @@ async fn ten_thousand_alarms_fire_and_keep_no_new_one_waiting() {
         secret: None,
         timeout: Duration::from_secs(10),
         fall_over: Duration::from_secs(15),
+        acknowledges: false,
     };
     let notify = Notify {
         targets: vec![target],
