@@ -1,5 +1,6 @@
 //! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
 
+mod buckets;
 mod past_outbox;
 
 use prometheus::{
@@ -7,24 +8,12 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use self::buckets::{NOTICE_BUCKETS, STAGE_BUCKETS, VERIFY_BUCKETS};
 use self::past_outbox::PastOutbox;
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
 use crate::meters::{counter, counters, gauge, gauges, registered};
 use crate::series::Surveys;
-
-/// Seconds, from ten microseconds to ten seconds.
-const STAGE_BUCKETS: [f64; 13] = [
-    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 0.1, 1.0, 10.0,
-];
-
-/// Seconds, from half a millisecond to an hour.
-const NOTICE_BUCKETS: [f64; 12] = [
-    5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0, 60.0, 3600.0,
-];
-
-/// Seconds, from a tenth to five minutes: a valve takes seconds, several attempts minutes.
-const VERIFY_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Every metric of the process. Cloning shares the counters.
 #[derive(Debug, Clone)]
