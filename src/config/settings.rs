@@ -38,6 +38,8 @@ pub struct Settings {
     pub registry: Registry,
     /// `[[target]]`.
     pub targets: Vec<TargetSettings>,
+    /// `[watchdog]`, when there is one.
+    pub watchdog: Option<WatchdogSettings>,
     /// `[[route]]`, `[[chain]]`, `[[roster]]` and `[[officer]]`: who is told, and when.
     pub directions: Directions,
     /// What is allowed and hardly meant.
@@ -243,6 +245,30 @@ pub enum TargetKind {
     Webhook,
     /// A group robot's own form.
     Robot(RobotSettings),
+    /// Alertmanager's API v2.
+    Alertmanager(AlertmanagerSettings),
+    /// Alertmanager's own webhook body, with its summaries in this language.
+    AlertmanagerWebhook(Language),
+}
+
+/// An Alertmanager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertmanagerSettings {
+    /// The language of `summary`.
+    pub language: Language,
+    /// How often it is told again what stands.
+    pub resend: Duration,
+    /// For how long it believes that an alarm stands of which it hears nothing more.
+    pub hold: Duration,
+}
+
+/// `[watchdog]`: who is told that the gateway works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchdogSettings {
+    /// The names of the targets.
+    pub targets: Vec<String>,
+    /// How often.
+    pub interval: Duration,
 }
 
 /// A group robot.
