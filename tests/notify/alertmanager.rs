@@ -34,7 +34,12 @@ fn alertmanager(address: SocketAddr) -> TargetSettings {
 }
 
 /// A step of an alarm of this priority on the device g1, in the words of the gateway.
-fn told(number: u64, alarm: u64, (state, priority): (AlarmState, Priority), targets: &[&str]) -> AlarmCommit {
+pub(super) fn told(
+    number: u64,
+    alarm: u64,
+    (state, priority): (AlarmState, Priority),
+    targets: &[&str],
+) -> AlarmCommit {
     let mut commit = step(number, alarm, state, targets);
     let view = &mut commit.event.alarm;
     view.rule = Arc::new(RuleDef {

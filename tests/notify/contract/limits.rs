@@ -93,7 +93,7 @@ async fn nothing_is_too_large(service: Service) {
         (200, answer.to_owned())
     })
     .await;
-    let settings = of_kind("group", Some(service), server.url("127.0.0.1"));
+    let settings = of_kind("group", robot(service), server.url("127.0.0.1"));
     let running = Running::start(&store, vec![settings]);
     let mut number = 0;
     for (alarms, people) in [

@@ -10,40 +10,56 @@ mod server;
 use std::path::Path;
 
 use axum::http::Version;
-use ninewatch::config::{RobotSettings, Service};
+use ninewatch::config::{AlertmanagerSettings, RobotSettings, Service};
 use ninewatch::domain::officer::Language;
+use ninewatch::domain::rule::Priority;
 use rustls::pki_types::CertificateDer;
 
-use self::fault::{FAULTS, Faulty};
+use self::fault::{FAULTS, Fault, Faulty};
 use self::proxy::Proxy;
 use self::relay::Relay;
 use self::server::{Server, Speech};
+use super::alertmanager::told;
 use super::people::column;
 use super::*;
 
 /// Every kind that speaks HTTP.
-const KINDS: [(&str, Option<Service>); 4] = [
-    ("webhook", None),
-    ("wecom", Some(Service::Wecom)),
-    ("dingtalk", Some(Service::Dingtalk)),
-    ("feishu", Some(Service::Feishu)),
+const KINDS: [(&str, fn() -> TargetKind); 6] = [
+    ("webhook", || TargetKind::Webhook),
+    ("alertmanager", alertmanager),
+    ("alertmanager-body", || {
+        TargetKind::AlertmanagerWebhook(Language::Zh)
+    }),
+    ("wecom", || robot(Service::Wecom)),
+    ("dingtalk", || robot(Service::Dingtalk)),
+    ("feishu", || robot(Service::Feishu)),
 ];
 
 /// What each kind takes for success.
 const TAKEN: &str = r#"{"errcode":0,"code":0}"#;
 
+fn robot(service: Service) -> TargetKind {
+    TargetKind::Robot(RobotSettings {
+        service,
+        mention_all: false,
+        language: Language::Zh,
+        template: None,
+    })
+}
+
+/// It is told each alarm once, as far as these tests go.
+fn alertmanager() -> TargetKind {
+    TargetKind::Alertmanager(AlertmanagerSettings {
+        language: Language::Zh,
+        resend: Duration::from_hours(1),
+        hold: Duration::from_hours(2),
+    })
+}
+
 /// The settings of a target of this kind.
-fn of_kind(name: &str, service: Option<Service>, url: String) -> TargetSettings {
-    let robot = |service| {
-        TargetKind::Robot(RobotSettings {
-            service,
-            mention_all: false,
-            language: Language::Zh,
-            template: None,
-        })
-    };
+fn of_kind(name: &str, kind: TargetKind, url: String) -> TargetSettings {
     TargetSettings {
-        kind: service.map_or(TargetKind::Webhook, robot),
+        kind,
         url: Secret::new(url),
         secret: None,
         ..target(name, SocketAddr::from(([127, 0, 0, 1], 1)))
@@ -68,7 +84,8 @@ fn errors(folder: &Path) -> Vec<String> {
 /// Sends one alarm to all of these targets, and waits until all have it.
 async fn tell(store: &TestStore, number: u64, targets: &[TargetSettings]) {
     let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
-    store.commit(vec![raised(number, number, &names)]).await;
+    let critical = (AlarmState::ActiveUnacknowledged, Priority::Critical);
+    store.commit(vec![told(number, number, critical, &names)]).await;
     for name in names {
         all_delivered(store, name).await;
     }
@@ -79,14 +96,18 @@ async fn every_kind_is_delivered_over_http_1_and_2() {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
     let (mut servers, mut targets) = (Vec::new(), Vec::new());
-    for (kind, service) in KINDS {
+    for (kind, settings_of) in KINDS {
         for (speech, version) in [
             (Speech::Plain, Version::HTTP_11),
             (Speech::Http1, Version::HTTP_11),
             (Speech::Http2, Version::HTTP_2),
         ] {
             let server = Server::start(speech, |_| (200, TAKEN.to_owned())).await;
-            let mut settings = of_kind(&format!("{kind}-{speech:?}"), service, server.url("localhost"));
+            let mut settings = of_kind(
+                &format!("{kind}-{speech:?}"),
+                settings_of(),
+                server.url("localhost"),
+            );
             settings.network = trusting(&server.authority);
             targets.push(settings);
             servers.push((server, version));
@@ -114,12 +135,12 @@ async fn whoever_no_trusted_authority_vouches_for_gets_nothing() {
     let store = TestStore::open(folder.path());
     let mut server = Server::start(Speech::Http2, |_| (200, TAKEN.to_owned())).await;
     let other = Server::start(Speech::Http2, |_| (200, TAKEN.to_owned())).await;
-    let mut mistaken = of_kind("other-authority", None, server.url("localhost"));
+    let mut mistaken = of_kind("other-authority", TargetKind::Webhook, server.url("localhost"));
     mistaken.network = trusting(&other.authority);
     // The certificate is for localhost and 127.0.0.1.
-    let mut elsewhere = of_kind("other-name", None, server.url("127.0.0.2"));
+    let mut elsewhere = of_kind("other-name", TargetKind::Webhook, server.url("127.0.0.2"));
     elsewhere.network = trusting(&server.authority);
-    let system = of_kind("system", None, server.url("localhost"));
+    let system = of_kind("system", TargetKind::Webhook, server.url("localhost"));
     let targets = vec![mistaken, elsewhere, system];
     let running = Running::start(&store, targets);
     let names = ["other-authority", "other-name", "system"];
@@ -137,17 +158,26 @@ async fn what_goes_wrong_on_the_way_is_told_apart_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
     let (mut servers, mut targets, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-    for (kind, service) in KINDS {
+    for (kind, settings_of) in KINDS {
         for (fault, of_webhook, of_robot) in FAULTS {
             let server = Faulty::start(fault).await;
             let name = format!("{kind}-{fault:?}");
-            let mut settings = of_kind(&name, service, format!("http://{}/private-path", server.address));
+            let mut settings = of_kind(
+                &name,
+                settings_of(),
+                format!("http://{}/private-path", server.address),
+            );
             settings.timeout = Duration::from_secs(1);
             if fault.is_silent() {
-                settings.timeout = Duration::from_secs(10);
+                settings.timeout = Duration::from_mins(5);
                 settings.network.read_timeout = Some(Duration::from_millis(500));
             }
-            let error = if service.is_some() { of_robot } else { of_webhook };
+            let error = match settings.kind {
+                TargetKind::Robot(_) => of_robot,
+                TargetKind::Webhook | TargetKind::Alertmanager(_) | TargetKind::AlertmanagerWebhook(_) => {
+                    of_webhook
+                }
+            };
             expected.extend(error.map(|error| format!("{name}: {error}")));
             targets.push(settings);
             servers.push(server);
@@ -160,18 +190,34 @@ async fn what_goes_wrong_on_the_way_is_told_apart_and_tried_again() {
     assert_eq!(errors(folder.path()), expected);
 }
 
+/// It takes connections, and says nothing when it is greeted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_has_a_deadline_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let server = Faulty::start(Fault::Unread).await;
+    let url = format!("https://{}/private-path", server.address);
+    let mut settings = of_kind("duty", TargetKind::Webhook, url);
+    settings.timeout = Duration::from_mins(5);
+    settings.network.connect_timeout = Some(Duration::from_millis(200));
+    let running = Running::start(&store, vec![settings]);
+    store.commit(vec![raised(1, 1, &["duty"])]).await;
+    failures(&store, "duty", 1).await;
+    running.stop.cancel();
+}
+
 /// A connection that is kept, and dies without a word, as behind a router that forgets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_died_unnoticed_costs_one_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
     let (mut relays, mut targets) = (Vec::new(), Vec::new());
-    for (kind, service) in KINDS {
+    for (kind, settings_of) in KINDS {
         for speech in [Speech::Http1, Speech::Http2] {
             let server = Server::start(speech, |_| (200, TAKEN.to_owned())).await;
             let relay = Relay::start(server.address).await;
             let url = format!("https://localhost:{}/hook", relay.address.port());
-            let mut settings = of_kind(&format!("{kind}-{speech:?}"), service, url);
+            let mut settings = of_kind(&format!("{kind}-{speech:?}"), settings_of(), url);
             settings.network = trusting(&server.authority);
             settings.timeout = Duration::from_secs(1);
             targets.push(settings);
@@ -191,8 +237,8 @@ async fn a_connection_that_died_unnoticed_costs_one_attempt() {
     }
     for (relay, mut server) in relays {
         assert_eq!(relay.connections(), 2);
-        let bodies = [server.got.try_recv().unwrap(), server.got.try_recv().unwrap()];
-        assert_ne!(bodies[0].body, bodies[1].body);
+        assert!(server.got.try_recv().is_ok() && server.got.try_recv().is_ok());
+        assert!(server.got.try_recv().is_err(), "something came twice");
     }
 }
 
@@ -201,12 +247,16 @@ async fn through_a_proxy_the_proxy_finds_the_target() {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
     let (mut servers, mut targets) = (Vec::new(), Vec::new());
-    for (kind, service) in KINDS {
+    for (kind, settings_of) in KINDS {
         for speech in [Speech::Plain, Speech::Http1, Speech::Http2] {
             let server = Server::start(speech, |_| (200, TAKEN.to_owned())).await;
             // No other than the proxy knows this name; the certificate is for it too.
             let proxy = Proxy::start("hook.invalid", server.address).await;
-            let mut settings = of_kind(&format!("{kind}-{speech:?}"), service, server.url("hook.invalid"));
+            let mut settings = of_kind(
+                &format!("{kind}-{speech:?}"),
+                settings_of(),
+                server.url("hook.invalid"),
+            );
             settings.network = trusting(&server.authority);
             settings.network.proxy = Some(Secret::new(format!("http://gate%40way:p%3Aw@{}", proxy.address)));
             targets.push(settings);
@@ -234,7 +284,7 @@ async fn a_proxy_that_refuses_is_an_error_without_its_password() {
     let mut proxies = Vec::new();
     for (name, server) in [("plain", &plain), ("encrypted", &encrypted)] {
         let proxy = Proxy::start("hook.invalid", server.address).await;
-        let mut settings = of_kind(name, None, server.url("hook.invalid"));
+        let mut settings = of_kind(name, TargetKind::Webhook, server.url("hook.invalid"));
         settings.network = trusting(&server.authority);
         settings.network.proxy = Some(Secret::new(format!("http://gateway:hunter2@{}", proxy.address)));
         targets.push(settings);
