@@ -16,6 +16,7 @@ mod http;
 mod incidents;
 mod kinds;
 mod load;
+mod mail;
 mod mqtt;
 mod names;
 mod officers;
@@ -56,7 +57,7 @@ pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
-    Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls, PostgresSettings,
-    PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind, TargetSettings,
-    counted,
+    Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MailLogin, MailSettings, MailTls,
+    MqttSettings, MqttTls, PostgresSettings, PostgresTls, RobotSettings, Secret, Service, Settings,
+    StoreSettings, TargetKind, TargetSettings, counted,
 };

@@ -7,14 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
 use super::document::Table;
+use super::mail;
 use super::names::{Names, own_name};
 use super::robots;
 use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
 
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
-const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
-const DEFAULT_FALL_OVER: Duration = Duration::from_secs(15);
+pub(super) const TIMEOUT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_mins(5);
+pub(super) const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+pub(super) const DEFAULT_FALL_OVER: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const SIGNING_KEY_PREFIX: &str = "whsec_";
 
@@ -64,14 +66,15 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
             known.mail.push(name.clone());
         }
         match chosen {
-            Some(KindWord::Later | KindWord::Email) => word.wrong_with(
+            Some(KindWord::Later) => word.wrong_with(
                 "this kind of target is not available in this version".to_owned(),
-                "`webhook`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
+                "`webhook`, `wecom`, `dingtalk`, `feishu` and `email` are".to_owned(),
             ),
             Some(KindWord::Robot(service)) => {
                 signs = service != Service::Wecom;
                 kind = TargetKind::Robot(robots::read(&mut table, service));
             }
+            Some(KindWord::Email) => return mail::read(table, name),
             Some(KindWord::Webhook) | None => {}
         }
     }
@@ -82,7 +85,7 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
     let acknowledges = match kind {
         TargetKind::Webhook => table.optional("acknowledges"),
-        TargetKind::Robot(_) => None,
+        TargetKind::Robot(_) | TargetKind::Mail(_) => None,
     };
     let acknowledges = acknowledges.is_some_and(|value| may_acknowledge(&value, url.as_ref()));
     let secret = table
@@ -128,7 +131,7 @@ fn may_acknowledge(value: &Value<'_>, url: Option<&Secret>) -> bool {
 }
 
 /// Whether its host is this machine, by its name or address.
-fn is_of_this_machine(url: &Url) -> bool {
+pub(super) fn is_of_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::mail::Mail;
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
 use super::target::{SendError, Taken, Target};
@@ -16,6 +17,7 @@ use crate::words::Vocabulary;
 pub(super) enum AnyTarget {
     Webhook(Box<Webhook>),
     Robot(Box<Robot>),
+    Mail(Box<Mail>),
 }
 
 impl AnyTarget {
@@ -26,11 +28,14 @@ impl AnyTarget {
         vocabulary: &Arc<Vocabulary>,
         back: Option<&Back>,
     ) -> Result<AnyTarget, NotifyError> {
+        let links = back.map(|back| &back.links);
         Ok(match &settings.kind {
             TargetKind::Webhook => AnyTarget::Webhook(Box::new(Webhook::new(settings, back)?)),
             TargetKind::Robot(robot) => {
-                let links = back.map(|back| &back.links);
                 AnyTarget::Robot(Box::new(Robot::new(settings, robot, (vocabulary, links))?))
+            }
+            TargetKind::Mail(mail) => {
+                AnyTarget::Mail(Box::new(Mail::new(settings, mail, (vocabulary, links))?))
             }
         })
     }
@@ -41,6 +46,7 @@ impl Target for AnyTarget {
         match self {
             AnyTarget::Webhook(webhook) => webhook.manners(),
             AnyTarget::Robot(robot) => robot.manners(),
+            AnyTarget::Mail(mail) => mail.manners(),
         }
     }
 
@@ -48,6 +54,7 @@ impl Target for AnyTarget {
         match self {
             AnyTarget::Webhook(webhook) => webhook.send(parcel, at).await,
             AnyTarget::Robot(robot) => robot.send(parcel, at).await,
+            AnyTarget::Mail(mail) => mail.send(parcel, at).await,
         }
     }
 }

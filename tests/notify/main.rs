@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod mail;
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
@@ -10,6 +11,7 @@ mod people;
 mod quota;
 mod robots;
 mod sink;
+mod smtp;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
