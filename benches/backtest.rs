@@ -17,7 +17,7 @@ use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input, Journal};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::handoff::{Batch, StoredDefinitions, Work};
 use ninewatch::lifecycle::Health;
@@ -102,7 +102,7 @@ fn inputs(
             device_at: None,
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &points,
         };
         take(moment(turn), &Input::Reading(reading))?;

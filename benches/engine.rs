@@ -18,7 +18,7 @@ use ninewatch::domain::definitions::Definitions;
 use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::journal::{Input, Journal};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::time::{ClockBounds, Moment, Ticks, Timestamp};
 use town::{BATCH, KIND, STEP, Town, measure_by_hand, noise};
 
@@ -295,7 +295,7 @@ fn journal_a_reading(bencher: Bencher<'_, '_>) {
             device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &points,
         };
         journal

@@ -14,7 +14,7 @@ use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine, Survey};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::registry::{RegisteredDevice, Registry};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::Moment;
@@ -101,7 +101,7 @@ impl Town {
                 device_at: None,
                 seq: None,
                 kind: ReadingKind::Live,
-                retained: false,
+                arrival: Arrival::First,
                 points: &points,
             }));
         }

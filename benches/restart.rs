@@ -20,7 +20,7 @@ use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine, SavedDevices};
 use ninewatch::domain::journal::{DefinitionsInput, Input, Journal};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::handoff::{Batch, CheckpointHead, CheckpointPart, Receipt, StoredDefinitions, Work};
 use ninewatch::lifecycle::Health;
@@ -227,7 +227,7 @@ fn read(turn: u32, mut take: impl FnMut(Moment, &Input<'_>)) {
         device_at: None,
         seq: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &points,
     };
     take(moment(turn), &Input::Reading(reading));

@@ -26,7 +26,7 @@ use crate::ingest::Ingest;
 use crate::lifecycle::{Health, Tasks};
 use crate::link::Links;
 use crate::metrics::Metrics;
-use crate::notify::{Emergency, Notify, NotifyError};
+use crate::notify::{Emergency, Heartbeat, Notify, NotifyError};
 use crate::reload::{Origin, Reload, ReloadRequest, configured};
 use crate::replicate::{self, Replicate};
 use crate::restore::{Restored, restore};
@@ -71,6 +71,7 @@ struct Parts {
     lines: Lines,
     notify: Notify,
     emergency: Telling,
+    heartbeat: Heartbeat,
     tasks: Tasks,
     supervise: Supervise,
     checkpoints: Checkpoints,
@@ -89,6 +90,7 @@ impl Parts {
             lines,
             notify,
             emergency,
+            heartbeat,
             mut tasks,
             supervise,
             checkpoints,
@@ -98,7 +100,7 @@ impl Parts {
         } = self;
         let stop = tasks.stopping();
         let (of_ingest, of_notify, of_reload) = (stop.clone(), stop.clone(), stop.clone());
-        let of_supervise = stop.clone();
+        let (of_supervise, of_heartbeat) = (stop.clone(), stop.clone());
         let (of_checkpoints, of_actuate) = (stop.clone(), stop.clone());
         tasks.spawn("ingest", async move {
             Ok(ingest.run(envelopes, receipts, of_ingest).await?)
@@ -121,6 +123,7 @@ impl Parts {
             reload.run(of_reload).await;
             Ok(())
         });
+        tasks.spawn("heartbeat", async move { Ok(heartbeat.run(of_heartbeat).await?) });
         tasks.spawn("emergency", async move { Ok(emergency.await?) });
         tasks.spawn("supervise", async move {
             supervise.run(of_supervise).await;
@@ -199,6 +202,15 @@ impl Running {
         let web = web(settings.http, from, requests, (&metrics, &health));
         let web = web.bind().await?;
         let http = web.local_addr();
+        let heartbeat = Heartbeat {
+            targets: settings.targets.clone(),
+            watchdog: settings.watchdog,
+            gateway: settings.gateway.id.clone(),
+            probes: probe_tx.clone(),
+            broker: health.follow_broker(),
+            metrics: metrics.clone(),
+            clock,
+        };
         let supervise = Supervise::new(probe_tx, &health);
         let (listening, condition) = (health.follow_broker(), health.follow_store());
         let parts = Parts {
@@ -218,6 +230,7 @@ impl Running {
                 health: health.clone(),
             },
             emergency,
+            heartbeat,
             tasks,
             supervise,
             notify: Notify {

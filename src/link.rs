@@ -110,6 +110,16 @@ impl Links {
         address
     }
 
+    /// Where officers reach the API.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// Where `alarm` is shown.
+    pub fn alarm(&self, alarm: Id) -> String {
+        format!("{}/api/v1/alarms/{alarm}", self.public_url)
+    }
+
     /// What the address with `token` for `officer` is about.
     ///
     /// # Errors
@@ -131,10 +141,11 @@ impl Links {
             .ok()
             .filter(|()| bytes.len() == BYTES)
             .ok_or(LinkError::Forged)?;
-        if now.since(link.sent_at()) > GOOD_FOR_MS {
-            return Err(LinkError::Expired);
+        if link.is_good(now) {
+            Ok(link)
+        } else {
+            Err(LinkError::Expired)
         }
-        Ok(link)
     }
 
     fn signature(&self, link: Link, officer: &str) -> [u8; 16] {
@@ -160,6 +171,11 @@ impl Link {
     /// When the event of its notice was: ids carry their time.
     pub fn sent_at(self) -> Timestamp {
         Timestamp(i64::try_from(self.notice.bits() >> 80).unwrap_or(i64::MAX))
+    }
+
+    /// Whether its time is not over at `now`.
+    pub fn is_good(self, now: Timestamp) -> bool {
+        now.since(self.sent_at()) <= GOOD_FOR_MS
     }
 }
 

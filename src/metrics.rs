@@ -1,27 +1,19 @@
 //! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
 
+mod buckets;
+mod past_outbox;
+
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Registry, TextEncoder,
 };
 
+use self::buckets::{NOTICE_BUCKETS, STAGE_BUCKETS, VERIFY_BUCKETS};
+use self::past_outbox::PastOutbox;
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
 use crate::meters::{counter, counters, gauge, gauges, registered};
 use crate::series::Surveys;
-
-/// Seconds, from ten microseconds to ten seconds.
-const STAGE_BUCKETS: [f64; 13] = [
-    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 0.1, 1.0, 10.0,
-];
-
-/// Seconds, from half a millisecond to an hour.
-const NOTICE_BUCKETS: [f64; 12] = [
-    5e-4, 1e-3, 1.5e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0, 60.0, 3600.0,
-];
-
-/// Seconds, from a tenth to five minutes: a valve takes seconds, several attempts minutes.
-const VERIFY_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Every metric of the process. Cloning shares the counters.
 #[derive(Debug, Clone)]
@@ -85,6 +77,8 @@ pub struct Metrics {
     replies: IntCounterVec,
     /// From an alarm event's commit to its delivery.
     pub notice_latency: Histogram,
+    /// What is sent past the outbox.
+    pub past_outbox: PastOutbox,
     devices: IntGaugeVec,
     /// Bytes of the store's files.
     pub store_bytes: IntGauge,
@@ -305,6 +299,7 @@ impl Metrics {
                     .buckets(NOTICE_BUCKETS.to_vec()),
                 ),
             ),
+            past_outbox: PastOutbox::new(r),
             devices: gauges(
                 r,
                 "ninewatch_devices",

@@ -9,7 +9,7 @@ use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
@@ -82,7 +82,7 @@ fn read(engine: &mut Engine, effects: &mut Effects, second: u32, lel: f64) {
         device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
         seq: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &points,
     };
     // As the gateway does: it takes the samples out, and leaves the space.

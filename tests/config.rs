@@ -3,6 +3,8 @@
 
 #[path = "config/doubts.rs"]
 mod doubts;
+#[path = "config/outside.rs"]
+mod outside;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -145,3 +145,46 @@ async fn a_script_takes_the_place_of_the_story_in_whatever_profiles_the_venues_s
     );
     demo.line_with("00:00  gas_leak    v002 g1");
 }
+
+/// Eight faults at once, a leak that the demo's officer takes, and one that nobody does.
+const TROUBLE: &str = r#"
+[[incident]]
+at = "1s"
+venue = "v003"
+what = "fault"
+
+[[incident]]
+at = "1s"
+venue = "v001"
+device = "g1"
+what = "gas_leak"
+rise = "1s"
+peak = 80.0
+
+[[incident]]
+at = "4s"
+venue = "v002"
+device = "g1"
+what = "gas_leak"
+rise = "1s"
+peak = 80.0
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_acknowledges_goes_up_and_many_faults_are_one_message() {
+    let temporary = tempfile::tempdir().unwrap();
+    let script = temporary.path().join("trouble.toml");
+    std::fs::write(&script, TROUBLE).unwrap();
+    let mut demo = Demo::start(temporary.path(), &["--script", script.to_str().unwrap()]);
+    let (mut digest, mut again, mut up) = (false, false, false);
+    while !(digest && again && up) {
+        let line = demo.line_with("");
+        digest |= line.contains("等共 4 条");
+        again |= line.contains("TOLD AGAIN");
+        up |= line.contains("ESCALATED") && line.ends_with("level 2");
+    }
+    assert!(
+        demo.line_with("delivered in")
+            .ends_with("to 王磊 / Wang Lei, 李娜 / Li Na")
+    );
+}

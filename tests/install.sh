@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), PostgreSQL, strace, faketime, a mail
-# server (aiosmtpd), a C compiler.
+# Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), Alertmanager, PostgreSQL, strace,
+# faketime, a mail server (aiosmtpd), a C compiler.
 # Does nothing, and asks for no rights, when all is there. Needs apt and, for a normal user, sudo without a question.
 set -euo pipefail
 
@@ -18,6 +18,7 @@ need() { # program package
 need mosquitto mosquitto
 need prometheus prometheus
 need promtool prometheus
+need prometheus-alertmanager prometheus-alertmanager
 need strace strace
 need prlimit util-linux
 need faketime faketime
@@ -51,7 +52,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
         "${missing[@]}" </dev/null >/dev/null || fail "could not install: ${missing[*]}"
     # The packages start their own servers; the tests start theirs on free ports. What was here before stays as it was.
-    for service in mosquitto prometheus postgresql; do
+    for service in mosquitto prometheus prometheus-alertmanager postgresql; do
         if [[ " ${missing[*]} " == *" $service "* ]]; then
             if [ -d /run/systemd/system ]; then
                 "${as_root[@]}" systemctl disable --now "$service" >/dev/null 2>&1 || true

@@ -276,9 +276,6 @@ async fn what_the_broker_has_kept_is_neither_obeyed_nor_believed() {
     site.devices
         .retain(&kept("telemetry"), br#"{"position":"closed"}"#)
         .await;
-    // It is live while it comes for the first time; what is not acknowledged comes so again.
-    site.devices.flush().await;
-    site.gateway.wait_acknowledged(2).await;
     site.gas(60.0).await;
     let came = site.valve.wait_for(2).await;
     let orders = came
@@ -295,7 +292,7 @@ async fn what_the_broker_has_kept_is_neither_obeyed_nor_believed() {
 
     // A new session gets everything that is kept, as kept.
     site.devices.flush().await;
-    site.gateway.wait_acknowledged(4).await;
+    site.wait_state(&id, "acknowledged").await;
     site.gateway.kill();
     site.gateway.launch();
     site.gateway.wait_ready().await;

@@ -10,7 +10,7 @@ use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
@@ -121,7 +121,7 @@ impl Town {
             device_at: Some(ClockBounds::default().judge(now.wall, now.wall)),
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points,
         };
         self.handle(&Input::Reading(black_box(reading)), now);

@@ -16,13 +16,14 @@ use super::simulate::{casting, profile, read_script};
 use crate::app::Running;
 use crate::broker::EmbeddedBroker;
 use crate::clock;
-use crate::config::{self, BrokerUrl, Script, Secret, Settings};
+use crate::config::{self, BrokerUrl, Script, Secret, Settings, TargetKind};
 use crate::demo::banner::{self, Addresses, Ending, Plot};
 use crate::demo::message::{Paint, Reader};
 use crate::demo::officer;
 use crate::demo::screen::{LogWriter, Screen};
 use crate::demo::sink::{LastAlarm, Sink};
 use crate::demo::status::Sources;
+use crate::demo::storm::storm;
 use crate::lifecycle::Tasks;
 use crate::metrics::Metrics;
 use crate::simulate::fleet::{Fleet, Login};
@@ -38,27 +39,7 @@ const SEED: u64 = 20_260_101;
 /// The name of the target in metrics.
 const TARGET: &str = "duty";
 /// The configuration that the demo starts from; addresses, folders and venues are filled in.
-const CONFIG: &str = r#"
-[gateway]
-id = "demo"
-data_dir = "."
-
-[mqtt]
-url = "mqtt://127.0.0.1:1883"
-
-[http]
-listen = "127.0.0.1:9464"
-auth = "none"
-
-[[target]]
-name = "duty"
-kind = "webhook"
-url = "http://127.0.0.1:9000/hook"
-
-[[route]]
-name = "duty-officer"
-targets = ["duty"]
-"#;
+const CONFIG: &str = include_str!("../demo/demo.toml");
 
 /// What `ninewatch demo` can be told.
 #[derive(Debug, clap::Args)]
@@ -149,7 +130,7 @@ async fn play(
         .await
         .context("cannot take a loopback port for the webhook sink")?;
     let played = casting(&town, &arguments.profile, &script);
-    let mut settings = settings(http, broker.address(), &sink.url(), folder.path())?;
+    let mut settings = settings(http, broker.address(), &sink, folder.path())?;
     settings.registry = town.registry(&Voices::default(), &played);
     let stage = Stage::new(&settings, broker.address(), screen);
     let running = Running::start(settings, None).await?;
@@ -165,7 +146,7 @@ async fn play(
     let started = clock::monotonic();
     let metrics = running.metrics().clone();
     let tally = sink.tally();
-    let simulator = Simulator::new(&town, plan(script, played, plot.story));
+    let simulator = Simulator::new(&town, plan(&town, script, played, plot.story));
     let fleet = stage.connect(&simulator).await?;
     let devices = fleet.tally();
     let (mut tasks, town_stop) = stage.set(sink, (simulator, fleet), &metrics)?;
@@ -192,7 +173,10 @@ async fn play(
         kept: folder.kept(),
     };
     stage.screen.lines(banner::farewell(&ending)).await;
-    stage.screen.lines(devices.outcomes().lines()).await;
+    // Whoever wrote a script wants to know what it led to.
+    if arguments.script.is_some() {
+        stage.screen.lines(devices.outcomes().lines()).await;
+    }
     ended
 }
 
@@ -278,10 +262,14 @@ impl Stage {
 }
 
 /// What the demo plays.
-fn plan(script: Script, voices: Vec<Voice>, story: bool) -> Plan {
+fn plan(town: &Town, script: Script, voices: Vec<Voice>, story: bool) -> Plan {
+    let mut incidents = script.incidents;
+    if story {
+        incidents.extend(storm(town));
+    }
     Plan {
         seed: SEED,
-        incidents: script.incidents,
+        incidents,
         story,
         voices,
         ..Plan::default()
@@ -289,7 +277,7 @@ fn plan(script: Script, voices: Vec<Voice>, story: bool) -> Plan {
 }
 
 /// The demo's settings: as from a file, with the addresses, the folder and the venues of this run.
-fn settings(http: SocketAddr, broker: SocketAddr, sink: &str, folder: &Path) -> anyhow::Result<Settings> {
+fn settings(http: SocketAddr, broker: SocketAddr, sink: &Sink, folder: &Path) -> anyhow::Result<Settings> {
     let mut settings = config::load_str_with_profiles("the demo's configuration", CONFIG, folder)?;
     folder.clone_into(&mut settings.gateway.data_dir);
     settings.gateway.public_url = format!("http://{http}");
@@ -300,8 +288,12 @@ fn settings(http: SocketAddr, broker: SocketAddr, sink: &str, folder: &Path) -> 
         tls: false,
     };
     for target in &mut settings.targets {
-        target.url = Secret::new(sink.to_owned());
-        target.secret = Some(Secret::new(KEY.to_owned()));
+        if let TargetKind::Robot(_) = target.kind {
+            target.url = Secret::new(sink.group_url());
+        } else {
+            target.url = Secret::new(sink.url());
+            target.secret = Some(Secret::new(KEY.to_owned()));
+        }
     }
     Ok(settings)
 }

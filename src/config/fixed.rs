@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::{
-    HttpSettings, MqttSettings, PostgresSettings, Settings, StoreSettings, TargetSettings,
+    HttpSettings, MqttSettings, PostgresSettings, Settings, StoreSettings, TargetSettings, WatchdogSettings,
 };
 use super::source::Scope;
 
@@ -22,6 +22,7 @@ pub struct Fixed {
     store: StoreSettings,
     postgres: Option<PostgresSettings>,
     targets: Vec<TargetSettings>,
+    watchdog: Option<WatchdogSettings>,
 }
 
 /// A setting: its section, the keys that may give it, and whether it differs.
@@ -38,6 +39,7 @@ impl Fixed {
             store: settings.store,
             postgres: settings.postgres.clone(),
             targets: settings.targets.clone(),
+            watchdog: settings.watchdog.clone(),
         }
     }
 
@@ -74,7 +76,7 @@ impl Fixed {
         }
     }
 
-    fn settings(&self, new: &Settings) -> [Compared; 19] {
+    fn settings(&self, new: &Settings) -> [Compared; 20] {
         let (mqtt, http, store) = (&self.mqtt, &self.http, &self.store);
         [
             ("gateway", &["id"], self.id != new.gateway.id),
@@ -123,6 +125,11 @@ impl Fixed {
                 "store",
                 &["disk_reserve"],
                 store.disk_reserve != new.store.disk_reserve,
+            ),
+            (
+                "watchdog",
+                &["targets", "interval"],
+                self.watchdog != new.watchdog,
             ),
         ]
     }
@@ -260,6 +267,11 @@ mod tests {
                 "auth = 'none'",
                 "token = 'abc'",
                 "11:9: restart to change `http.token`",
+            ),
+            (
+                "[[target]]",
+                "[watchdog]\ntargets = ['duty']\n[[target]]",
+                "14:11: restart to change `watchdog.targets`",
             ),
             ("'duty'", "'night'", "14:8: restart to add the target `night`"),
             ("1/a", "1/b", "14:8: restart to change the target `duty`"),

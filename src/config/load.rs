@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::source::{Report, Scope};
 use super::{
     coverage, directions, doubts, files, gateway, http, kinds, mqtt, postgres, profiles, register, routes,
-    rules, store, targets, venues,
+    rules, store, targets, venues, watchdog,
 };
 use crate::domain::time::Timestamp;
 
@@ -148,6 +148,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
     }
 
     let (targets, known_targets) = targets::read(root.tables("target", "[[target]]"));
+    let watchdog = watchdog::read(root.section("watchdog"), &targets, &known_targets.names);
     let kinds = kinds::read(&files.kinds, report);
     let profiles = profiles::read(&files.profiles, &kinds, report);
     let register = register::open(wanted.register, &gateway.data_dir, report);
@@ -187,6 +188,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         profiles,
         registry: venues.registry,
         targets,
+        watchdog,
         warnings: Findings::default(),
         in_files: venues.in_files,
     }

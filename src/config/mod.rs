@@ -1,6 +1,7 @@
 //! TOML files → checked settings. Every error at once, each with file, line, column and a suggestion.
 
 mod actions;
+mod alertmanager;
 mod chains;
 mod commands;
 mod coverage;
@@ -47,6 +48,7 @@ mod targets;
 mod value;
 mod venues;
 mod venues_csv;
+mod watchdog;
 
 pub use self::finding::{Finding, Findings};
 pub use self::fixed::Fixed;
@@ -57,7 +59,7 @@ pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
-    Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MailLogin, MailSettings, MailTls,
-    MqttSettings, MqttTls, PostgresSettings, PostgresTls, RobotSettings, Secret, Service, Settings,
-    StoreSettings, TargetKind, TargetSettings, counted,
+    AlertmanagerSettings, Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MailLogin,
+    MailSettings, MailTls, MqttSettings, MqttTls, PostgresSettings, PostgresTls, RobotSettings, Secret,
+    Service, Settings, StoreSettings, TargetKind, TargetSettings, WatchdogSettings, counted,
 };

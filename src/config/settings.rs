@@ -35,6 +35,8 @@ pub struct Settings {
     pub registry: Registry,
     /// `[[target]]`.
     pub targets: Vec<TargetSettings>,
+    /// `[watchdog]`, when there is one.
+    pub watchdog: Option<WatchdogSettings>,
     /// `[[route]]`, `[[chain]]`, `[[roster]]` and `[[officer]]`: who is told, and when.
     pub directions: Directions,
     /// What is allowed and hardly meant.
@@ -225,6 +227,10 @@ pub enum TargetKind {
     Robot(RobotSettings),
     /// SMTP: letters for people.
     Mail(Box<MailSettings>),
+    /// Alertmanager's API v2.
+    Alertmanager(AlertmanagerSettings),
+    /// Alertmanager's own webhook body, with its summaries in this language.
+    AlertmanagerWebhook(Language),
 }
 
 /// A mail server, and who writes to whom through it.
@@ -270,6 +276,26 @@ pub struct MailLogin {
     pub username: String,
     /// The password.
     pub password: Secret,
+}
+
+/// An Alertmanager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertmanagerSettings {
+    /// The language of `summary`.
+    pub language: Language,
+    /// How often it is told again what stands.
+    pub resend: Duration,
+    /// For how long it believes that an alarm stands of which it hears nothing more.
+    pub hold: Duration,
+}
+
+/// `[watchdog]`: who is told that the gateway works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchdogSettings {
+    /// The names of the targets.
+    pub targets: Vec<String>,
+    /// How often.
+    pub interval: Duration,
 }
 
 /// A group robot.

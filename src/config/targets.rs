@@ -7,11 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
 use super::document::Table;
-use super::mail;
 use super::names::{Names, own_name};
-use super::robots;
 use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
+use super::{alertmanager, mail, robots};
 
 pub(super) const TIMEOUT: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_mins(5);
@@ -23,14 +22,14 @@ const SIGNING_KEY_PREFIX: &str = "whsec_";
 #[derive(Clone, Copy)]
 enum KindWord {
     Webhook,
+    Alertmanager,
     Robot(Service),
     Email,
-    Later,
 }
 
 const KINDS: [(&str, KindWord); 6] = [
     ("webhook", KindWord::Webhook),
-    ("alertmanager", KindWord::Later),
+    ("alertmanager", KindWord::Alertmanager),
     ("wecom", KindWord::Robot(Service::Wecom)),
     ("dingtalk", KindWord::Robot(Service::Dingtalk)),
     ("feishu", KindWord::Robot(Service::Feishu)),
@@ -59,23 +58,17 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let name = own_name(&mut table, "name", &mut known.names);
     let word = table.required("kind");
     let mut kind = TargetKind::Webhook;
-    let mut signs = true;
     if let Some(word) = word {
         let chosen = word.word("kind of target", &KINDS);
         if let Some(KindWord::Email) = chosen {
             known.mail.push(name.clone());
         }
         match chosen {
-            Some(KindWord::Later) => word.wrong_with(
-                "this kind of target is not available in this version".to_owned(),
-                "`webhook`, `wecom`, `dingtalk`, `feishu` and `email` are".to_owned(),
-            ),
-            Some(KindWord::Robot(service)) => {
-                signs = service != Service::Wecom;
-                kind = TargetKind::Robot(robots::read(&mut table, service));
-            }
+            Some(KindWord::Robot(service)) => kind = TargetKind::Robot(robots::read(&mut table, service)),
             Some(KindWord::Email) => return mail::read(table, name),
-            Some(KindWord::Webhook) | None => {}
+            Some(KindWord::Alertmanager) => kind = alertmanager::read(&mut table),
+            Some(KindWord::Webhook) => kind = alertmanager::read_body(&mut table),
+            None => {}
         }
     }
     let url = table.either("url", "url_file");
@@ -85,23 +78,14 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
     let acknowledges = match kind {
         TargetKind::Webhook => table.optional("acknowledges"),
-        TargetKind::Robot(_) | TargetKind::Mail(_) => None,
+        TargetKind::Robot(_)
+        | TargetKind::Mail(_)
+        | TargetKind::Alertmanager(_)
+        | TargetKind::AlertmanagerWebhook(_) => None,
     };
     let acknowledges = acknowledges.is_some_and(|value| may_acknowledge(&value, url.as_ref()));
-    let secret = table
-        .either("secret", "secret_file")
-        .filter(|value| {
-            if !signs {
-                value.key_wrong("a wecom robot signs nothing: the key in its `url` is its only secret");
-            }
-            signs
-        })
-        .and_then(|value| {
-            let webhook = matches!(kind, TargetKind::Webhook);
-            value
-                .secret()
-                .filter(|key| !webhook || is_signing_key(key, &value))
-        });
+    let secret = table.either("secret", "secret_file");
+    let secret = secret.and_then(|value| signing_secret(&value, &kind));
     let timeout = table.optional("timeout").and_then(|time| time.duration(TIMEOUT));
     let fall_over = table
         .optional("fall_over")
@@ -115,6 +99,24 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
         fall_over: fall_over.unwrap_or(DEFAULT_FALL_OVER),
         acknowledges,
     }
+}
+
+/// What signs the messages, where anybody looks at it.
+fn signing_secret(value: &Value<'_>, kind: &TargetKind) -> Option<Secret> {
+    let problem = match kind {
+        TargetKind::Webhook | TargetKind::AlertmanagerWebhook(_) => {
+            return value.secret().filter(|key| is_signing_key(key, value));
+        }
+        TargetKind::Robot(robot) if robot.service != Service::Wecom => return value.secret(),
+        TargetKind::Robot(_) => "a wecom robot signs nothing: the key in its `url` is its only secret",
+        // It has been read elsewhere, and has none.
+        TargetKind::Mail(_) => return None,
+        TargetKind::Alertmanager(_) => {
+            "Alertmanager checks no signatures: put user and password into `url_file`"
+        }
+    };
+    value.key_wrong(problem);
+    None
 }
 
 /// Whether answers from `url` may acknowledge. Over plain HTTP anybody on the way could write one.

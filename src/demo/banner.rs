@@ -87,10 +87,12 @@ impl Plot<'_> {
         let told = if self.story {
             [
                 "  Gas leaks within ten seconds, then about every half minute. A closed valve",
-                "  ends a leak; else people air the room. Below is what a duty officer gets.",
-                "  Ctrl-C ends the demo.",
-                "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，",
-                "  否则由人员通风。以下是值班员收到的消息。",
+                "  ends a leak; else people air the room. Then lightning strikes two venues: the",
+                "  group reads of their faults in one message. What nobody acknowledges is told",
+                "  again, and to a second officer. Below is what they get. Ctrl-C ends the demo.",
+                "  十秒内第一次燃气泄漏，此后约每半分钟一次；阀门关闭则泄漏停止，否则由人员通风。",
+                "  随后两个场所遭雷击：值班群收到一条故障汇总。无人确认的报警会再次通知，",
+                "  并升级到第二名值班员。以下是他们收到的消息。",
             ]
             .as_slice()
         } else {

@@ -29,12 +29,37 @@ pub struct Notice {
     pub by: Option<String>,
     /// Where to acknowledge.
     pub ack_url: String,
+    /// Which level of its chain is told.
+    #[serde(default)]
+    pub level: u8,
+    /// How often that level was told before.
+    #[serde(default)]
+    pub repeat: u32,
+    /// Whom it is for; empty: whoever reads it.
+    #[serde(default)]
+    pub to: Vec<Person>,
+}
+
+/// An officer in a [`Notice`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct Person {
+    /// Their name.
+    pub name: String,
 }
 
 impl Notice {
     /// An alarm that is over and needs nobody: said already by its recovery a moment before.
     pub fn is_echo(&self) -> bool {
         self.event == "alarm.cleared" && self.by.is_none()
+    }
+
+    /// For whom it is, in words; empty: for nobody in particular.
+    pub fn addressed(&self) -> String {
+        let names: Vec<&str> = self.to.iter().map(|person| person.name.as_str()).collect();
+        match names.as_slice() {
+            [] => String::new(),
+            names => format!(" to {}", names.join(", ")),
+        }
     }
 }
 
@@ -248,6 +273,14 @@ fn outcome(notice: &Notice, new: bool) -> (String, String) {
             let (zh, en) = languages(by);
             (format!("  由{zh}"), format!("  by {en}"))
         }
+        None if notice.event == "alarm.escalated" && notice.repeat > 0 => (
+            "  无人确认，再次通知".to_owned(),
+            "  nobody has acknowledged it".to_owned(),
+        ),
+        None if notice.event == "alarm.escalated" => (
+            format!("  无人确认，升级到第 {} 级", notice.level),
+            format!("  nobody has acknowledged it: level {}", notice.level),
+        ),
         None if notice.event == "alarm.recovered" && notice.alarm.latched => {
             ("  待现场复位".to_owned(), "  awaits its reset".to_owned())
         }
@@ -278,6 +311,14 @@ impl Badge {
             new: false,
         };
         match notice.event.as_str() {
+            "alarm.escalated" if notice.repeat > 0 => Badge {
+                new: true,
+                ..plain("再次通知", "TOLD AGAIN", "1;97;41")
+            },
+            "alarm.escalated" => Badge {
+                new: true,
+                ..plain("升级", "ESCALATED", "1;97;41")
+            },
             "alarm.acknowledged" => plain("已确认", "ACKNOWLEDGED", "30;46"),
             "alarm.recovered" => plain("已恢复", "RECOVERED", "30;42"),
             "alarm.cleared" => plain("已消警", "CLEARED", "32"),

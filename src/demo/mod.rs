@@ -2,8 +2,10 @@
 //! to the gateway's API. The devices are those of `simulate`. Composed in `cli/demo.rs`; decides nothing of the gateway's.
 
 pub mod banner;
+pub mod group;
 pub mod message;
 pub mod officer;
 pub mod screen;
 pub mod sink;
 pub mod status;
+pub mod storm;

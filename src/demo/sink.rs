@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
+use super::group;
 use super::message::{Notice, Reader, languages};
 use super::officer::{Case, Duty};
 use super::screen::Screen;
@@ -66,11 +67,20 @@ impl Tally {
     }
 }
 
+/// What came in, for the screen.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    /// For a telephone, with its id.
+    Notice(String, Box<Notice>),
+    /// For the group.
+    Group(String),
+}
+
 #[derive(Debug, Clone)]
-struct Received {
+pub(super) struct Received {
     secret: Arc<str>,
     tally: Tally,
-    arrived: Sender<(String, Notice)>,
+    pub(super) arrived: Sender<Arrived>,
 }
 
 impl Sink {
@@ -86,9 +96,14 @@ impl Sink {
         })
     }
 
-    /// Where messages are to be sent.
+    /// Where messages for the telephones are to be sent.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// Where messages for the group are to be sent.
+    pub fn group_url(&self) -> String {
+        format!("http://{}/group?key=demo", self.address)
     }
 
     /// The counts, live.
@@ -99,11 +114,15 @@ impl Sink {
     /// Answers the gateway until `stop`. Messages go to the returned receiver's reader.
     pub fn serve(self, stop: CancellationToken) -> (impl Future<Output = std::io::Result<()>>, Arrivals) {
         let (arrived, arrivals) = channel(WAITING);
-        let router = Router::new().route("/hook", post(receive)).with_state(Received {
+        let received = Received {
             secret: self.secret,
             tally: self.tally.clone(),
             arrived,
-        });
+        };
+        let router = Router::new()
+            .route("/hook", post(receive))
+            .route("/group", post(group::receive))
+            .with_state(received);
         let serving = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned());
         let arrivals = Arrivals {
             arrivals,
@@ -119,7 +138,11 @@ async fn receive(State(received): State<Received>, headers: HeaderMap, body: Byt
     match notice {
         Ok(notice) if signed(&received.secret, &headers, &body) => {
             // Only once it has its place before the officer is it delivered.
-            match received.arrived.send((id.to_owned(), notice)).await {
+            match received
+                .arrived
+                .send(Arrived::Notice(id.to_owned(), Box::new(notice)))
+                .await
+            {
                 Ok(()) => StatusCode::NO_CONTENT,
                 Err(_) => StatusCode::SERVICE_UNAVAILABLE,
             }
@@ -162,7 +185,7 @@ fn signed(secret: &str, headers: &HeaderMap, body: &[u8]) -> bool {
 /// The messages in order of arrival.
 #[derive(Debug)]
 pub struct Arrivals {
-    arrivals: Receiver<(String, Notice)>,
+    arrivals: Receiver<Arrived>,
     tally: Tally,
 }
 
@@ -171,7 +194,16 @@ impl Arrivals {
     pub async fn show(mut self, reader: Reader, screen: Screen, mut duty: Duty, last: LastAlarm) {
         let mut seen = HashSet::new();
         let mut venue = String::new();
-        while let Some((id, notice)) = self.arrivals.recv().await {
+        while let Some(arrived) = self.arrivals.recv().await {
+            let (id, notice) = match arrived {
+                Arrived::Notice(id, notice) => (id, notice),
+                Arrived::Group(text) => {
+                    self.tally.0.delivered.fetch_add(1, Ordering::Relaxed);
+                    screen.lines(group::lines(&text, reader.paint)).await;
+                    venue.clear();
+                    continue;
+                }
+            };
             if !seen.insert(id) {
                 self.tally.0.repeated.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -184,7 +216,10 @@ impl Arrivals {
                 continue;
             }
             let took = clock::wall().0 - notice.at.as_millisecond();
-            let mut lines = reader.lines(&notice, &format!("  delivered in {took} ms"));
+            let mut lines = reader.lines(
+                &notice,
+                &format!("  delivered in {took} ms{}", notice.addressed()),
+            );
             match duty.tell(&notice).await {
                 Case::Taken(seconds) => lines.push(reader.remark(&format!(
                     "→ 演示值班员约{seconds}秒后确认 the demo's duty officer acknowledges it in about {seconds} s"

@@ -12,7 +12,7 @@ use super::id::Id;
 use super::interlock::Report;
 use super::kind::PointIndex;
 use super::profile::command::Address;
-use super::reading::{Reading, ReadingKind};
+use super::reading::{Arrival, Reading, ReadingKind};
 use super::time::{DeviceTime, Millis, Moment, Timestamp};
 
 /// An input of the engine. Its serialised form is what the journal keeps.
@@ -186,8 +186,8 @@ pub enum Entry {
         seq: Option<u64>,
         /// Live, a test, or from the past.
         kind: ReadingKind,
-        /// It was the topic's retained message.
-        retained: bool,
+        /// How it came.
+        arrival: Arrival,
         /// The values.
         points: Vec<(PointIndex, f64)>,
     },
@@ -391,14 +391,14 @@ fn play(
             device_at,
             seq,
             kind,
-            retained,
+            arrival,
             points,
         } => Input::Reading(Reading {
             device: *device,
             device_at: *device_at,
             seq: *seq,
             kind: *kind,
-            retained: *retained,
+            arrival: *arrival,
             points,
         }),
         Entry::Timeout => Input::Timeout,

@@ -2,6 +2,7 @@
 //! runtime, socket, file, SQL or clock. `(state, input, now) → (state, effects)`.
 
 pub mod alarm;
+pub mod alert;
 pub mod almanac;
 pub mod backtest;
 pub mod chain;

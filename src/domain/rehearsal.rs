@@ -15,7 +15,7 @@ use super::journal::{
     ServiceInput,
 };
 use super::kind::{PointIndex, VENUE};
-use super::reading::{Reading, ReadingKind};
+use super::reading::{Arrival, Reading, ReadingKind};
 use super::time::{ClockBounds, Moment, Ticks, Timestamp};
 
 /// The venue of a device that is written without one; it is not shown either.
@@ -303,7 +303,11 @@ impl Stage {
                 .map(|at| ClockBounds::default().judge(at, Timestamp(wall))),
             seq: sample.seq,
             kind: sample.kind,
-            retained: sample.retained,
+            arrival: if sample.retained {
+                Arrival::Kept
+            } else {
+                Arrival::First
+            },
             points: &sample.points,
         };
         self.total(&Input::Reading(reading), at);

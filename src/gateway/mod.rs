@@ -38,7 +38,7 @@ use crate::domain::profile::Reject;
 use crate::domain::profile::command::CommandBook;
 use crate::domain::profile::decoder::{Decoder, Part, Resolved};
 use crate::domain::profile::devices::SlotId;
-use crate::domain::reading::{Reading, ReadingKind};
+use crate::domain::reading::{Arrival, Reading, ReadingKind};
 use crate::domain::registry::Registry;
 use crate::domain::time::{Moment, Ticks};
 use crate::handoff::{
@@ -268,7 +268,7 @@ impl Gateway {
         }
         let mut reject = decoded.reject;
         for at in 0..decoded.parts {
-            if let Err(refused) = self.hear(at, envelope.retained, now)? {
+            if let Err(refused) = self.hear(at, arrival(&envelope), now)? {
                 reject.get_or_insert(refused);
             }
         }
@@ -290,7 +290,7 @@ impl Gateway {
     }
 
     /// Takes one part of the message just decoded through the engine.
-    fn hear(&mut self, at: usize, retained: bool, now: Moment) -> Result<Result<(), Reject>, GatewayError> {
+    fn hear(&mut self, at: usize, arrival: Arrival, now: Moment) -> Result<Result<(), Reject>, GatewayError> {
         let Some(slot) = self.decoder.part(at).map(|part| part.device) else {
             return Ok(Ok(()));
         };
@@ -300,7 +300,7 @@ impl Gateway {
         };
         // Where it hung once says nothing of where it hangs now; better than nothing it is.
         let is_news = |part: Part<'_>| part.kind == ReadingKind::Live && !part.doubtful;
-        let is_news = !retained && self.decoder.part(at).is_some_and(is_news);
+        let is_news = arrival != Arrival::Kept && self.decoder.part(at).is_some_and(is_news);
         if is_news || self.engine.named_parent(device).is_none() {
             self.keep_parent(at, device, now)?;
         }
@@ -312,8 +312,8 @@ impl Gateway {
             device_at: part.device_at.map(|at| part.clock.judge(at, now.wall)),
             seq: part.seq,
             kind: part.kind,
-            // Both may raise an alarm and end none.
-            retained: retained || part.doubtful,
+            // What is in doubt may raise an alarm and end none, like what was kept.
+            arrival: if part.doubtful { Arrival::Kept } else { arrival },
             points: part.points,
         });
         self.open.journal.push(now, &input)?;
@@ -473,5 +473,14 @@ impl Gateway {
         ] {
             self.metrics.devices(kind, name).set(i64::from(count));
         }
+    }
+}
+
+/// How the broker gave the message out.
+const fn arrival(envelope: &Envelope) -> Arrival {
+    match (envelope.retained, envelope.duplicate) {
+        (true, _) => Arrival::Kept,
+        (false, true) => Arrival::Again,
+        (false, false) => Arrival::First,
     }
 }

@@ -1,7 +1,10 @@
 //! A target of whatever kind its settings say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::alertmanager::api::Alertmanager;
+use super::alertmanager::receiver::Receiver;
 use super::mail::Mail;
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
@@ -10,6 +13,7 @@ use super::webhook::Webhook;
 use super::{Back, NotifyError};
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
+use crate::store::StoreReader;
 use crate::words::Vocabulary;
 
 /// One target, ready to send.
@@ -18,15 +22,18 @@ pub(super) enum AnyTarget {
     Webhook(Box<Webhook>),
     Robot(Box<Robot>),
     Mail(Box<Mail>),
+    Alertmanager(Arc<Alertmanager>),
+    Receiver(Box<Receiver>),
 }
 
 impl AnyTarget {
     /// The target of these settings; `vocabulary` is for those that get texts, `back` for how one acknowledges:
-    /// without it nobody can.
+    /// without it nobody can. `store` is for those that are told how things stand.
     pub(super) fn new(
         settings: &TargetSettings,
         vocabulary: &Arc<Vocabulary>,
         back: Option<&Back>,
+        store: Option<&StoreReader>,
     ) -> Result<AnyTarget, NotifyError> {
         let links = back.map(|back| &back.links);
         Ok(match &settings.kind {
@@ -37,7 +44,26 @@ impl AnyTarget {
             TargetKind::Mail(mail) => {
                 AnyTarget::Mail(Box::new(Mail::new(settings, mail, (vocabulary, links))?))
             }
+            TargetKind::Alertmanager(own) => {
+                AnyTarget::Alertmanager(Arc::new(Alertmanager::new(settings, own, links, store)?))
+            }
+            TargetKind::AlertmanagerWebhook(language) => {
+                AnyTarget::Receiver(Box::new(Receiver::new(settings, *language, back, store)?))
+            }
         })
+    }
+
+    /// The one that has to be told again and again what stands, if this is one.
+    pub(super) const fn forgetful(&self) -> Option<&Arc<Alertmanager>> {
+        match self {
+            AnyTarget::Webhook(_) | AnyTarget::Robot(_) | AnyTarget::Mail(_) | AnyTarget::Receiver(_) => None,
+            AnyTarget::Alertmanager(alertmanager) => Some(alertmanager),
+        }
+    }
+
+    /// How often it has to be told again what stands; `None`: once is enough.
+    pub(super) fn resend(&self) -> Option<Duration> {
+        self.forgetful().map(|alertmanager| alertmanager.resend())
     }
 }
 
@@ -47,6 +73,8 @@ impl Target for AnyTarget {
             AnyTarget::Webhook(webhook) => webhook.manners(),
             AnyTarget::Robot(robot) => robot.manners(),
             AnyTarget::Mail(mail) => mail.manners(),
+            AnyTarget::Alertmanager(alertmanager) => alertmanager.manners(),
+            AnyTarget::Receiver(receiver) => receiver.manners(),
         }
     }
 
@@ -55,6 +83,8 @@ impl Target for AnyTarget {
             AnyTarget::Webhook(webhook) => webhook.send(parcel, at).await,
             AnyTarget::Robot(robot) => robot.send(parcel, at).await,
             AnyTarget::Mail(mail) => mail.send(parcel, at).await,
+            AnyTarget::Alertmanager(alertmanager) => alertmanager.send(parcel, at).await,
+            AnyTarget::Receiver(receiver) => receiver.send(parcel, at).await,
         }
     }
 }

@@ -51,6 +51,14 @@ pub struct Emergency {
     pub clock: Clock,
 }
 
+/// A notice past the outbox.
+#[derive(Debug, Clone)]
+struct Notice {
+    pending: Arc<PendingNotice>,
+    /// The trouble that it tells of is not over.
+    stands: bool,
+}
+
 impl Emergency {
     /// Follows the store's condition until told to stop.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), NotifyError> {
@@ -59,7 +67,7 @@ impl Emergency {
         let vocabulary = Arc::new(Vocabulary::of([&Kind::gateway()]));
         for settings in &self.targets {
             let (queue, notices) = mpsc::channel(QUEUE);
-            let target = AnyTarget::new(settings, &vocabulary, None)?;
+            let target = AnyTarget::new(settings, &vocabulary, None, None)?;
             senders.spawn(send_all(settings.name.clone(), target, notices, self.clock));
             queues.push(queue);
         }
@@ -78,7 +86,7 @@ impl Emergency {
             match self.notice(&event) {
                 Ok(notice) => {
                     for queue in &queues {
-                        if queue.try_send(Arc::clone(&notice)).is_err() {
+                        if queue.try_send(notice.clone()).is_err() {
                             tracing::error!("a target takes no emergency notices; one more is not sent");
                         }
                     }
@@ -166,11 +174,11 @@ impl Emergency {
     }
 
     /// What the targets get: the body that an alarm of this rule has out of the outbox.
-    fn notice(&self, event: &AlarmEvent) -> serde_json::Result<Arc<PendingNotice>> {
+    fn notice(&self, event: &AlarmEvent) -> serde_json::Result<Notice> {
         let registry = Registry::default();
         let alarm = AlarmBody::new(&event.alarm, &registry);
         let body = EventBody::new(event, &alarm, &self.gateway, &self.public_url);
-        Ok(Arc::new(PendingNotice {
+        let pending = PendingNotice {
             row: 0,
             id: event.id,
             alarm: event.alarm.id,
@@ -181,18 +189,37 @@ impl Emergency {
             critical: true,
             urgent: true,
             people: Vec::new(),
-        }))
+        };
+        Ok(Notice {
+            pending: Arc::new(pending),
+            stands: event.alarm.state != AlarmState::Cleared,
+        })
     }
 }
 
-/// Sends the notices to one target, one after the other, each until it is taken.
-async fn send_all(
-    name: String,
-    target: AnyTarget,
-    mut notices: mpsc::Receiver<Arc<PendingNotice>>,
-    clock: Clock,
-) {
-    while let Some(notice) = notices.recv().await {
+/// Sends the notices to one target, one after the other, each until it is taken. One that forgets is told again of what
+/// stands.
+async fn send_all(name: String, target: AnyTarget, mut notices: mpsc::Receiver<Notice>, clock: Clock) {
+    let mut standing: Option<Notice> = None;
+    loop {
+        let again = async {
+            match (&standing, target.resend()) {
+                (Some(notice), Some(wait)) => {
+                    tokio::time::sleep(wait).await;
+                    notice.clone()
+                }
+                (None, _) | (_, None) => std::future::pending().await,
+            }
+        };
+        let notice = tokio::select! {
+            next = notices.recv() => match next {
+                Some(notice) => notice,
+                None => return,
+            },
+            notice = again => notice,
+        };
+        standing = Some(notice.clone()).filter(|notice| notice.stands);
+        let notice = notice.pending;
         let (mut pauses, mut pause) = (PAUSES.into_iter(), 1);
         let parcel = Parcel::single(PendingNotice::clone(&notice));
         loop {

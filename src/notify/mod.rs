@@ -1,9 +1,11 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
+mod alertmanager;
 mod any;
 mod asked;
 mod emergency;
+mod heartbeat;
 mod mail;
 mod pace;
 pub mod parcel;
@@ -21,8 +23,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::alertmanager::resend::Resend;
 use self::any::AnyTarget;
 pub use self::emergency::Emergency;
+pub use self::heartbeat::Heartbeat;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
@@ -121,11 +125,12 @@ impl Notify {
             metrics: self.metrics.clone(),
         };
         for settings in &self.targets {
-            let worker = Worker::new(
-                &settings.name,
-                Arc::new(AnyTarget::new(settings, &self.vocabulary, Some(&back))?),
-                &self,
-            );
+            let target = AnyTarget::new(settings, &self.vocabulary, Some(&back), Some(&self.reader))?;
+            if let Some(alertmanager) = target.forgetful() {
+                let resend = Resend::new(Arc::clone(alertmanager), &self);
+                workers.spawn(resend.run(stop.clone()));
+            }
+            let worker = Worker::new(&settings.name, Arc::new(target), &self);
             workers.spawn(worker.run(stop.clone()));
         }
         if workers.is_empty() {

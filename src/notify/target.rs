@@ -39,6 +39,9 @@ pub(super) enum SendError {
     /// A robot's answer without the code that says whether it took the message.
     #[error("the target's answer has no code: whether it took the message is not known")]
     NoCode,
+    /// It is to be told how an alarm stands, and that cannot be read.
+    #[error("how the alarm stands cannot be read from the store")]
+    Store,
     /// Too much was sent; for so long nothing more is.
     #[error("the target wants nothing for {} s: too much was sent", .0.0 / 1_000)]
     Throttled(Millis),
@@ -83,7 +86,8 @@ impl SendError {
             | SendError::Timeout(_)
             | SendError::Connect
             | SendError::Broken
-            | SendError::NoCode => Fault::Target,
+            | SendError::NoCode
+            | SendError::Store => Fault::Target,
             SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
             SendError::Throttled(wait) => Fault::Throttled(*wait),
             SendError::Misconfigured(_) | SendError::Clock => Fault::Configuration,

@@ -106,6 +106,34 @@ impl Webhook {
         body
     }
 
+    /// Posts `body` as the one of `notice`.
+    pub(super) async fn post(
+        &self,
+        notice: &PendingNotice,
+        body: String,
+        at: Timestamp,
+    ) -> Result<Taken, SendError> {
+        let answer = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers(notice, &body, at))
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| failure(&error, self.timeout))?;
+        let status = answer.status();
+        // The status decides.
+        if !status.is_success() {
+            finish(answer).await;
+            return Err(SendError::Status(status.as_u16()));
+        }
+        match self.replies.as_ref().zip(asked(notice)) {
+            Some((replies, link)) => replies.hear(link, answer).await,
+            None => finish(answer).await,
+        }
+        Ok(Taken)
+    }
+
     fn link(&self, notice: &PendingNotice) -> Option<String> {
         let links = self.links.as_ref()?;
         let officers = notice.people.iter().map(|person| person.officer.as_str());
@@ -161,28 +189,13 @@ impl Target for Webhook {
 
     async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
         let notice = parcel.first();
-        let body = self.body(notice);
-        let answer = self
-            .client
-            .post(self.url.clone())
-            .headers(self.headers(notice, &body, at))
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| failure(&error, self.timeout))?;
-        let status = answer.status();
-        // The status decides.
-        if !status.is_success() {
-            let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
-            return Err(SendError::Status(status.as_u16()));
-        }
-        match self.replies.as_ref().zip(asked(notice)) {
-            Some((replies, link)) => replies.hear(link, answer).await,
-            // Read only to keep the connection.
-            None => drop(tokio::time::timeout(ANSWER_WAIT, drain(answer)).await),
-        }
-        Ok(Taken)
+        self.post(notice, self.body(notice), at).await
     }
+}
+
+/// Reads what is left of an answer whose status is known, only to keep its connection.
+pub(super) async fn finish(answer: Response) {
+    let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
 }
 
 /// Why a request had no answer.

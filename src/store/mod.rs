@@ -19,6 +19,7 @@ mod samples;
 mod schema;
 mod seal;
 mod segments;
+mod told;
 mod transaction;
 mod upkeep;
 mod writer;
@@ -43,6 +44,7 @@ pub use self::reader::{AlarmFilter, AlarmRow, DeadLetterRow, StoreReader};
 pub use self::retention::Retention;
 pub use self::samples::{DeviceFilter, DeviceRow, SamplePage, SampleQuery};
 pub use self::segments::{Sorted, Sorter};
+pub use self::told::ToldAlarm;
 pub use self::transaction::Changes;
 pub use self::writer::{Writer, release};
 

@@ -3,8 +3,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::PendingNotice;
 use super::transaction::{Changes, key};
+use super::{PendingNotice, told};
 use crate::domain::directions::{Owed, Recipient};
 use crate::domain::escalation::EscalationChange;
 use crate::domain::id::Id;
@@ -60,6 +60,15 @@ pub(super) fn write_notices(
                 people,
                 held.is_some()
             ])?;
+        if held.is_none() {
+            let told = told::Owed {
+                line: notice.line,
+                target: &owed.target,
+                notice: notice.id,
+                body: notice.body,
+            };
+            told::note(transaction, &told)?;
+        }
         changes.pending.push((owed.target.clone(), 1));
         changes.notices_added = true;
     }
@@ -160,11 +169,29 @@ fn move_notice(
             )?
             .execute(params![moved.notice, target, report.at.0, json(people)?])?;
         if inserted > 0 {
+            note_told(transaction, transaction.last_insert_rowid())?;
             changes.pending.push((target.clone(), 1));
             changes.notices_added = true;
         }
     }
     Ok(())
+}
+
+/// The target of the notice `row` hears of what it is about.
+fn note_told(transaction: &Transaction<'_>, row: i64) -> rusqlite::Result<()> {
+    let id = |bytes| Id::from_bits(u128::from_be_bytes(bytes));
+    let (notice, target, line, body): (_, String, _, String) = transaction
+        .prepare_cached("SELECT id, target, alarm, body FROM outbox WHERE row = ?1")?
+        .query_row([row], |row| {
+            Ok((id(row.get(0)?), row.get(1)?, id(row.get(2)?), row.get(3)?))
+        })?;
+    let told = told::Owed {
+        line,
+        target: &target,
+        notice,
+        body: &body,
+    };
+    told::note(transaction, &told)
 }
 
 /// Owes the notice of `row` to its target once more.
@@ -201,13 +228,17 @@ pub(super) fn release(
         .prepare_cached(
             "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
              SELECT id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people FROM outbox
-             WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row",
+             WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row RETURNING row",
         )?
-        .execute(params![target, now.0])?;
+        .query_map(params![target, now.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    for row in &released {
+        note_told(transaction, *row)?;
+    }
     transaction
         .prepare_cached("DELETE FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2")?
         .execute(params![target, now.0])?;
-    changes.notices_added |= released > 0;
+    changes.notices_added |= !released.is_empty();
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
 use super::chain::{self, Head};
-use super::{Followed, checkpoint, outbox, schema, segments};
+use super::{Followed, checkpoint, outbox, schema, segments, told};
 use crate::config::StoreSettings;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
@@ -75,6 +75,7 @@ impl Retention {
         more |= delete_ended(&transaction, &COMMANDS, &mut self.command, events_before)?;
         let (more_notices, expired) = self.delete_notices(&transaction, (delivered_before, events_before))?;
         more |= more_notices;
+        more |= told::delete_ended(&transaction, now, SLICE)?;
         more |= outbox::delete_deliveries(&transaction, Timestamp(delivered_before), SLICE)? == SLICE;
         delete_definitions(&transaction)?;
         more |= self.make_room(&transaction)?;

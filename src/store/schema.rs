@@ -22,7 +22,7 @@ const APPLICATION_ID: i64 = 0x4E39_5743;
 pub(super) const WAL_CAP_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Statements kept prepared on a connection: more than either side uses.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 48;
 
 /// The oldest schema that is brought forward: what came before was never released, and keeps its journal in another form.
 const OLDEST: usize = 3;
@@ -219,6 +219,21 @@ const MIGRATIONS: &[&str] = &[
         alarm BLOB PRIMARY KEY,
         state TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+",
+    // Of which alarms a target has been told, by which labels it knows them, and when they ended. `store.proofs`: how often the
+    // disk was asked for nothing but a proof that it writes.
+    "
+    CREATE TABLE told (
+        alarm    BLOB NOT NULL,
+        target   TEXT NOT NULL,
+        labels   TEXT NOT NULL,
+        notice   BLOB,
+        ended_at INTEGER,
+        PRIMARY KEY (alarm, target)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX told_labels ON told (target, labels);
+    CREATE INDEX told_ended ON told (ended_at) WHERE ended_at IS NOT NULL;
+    ALTER TABLE store ADD COLUMN proofs INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

@@ -8,7 +8,7 @@ use super::chain::Head;
 use super::disk::Shedding;
 use super::outbox::{self, Notice};
 use super::schema::to_sql;
-use super::{checkpoint, recover, seal, segments};
+use super::{checkpoint, recover, seal, segments, told};
 use crate::domain::alarm::AlarmState;
 use crate::domain::history::{self, HistoryError, PointNumber, Samples};
 use crate::domain::id::Id;
@@ -68,9 +68,9 @@ pub(super) fn write(
             Work::Followed => {}
         }
     }
-    // A commit of nothing asks nothing of the disk, and proves nothing about it.
+    // A commit of nothing asks nothing of the disk, and proves nothing about it. Nor does one of what stands there already.
     if works.iter().any(Work::is_empty_batch) && works.iter().all(Work::writes_nothing) {
-        transaction.execute("UPDATE store SET epoch = epoch", [])?;
+        transaction.execute("UPDATE store SET proofs = proofs + 1", [])?;
     }
     fail::fail_point!("store-written", |_| std::process::abort());
     transaction.commit()?;
@@ -281,6 +281,9 @@ fn write_alarm(
             commit.alarm,
             commit.event.at.0,
         ])?;
+    if !standing {
+        told::end(transaction, alarm.id, commit.event.at)?;
+    }
     if let Some((class, priority)) = stood.and_then(|(class, priority)| parse_labels(&class, &priority)) {
         changes.standing.push((class, priority, -1));
     }

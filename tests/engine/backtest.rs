@@ -10,7 +10,7 @@ use ninewatch::domain::definitions::{DefinitionSource, Definitions, DefinitionsH
 use ninewatch::domain::engine::{Effects, Engine, SavedDevices};
 use ninewatch::domain::journal::{DefinitionsInput, Input, Journal, OperatorAction, OperatorInput};
 use ninewatch::domain::kind::{Kind, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use proptest::prelude::*;
@@ -110,7 +110,7 @@ impl Recorder {
             device_at: None,
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points,
         }));
     }

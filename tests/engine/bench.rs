@@ -11,7 +11,7 @@ use ninewatch::domain::journal::{
     DefinitionsInput, Input, OperatorAction, OperatorInput, ServiceAction, ServiceInput,
 };
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Priority, Repeat, RuleDef};
 use ninewatch::domain::text::Text;
 use ninewatch::domain::time::{ClockBounds, DeviceTime, Millis, Moment, Ticks, Timestamp};
@@ -232,7 +232,7 @@ impl Bench {
             device_at: device_at.map(|at| device_time(at, self.now)),
             seq: None,
             kind,
-            retained: false,
+            arrival: Arrival::First,
             points,
         });
     }
@@ -258,7 +258,7 @@ impl Bench {
             device_at: None,
             seq: None,
             kind: ReadingKind::Live,
-            retained: true,
+            arrival: Arrival::Kept,
             points,
         });
     }

@@ -3,7 +3,7 @@
 use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::interlock::{CommandStep, Failure, Report};
 use ninewatch::domain::journal::Input;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 
 use crate::bench::LEL;
@@ -104,7 +104,7 @@ fn what_is_no_live_word_of_the_valve_proves_nothing() {
         device_at: None,
         seq: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &[(POSITION, CLOSED)],
     };
     // Before the order: a valve that has closed by itself is a state, not an answer.
@@ -113,10 +113,9 @@ fn what_is_no_live_word_of_the_valve_proves_nothing() {
         ..closed
     });
     site.gas("g1", 60.0);
-    site.feed(Reading {
-        retained: true,
-        ..closed
-    });
+    for arrival in [Arrival::Kept, Arrival::Again] {
+        site.feed(Reading { arrival, ..closed });
+    }
     site.feed(Reading {
         seq: Some(7),
         ..closed

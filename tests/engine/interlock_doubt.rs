@@ -4,7 +4,7 @@ use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::interlock::Cause;
 use ninewatch::domain::journal::Input;
 use ninewatch::domain::kind::COMMAND_LINK;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::time::{ClockBounds, Timestamp};
 
 use crate::site::{BATTERY, CLOSED, OPEN, POSITION, Site, close_failed, gas_closes, key, valve_kind};
@@ -138,7 +138,7 @@ fn a_word_of_before_the_order_proves_nothing_however_late_it_comes() {
             device_at: Some(ClockBounds::default().judge(at, site.now.wall)),
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(POSITION, position)],
         });
     };

@@ -6,7 +6,7 @@ use ninewatch::domain::engine::Refusal;
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{Input, OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::{Millis, Timestamp};
 
@@ -223,7 +223,7 @@ fn level(bench: &mut Bench, device: u32, lel: f64) {
         seq: None,
         device_at: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &[(LEL, lel)],
     });
 }

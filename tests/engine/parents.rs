@@ -7,7 +7,7 @@ use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{self, DefinitionsInput, Input, Journal};
 use ninewatch::domain::kind::{Kind, PointIndex};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::roll::Enrolled;
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
@@ -116,7 +116,7 @@ impl Run {
             device_at: None,
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(PointIndex(0), f64::from(u8::from(online)))],
         }));
     }

@@ -8,7 +8,7 @@ use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{Input, OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use proptest::prelude::*;
 
@@ -107,7 +107,7 @@ const fn danger(device: u32) -> Reading<'static> {
         seq: None,
         device_at: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &[(LEL, 60.0), (STATE, 0.0)],
     }
 }
@@ -143,7 +143,7 @@ fn act(bench: &mut Bench, action: &Action, known: &mut Vec<Id>) -> Log {
                 device_at,
                 seq: None,
                 kind: *kind,
-                retained: *retained,
+                arrival: if *retained { Arrival::Kept } else { Arrival::First },
                 points: &[(LEL, *lel), (STATE, 0.0)],
             });
         }
@@ -152,7 +152,7 @@ fn act(bench: &mut Bench, action: &Action, known: &mut Vec<Id>) -> Log {
             device_at: None,
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(PointIndex(0), f64::from(u8::from(*online)))],
         }),
         Action::Wait(ms) => bench.wait(*ms),

@@ -3,7 +3,7 @@
 use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::history::{HistoryPoint, PointNumber};
 use ninewatch::domain::kind::{Keep, Kind, ONLINE, PointIndex};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::time::Millis;
 use proptest::prelude::*;
 
@@ -127,7 +127,7 @@ fn a_message_that_comes_twice_is_kept_once() {
             device_at: None,
             seq: Some(seq),
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(LEL, 10.0), (STATE, f64::from(u8::from(seq == 8)))],
         });
         // Whatever was said meanwhile.
@@ -245,7 +245,7 @@ proptest! {
                     device_at: at.map(|at| device_time(at, bench.now)),
                     seq: None,
                     kind,
-                    retained: false,
+                    arrival: Arrival::First,
                     points: &[(LEL, lel)],
                 });
             }

@@ -2,7 +2,7 @@
 
 use ninewatch::domain::definitions::DefinitionSource;
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::roll::Enrolled;
 use ninewatch::domain::rule::{Class, RuleDef};
 use ninewatch::domain::time::Millis;
@@ -71,7 +71,7 @@ fn it_is_told_of_at_first_sight_and_judged_by_its_kind_all_the_same() {
         device_at: None,
         seq: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &[(LEL, 60.0)],
     });
     assert_eq!(bench.seen(), ["gas-high raised"]);

@@ -11,7 +11,7 @@ use ninewatch::domain::id::Id;
 use ninewatch::domain::journal::{
     self, DefinitionsInput, Input, Journal, OperatorAction, OperatorInput, ServiceAction, ServiceInput,
 };
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::schedule::{DEFAULT_TIME_ZONE, Day, Hours, Interval, OnHolidays};
 use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
@@ -277,7 +277,7 @@ impl Run {
                     device_at,
                     seq: *seq,
                     kind,
-                    retained: false,
+                    arrival: Arrival::First,
                     points: &points,
                 }));
             }

@@ -4,7 +4,7 @@ use ninewatch::domain::almanac::{Expiry, ScheduleDef, VenueFacts};
 use ninewatch::domain::definitions::DefinitionSource;
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::journal::Input;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::schedule::{DEFAULT_TIME_ZONE, Day, Hours, Interval, OnHolidays};
 use ninewatch::domain::time::{Millis, Timestamp};
@@ -92,7 +92,7 @@ fn feed(bench: &mut Bench, device: &DeviceKey, lel: f64) {
         seq: None,
         device_at: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points: &[(LEL, lel)],
     });
 }

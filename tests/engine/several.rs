@@ -3,7 +3,7 @@
 use ninewatch::domain::definitions::{DefinitionSource, Definitions, RuleProblem};
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::kind::{Keep, Kind, ONLINE, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::{RuleDef, RuleField};
 
 use crate::bench::{Bench, LEL, gas_kind, high, key, rule, text};
@@ -55,7 +55,7 @@ fn say(bench: &mut Bench, device: DeviceIndex, points: &[(PointIndex, f64)]) {
         device_at: None,
         seq: None,
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points,
     });
 }

@@ -9,7 +9,7 @@ use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
 use ninewatch::domain::kind::{PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 
 use crate::bench::key;
@@ -78,7 +78,7 @@ impl Detector {
                 device_at: None,
                 seq: None,
                 kind: ReadingKind::Live,
-                retained: false,
+                arrival: Arrival::First,
                 points: &points,
             };
             self.feed(&Input::Reading(reading));

@@ -13,7 +13,7 @@ use ninewatch::domain::journal::{
     CommandInput, Commanded, DefinitionsInput, Input, ServiceAction, ServiceInput,
 };
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::roll::Enrolled;
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::schedule::{DEFAULT_TIME_ZONE, Day, Hours, Interval, OnHolidays};
@@ -214,7 +214,7 @@ impl Site {
             device_at: None,
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points,
         });
     }
@@ -232,7 +232,7 @@ impl Site {
             device_at: Some(ClockBounds::default().judge(at, self.now.wall)),
             seq: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(LEL, lel)],
         });
     }

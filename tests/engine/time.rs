@@ -3,7 +3,7 @@
 use ninewatch::domain::device::DeviceIndex;
 use ninewatch::domain::journal::OperatorAction;
 use ninewatch::domain::kind::{ONLINE, PointIndex};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::time::Millis;
 
@@ -423,7 +423,7 @@ fn messages_with_a_number_are_told_apart_by_it() {
             device_at: None,
             seq: Some(seq),
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(LEL, lel)],
         });
         bench.wait(1_000);

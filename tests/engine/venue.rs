@@ -9,7 +9,7 @@ use ninewatch::domain::engine::{Effects, Engine};
 use ninewatch::domain::journal::{DefinitionsInput, Input};
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::notice::AlarmBody;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::rule::{Repeat, RuleDef};
 use ninewatch::domain::time::{DeviceTime, Millis, Moment, Ticks, Timestamp};
@@ -116,7 +116,7 @@ impl Town {
             seq: None,
             device_at: at,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[point],
         };
         self.handle(&Input::Reading(reading));

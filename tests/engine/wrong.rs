@@ -3,7 +3,7 @@
 use ninewatch::domain::device::{DeviceIndex, DeviceKey};
 use ninewatch::domain::journal::{OperatorAction, ServiceAction};
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::rule::{Class, Repeat, RuleDef};
 use ninewatch::domain::time::{ClockBounds, Millis, Timestamp};
 
@@ -64,7 +64,7 @@ fn a_sample_that_was_kept_for_days_is_late_where_its_profile_believes_it() {
             seq: None,
             device_at: Some(bounds.judge(Timestamp(START - 2 * 86_400_000), bench.now.wall)),
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(LEL, 60.0)],
         });
         let event = bench.effects.alarms.first().expect("raised");

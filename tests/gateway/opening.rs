@@ -1,4 +1,5 @@
-//! A command that opens leaves once the record of it is durable, every other at once.
+//! A command that opens leaves once the record of it is durable, every other at once; and what the broker gives out once
+//! more proves neither.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use ninewatch::config;
 use ninewatch::domain::alarm::Operator;
 use ninewatch::domain::device::DeviceKey;
 use ninewatch::domain::engine::Engine;
+use ninewatch::domain::interlock::CommandStep;
 use ninewatch::domain::journal::CommandInput;
 use ninewatch::domain::time::{Moment, Ticks, Timestamp};
 use ninewatch::gateway::Gateway;
@@ -84,11 +86,16 @@ impl Bench {
 
     /// A detector of the venue measures gas, for the first time: the first signal of two.
     fn smell(&mut self) {
+        self.say("gas_detector/g1", r#"{"lel":60.0}"#, false);
+    }
+
+    /// A device says something; `again`: the broker gives it out once more.
+    fn say(&mut self, device: &str, payload: &'static str, again: bool) {
         let envelope = Envelope {
-            topic: "ninewatch/v1/gas_detector/g1/telemetry".to_owned(),
-            payload: r#"{"lel":60.0}"#.into(),
+            topic: format!("ninewatch/v1/{device}/telemetry"),
+            payload: payload.into(),
             received: self.now,
-            duplicate: false,
+            duplicate: again,
             retained: false,
             oversize: None,
             receipt: None,
@@ -109,6 +116,13 @@ impl Bench {
     fn close(&mut self) -> u64 {
         let batch = self.gateway.close(self.now);
         batch.first_input + u64::from(batch.inputs)
+    }
+
+    /// Whether an order is on record as proven since this was last asked.
+    fn is_proven(&mut self) -> bool {
+        let batch = self.gateway.close(self.now);
+        let proven = |step: &CommandStep| matches!(step, CommandStep::Verified);
+        batch.commands.iter().any(|commit| proven(&commit.event.step))
     }
 
     fn commit(&mut self) {
@@ -261,4 +275,17 @@ fn nothing_opens_into_a_danger_that_began_meanwhile() {
     assert_eq!(bench.left(), [""; 0], "one attempt had left; there is no second");
     bench.ask("close");
     assert_eq!(bench.left(), ["close"], "the order is over");
+}
+
+#[test]
+fn a_position_that_is_delivered_again_may_be_older_than_the_order_and_does_not_prove_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::new(folder.path());
+    bench.ask("close");
+    bench.say("shutoff_valve/s1", r#"{"position":"closed"}"#, true);
+    assert!(!bench.is_proven(), "it may have been closed, and opened since");
+    bench.say("shutoff_valve/s1", r#"{"battery":50}"#, false);
+    assert!(!bench.is_proven(), "nor does what it says of something else");
+    bench.say("shutoff_valve/s1", r#"{"position":"closed"}"#, false);
+    assert!(bench.is_proven());
 }

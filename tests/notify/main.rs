@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alertmanager;
 mod mail;
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]

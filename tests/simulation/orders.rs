@@ -9,7 +9,7 @@ use ninewatch::domain::id::Id;
 use ninewatch::domain::interlock::{CommandEvent, CommandStep, DEFAULT_MAX_AGE};
 use ninewatch::domain::journal::Entry;
 use ninewatch::domain::kind::PointIndex;
-use ninewatch::domain::reading::ReadingKind;
+use ninewatch::domain::reading::{Arrival, ReadingKind};
 use ninewatch::domain::time::{Moment, Ticks};
 
 use super::signals::Signals;
@@ -139,7 +139,7 @@ impl Orders {
             device_at,
             seq,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First | Arrival::Again,
             points,
         } = entry
         else {
@@ -293,7 +293,7 @@ fn proves(
         device,
         seq: Some(seq),
         kind: ReadingKind::Live,
-        retained: false,
+        arrival: Arrival::First,
         points,
         ..
     } = entry

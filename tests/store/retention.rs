@@ -361,3 +361,60 @@ async fn only_an_unbroken_head_of_the_history_goes() {
         .expect("it reads");
     assert_eq!(rows, (4, 9), "what stands behind the young row stays with it");
 }
+
+/// Of what a target was told it is known for as long as it stands, whatever becomes of the outbox; of what has ended, until
+/// the target has heard of it.
+#[tokio::test]
+async fn what_a_target_was_told_is_known_until_it_is_over_and_the_target_knows() {
+    let folder = folder();
+    let mut running = Running::start(folder.path());
+    let told = |alarm: u64, commit: AlarmCommit| {
+        let body = format!(
+            r#"{{"type":"{}","alarm":{{"rule":"gas-high","device":{{"id":"g{alarm}"}}}}}}"#,
+            commit.event.step.event_type()
+        );
+        AlarmCommit { body, ..commit }
+    };
+    let over = |alarm| {
+        let step = step(
+            alarm,
+            AlarmStep::Cleared(ClearReason::Recovered),
+            AlarmState::Cleared,
+            &["am"],
+        );
+        told(alarm, ago(2, step))
+    };
+    let mut first = batch(0, 1);
+    first.alarms = (1..=3)
+        .map(|alarm| told(alarm, ago(40, raised(alarm, &["am"]))))
+        .collect();
+    first.alarms.extend([over(2), over(3)]);
+    running.commit(first).await;
+    let beside = connection(folder.path());
+    assert_eq!(count(&beside, "told"), 3);
+    let third: [u8; 16] = id(3).bits().to_be_bytes();
+    beside
+        .execute(
+            "UPDATE outbox SET delivered_at = created_at, result = 'delivered' WHERE alarm <> ?1",
+            [third],
+        )
+        .expect("it writes");
+    beside
+        .execute("DELETE FROM outbox WHERE delivered_at IS NOT NULL", [])
+        .expect("it writes");
+    running.stop();
+    let mut running = Running::start(folder.path());
+    running.commit(batch(1, 1)).await;
+    eventually("what is over and known is gone", || count(&beside, "told") == 2).await;
+    running.commit(batch(2, 1)).await;
+    running.stop();
+    let known: Vec<(Vec<u8>, bool)> = beside
+        .prepare("SELECT alarm, ended_at IS NULL FROM told ORDER BY alarm")
+        .expect("it reads")
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("it reads")
+        .collect::<rusqlite::Result<_>>()
+        .expect("it reads");
+    let first: [u8; 16] = id(1).bits().to_be_bytes();
+    assert_eq!(known, [(first.to_vec(), true), (third.to_vec(), false)]);
+}

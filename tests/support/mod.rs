@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "each test binary uses its own part of it")]
 
+pub(crate) mod alertmanager;
 pub(crate) mod eventually;
 pub(crate) mod gateway;
 pub(crate) mod http;

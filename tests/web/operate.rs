@@ -10,7 +10,7 @@ use ninewatch::domain::engine::{Effects, Engine, Refusal};
 use ninewatch::domain::journal::{DefinitionsInput, Input, OperatorAction, ServiceAction};
 use ninewatch::domain::kind::{Keep, Kind, PointDef, PointIndex, ValueType};
 use ninewatch::domain::notice::{AlarmBody, EventBody};
-use ninewatch::domain::reading::{Reading, ReadingKind};
+use ninewatch::domain::reading::{Arrival, Reading, ReadingKind};
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::rule::RuleDef;
 use ninewatch::domain::text::Text;
@@ -214,7 +214,7 @@ impl Gateway {
             seq: None,
             device_at: None,
             kind: ReadingKind::Live,
-            retained: false,
+            arrival: Arrival::First,
             points: &[(PointIndex(1), lel)],
         };
         self.take(&Input::Reading(reading)).unwrap()

@@ -135,7 +135,7 @@ impl Backtest {
                     device_at,
                     seq,
                     kind,
-                    retained,
+                    arrival,
                     points,
                 } => {
                     let reading = Reading {
@@ -143,7 +143,7 @@ impl Backtest {
                         device_at,
                         seq,
                         kind,
-                        retained,
+                        arrival,
                         points: &points,
                     };
                     self.read(&reading, now);

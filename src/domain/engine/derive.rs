@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::definitions::KindRules;
 use super::super::device::DeviceIndex;
 use super::super::kind::{GATEWAY_KIND, ONLINE, PointIndex, SlotSet};
-use super::super::reading::{Reading, ReadingKind};
+use super::super::reading::{Arrival, Reading, ReadingKind};
 use super::super::rule::{Derived, News, Quantity, Truth};
 use super::super::time::{Millis, Moment, Ticks};
 use super::super::window::{Held, Window};
@@ -161,7 +161,7 @@ impl Device {
     pub(super) fn hear(&mut self, turn: &Turn<'_>, reading: &Reading<'_>, ledger: &mut Ledger) -> News {
         // A last will is the broker's word, and what it kept is of unknown age.
         let gone = reading.points == [(ONLINE, 0.0)];
-        if reading.retained || gone {
+        if reading.arrival == Arrival::Kept || gone {
             return News::default();
         }
         self.heard = turn.now.ticks;

@@ -10,7 +10,7 @@ use super::super::definitions::{KindIndex, KindRules};
 use super::super::device::DeviceKey;
 use super::super::kind::{MAX_SLOTS, ONLINE, SlotSet};
 use super::super::profile::command::Address;
-use super::super::reading::Reading;
+use super::super::reading::{Arrival, Reading};
 use super::super::rule::{News, Rule, Truth};
 use super::super::time::{ClockBounds, Millis, Moment, Ticks, Timestamp};
 use super::derive::DerivedState;
@@ -220,7 +220,7 @@ impl Device {
         // A status is kept so that whoever subscribes learns it: the last will of a device that is gone counts.
         let only_online =
             || !reading.points.is_empty() && reading.points.iter().all(|(point, _)| *point == ONLINE);
-        let kept = reading.retained && !only_online();
+        let kept = reading.arrival == Arrival::Kept && !only_online();
         let overtaken = !kept
             && at
                 .zip(self.watermark)
@@ -342,9 +342,11 @@ const fn mix(mark: u64, value: u64) -> u64 {
 }
 
 /// The device's time, if it can be right.
-pub(super) fn believed(reading: &Reading<'_>) -> Option<Timestamp> {
-    let time = reading.device_at?;
-    time.believed.then_some(time.at)
+pub(super) const fn believed(reading: &Reading<'_>) -> Option<Timestamp> {
+    match reading.device_at {
+        Some(time) if time.believed => Some(time.at),
+        Some(_) | None => None,
+    }
 }
 
 /// What a reading that left `slots` means to a rule whose alarm is in `life`.

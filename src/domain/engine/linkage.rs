@@ -9,8 +9,10 @@ use super::super::alarm::AlarmView;
 use super::super::id::Id;
 use super::super::interlock::{Cause, CommandEvent, CommandStep, OrderView, Stage, Task};
 use super::super::kind::{Kind, MAX_SLOTS, PointIndex, SlotSet};
+use super::super::reading::{Arrival, Reading};
 use super::super::rule::{Program, Truth, compile_proof};
 use super::super::time::{Millis, Moment, Ticks, Timestamp};
+use super::device::believed;
 
 /// The most who are named as wanting one order.
 const MOST_CAUSES: usize = 8;
@@ -168,17 +170,14 @@ impl Order {
         named
     }
 
-    /// Whether what the device has said since, `heard` just now among it, shows that it has obeyed. What it said before by
-    /// its own clock, however late it comes, shows nothing.
-    pub(super) fn hear(
-        &mut self,
-        (heard, said_at): (SlotSet, Option<Timestamp>),
-        slots: &[f64],
-        kind: &Kind,
-    ) -> bool {
+    /// Whether what the device has said since, `heard` just now among it, shows that it has obeyed. What it may have said
+    /// before shows nothing, however late it comes.
+    pub(super) fn hear(&mut self, (heard, said): (SlotSet, Said), slots: &[f64], kind: &Kind) -> bool {
         let given = self.requested.wall.0.saturating_sub(CLOCK_NOISE_MS);
-        if said_at.is_some_and(|at| at.0.saturating_add(self.lag_ms) < given) {
-            return false;
+        match said {
+            Said::At(at) if at.0.saturating_add(self.lag_ms) < given => return false,
+            Said::Before => return false,
+            Said::At(_) | Said::Now => {}
         }
         self.heard = self.heard.union(heard);
         let known = only(self.heard, slots);
@@ -210,6 +209,27 @@ impl Order {
                 took: now.ticks.since(self.requested.ticks),
                 causes: self.causes.clone(),
             },
+        }
+    }
+}
+
+/// When a device said what is heard now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// By its own clock, which is believed.
+    At(Timestamp),
+    /// Just now, as far as known.
+    Now,
+    /// Some time before: what has come again came from a connection that is gone, and the queue of the broker with it.
+    Before,
+}
+
+impl Said {
+    pub(super) const fn of(reading: &Reading<'_>) -> Said {
+        match (believed(reading), reading.arrival) {
+            (Some(at), _) => Said::At(at),
+            (None, Arrival::First) => Said::Now,
+            (None, Arrival::Again | Arrival::Kept) => Said::Before,
         }
     }
 }

@@ -36,6 +36,7 @@ use self::due::Due;
 pub use self::enrol::Moved;
 use self::judge::{judge, mature, read_late};
 use self::ledger::Ledger;
+use self::linkage::Said;
 pub use self::operate::Refusal;
 use self::orders::Call;
 use self::record::Recorder;
@@ -362,8 +363,8 @@ impl Engine {
         device.refresh(&turn, news.heard, &mut self.ledger);
         // Before the rules: what raises an alarm is no second signal for it.
         if device.linkage.is_some() && !turn.repeated {
-            let said_at = device::believed(reading);
-            self.ledger.call(Call::Spoke(reading.device, news.heard, said_at));
+            self.ledger
+                .call(Call::Spoke(reading.device, news.heard, Said::of(reading)));
         }
         let news = judge(&mut self.ledger, device, &turn, news, effects);
         if rules.feeds.is_empty() {

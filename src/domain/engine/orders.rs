@@ -10,13 +10,13 @@ use super::super::interlock::{Attempt, Cause, CommandStep, Course, Signal, Stage
 use super::super::journal::CommandInput;
 use super::super::kind::SlotSet;
 use super::super::rule::{News, Quantity};
-use super::super::time::{Moment, Ticks, Timestamp};
+use super::super::time::{Moment, Ticks};
 use super::derive::Turn;
 use super::device::Device;
 use super::due::Due;
 use super::judge::judge;
 use super::ledger::Ledger;
-use super::linkage::{Linkage, MetState, Order};
+use super::linkage::{Linkage, MetState, Order, Said};
 use super::operate::Refusal;
 use super::venue::{Word, venue_at};
 use super::{Effects, Engine};
@@ -28,8 +28,8 @@ pub(super) enum Call {
     Raised(DeviceIndex, u16),
     /// An alarm of it demands nothing any more.
     Over(DeviceIndex, Id),
-    /// It spoke of these slots, live, by its own clock then.
-    Spoke(DeviceIndex, SlotSet, Option<Timestamp>),
+    /// It spoke of these slots, live, then.
+    Spoke(DeviceIndex, SlotSet, Said),
     /// It has come to its venue.
     Joined(DeviceIndex),
 }
@@ -79,7 +79,7 @@ impl Engine {
             match call {
                 Call::Raised(index, place) => self.raised(index, usize::from(place), now, effects),
                 Call::Over(index, alarm) => self.release(index, alarm),
-                Call::Spoke(index, heard, said_at) => self.spoke((index, heard, said_at), now, effects),
+                Call::Spoke(index, heard, said) => self.spoke((index, heard, said), now, effects),
                 Call::Joined(index) => self.serve_venue(index, now, effects),
             }
         }
@@ -261,11 +261,11 @@ impl Engine {
     /// A device that has to do with commands spoke.
     fn spoke(
         &mut self,
-        (index, heard, said_at): (DeviceIndex, SlotSet, Option<Timestamp>),
+        (index, heard, said): (DeviceIndex, SlotSet, Said),
         now: Moment,
         effects: &mut Effects,
     ) {
-        self.prove((index, heard, said_at), now, effects);
+        self.prove((index, heard, said), now, effects);
         self.confirm(index, heard, now, effects);
         self.review(index, heard, now, effects);
         if let Some(device) = self.devices.get_mut(index.slot()) {
@@ -276,7 +276,7 @@ impl Engine {
     /// Whether what it said proves the order under way.
     fn prove(
         &mut self,
-        (index, heard, said_at): (DeviceIndex, SlotSet, Option<Timestamp>),
+        (index, heard, said): (DeviceIndex, SlotSet, Said),
         now: Moment,
         effects: &mut Effects,
     ) {
@@ -286,7 +286,7 @@ impl Engine {
         let order = device.linkage.as_mut().and_then(|linkage| linkage.order.as_mut());
         // A message keeps the moment of its receipt: one that waited while a person commanded came before the order.
         let order = order.filter(|order| order.requested.ticks <= now.ticks);
-        let proven = order.is_some_and(|order| order.hear((heard, said_at), &device.slots, &rules.kind));
+        let proven = order.is_some_and(|order| order.hear((heard, said), &device.slots, &rules.kind));
         if proven {
             self.signal((index, None), Signal::Proven, now, effects);
         }

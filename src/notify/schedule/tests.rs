@@ -1,5 +1,7 @@
 //! What a schedule sends when: in which order, alone or together, and when again.
 
+mod hour;
+
 use super::super::parcel::Limit;
 use super::*;
 use crate::domain::officer::{Contact, Language};
