@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alertmanager;
+#[cfg(test)]
 mod mail;
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]
@@ -12,6 +13,7 @@ mod people;
 mod quota;
 mod robots;
 mod sink;
+#[cfg(test)]
 mod smtp;
 
 use std::collections::{HashMap, HashSet};

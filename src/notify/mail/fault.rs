@@ -78,8 +78,9 @@ pub(super) fn answered(step: Step, code: u16) -> SendError {
         (Step::Encrypt, _) => MailError::Unencrypted.into(),
         (_, 400..500) => MailError::Busy(code).into(),
         // RFC 4954 §6: a login is required, too weak, or wrong.
-        (_, 530 | 534 | 535 | 538) => MailError::Gateway(code).into(),
-        (Step::Open | Step::Login | Step::Sender, _) => MailError::Gateway(code).into(),
+        (_, 530 | 534 | 535 | 538) | (Step::Open | Step::Login | Step::Sender, _) => {
+            MailError::Gateway(code).into()
+        }
         (Step::Recipient, _) => MailError::Recipient(code).into(),
         (Step::Message, _) => SendError::Refused(code.into()),
     }

@@ -1,6 +1,7 @@
 //! What is written to whom: one letter a person, in their language, about what is for them alone. Headers are made of cleaned
 //! text, so that no name of a device begins another header.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -213,13 +214,12 @@ fn id(mail: &Mail, draft: &Draft<'_>) -> String {
         hash.update([0]);
         hash.update(officer.as_bytes());
     }
-    let own: String = hash
-        .finalize()
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("<{}.{own}@{}>", draft.parcel.id(), mail.from.email.domain())
+    let mut id = format!("<{}.", draft.parcel.id());
+    for byte in hash.finalize().iter().take(4) {
+        let _infallible = write!(id, "{byte:02x}");
+    }
+    let _infallible = write!(id, "@{}>", mail.from.email.domain());
+    id
 }
 
 fn put_together(
