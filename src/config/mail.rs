@@ -7,10 +7,12 @@ use lettre::message::Mailbox;
 use url::{Host, Url};
 
 use super::document::Table;
-use super::robots;
-use super::settings::{MailLogin, MailSettings, MailTls, Secret, TargetKind, TargetSettings};
+use super::settings::{
+    MailLogin, MailSettings, MailTls, NetworkSettings, Secret, TargetKind, TargetSettings,
+};
 use super::targets::{DEFAULT_FALL_OVER, FALL_OVER, TIMEOUT, is_of_this_machine};
 use super::value::Value;
+use super::{network, robots};
 use crate::words::Style;
 
 /// A mail server looks into a message before it takes it.
@@ -58,10 +60,7 @@ pub(super) fn read(mut table: Table<'_>, name: String) -> TargetSettings {
         .optional("per_minute")
         .and_then(|value| value.integer(1..=600))
         .and_then(|number| u32::try_from(number).ok());
-    let authorities = table
-        .optional("ca_file")
-        .and_then(|value| value.readable_file().zip(Some(value)))
-        .and_then(|(path, value)| authorities(&path, &value));
+    let network = network(&mut table, tls);
     let timeout = table.optional("timeout").and_then(|time| time.duration(TIMEOUT));
     let fall_over = table
         .optional("fall_over")
@@ -74,7 +73,6 @@ pub(super) fn read(mut table: Table<'_>, name: String) -> TargetSettings {
         host: place.as_ref().map(|place| place.host.clone()).unwrap_or_default(),
         port: place.as_ref().map_or(0, |place| place.port),
         tls,
-        authorities,
         login,
         from: from.unwrap_or_default(),
         to: to.unwrap_or_default(),
@@ -90,6 +88,7 @@ pub(super) fn read(mut table: Table<'_>, name: String) -> TargetSettings {
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
         fall_over: fall_over.unwrap_or(DEFAULT_FALL_OVER),
         acknowledges: false,
+        network,
     }
 }
 
@@ -175,6 +174,22 @@ fn tls(table: &mut Table<'_>, place: Option<&Place>) -> MailTls {
     }
 }
 
+/// To which addresses the server's name may lead, and whom TLS trusts.
+fn network(table: &mut Table<'_>, tls: MailTls) -> NetworkSettings {
+    let allow = table.optional("allow").and_then(|value| value.list());
+    let ca = table.optional("ca_file");
+    if let Some(ca) = ca.as_ref().filter(|_| tls == MailTls::None) {
+        ca.key_wrong("`ca_file` has no effect without TLS");
+    }
+    NetworkSettings {
+        allow: allow.iter().flatten().filter_map(network::network).collect(),
+        authorities: ca
+            .and_then(|value| network::authorities(&value))
+            .unwrap_or_default(),
+        ..NetworkSettings::default()
+    }
+}
+
 fn login(table: &mut Table<'_>, (tls, place): (MailTls, Option<&Place>)) -> Option<MailLogin> {
     let username = table.optional("username");
     let password = table.either("password", "password_file");
@@ -224,18 +239,4 @@ fn mailboxes(value: &Value<'_>) -> Vec<String> {
         ));
     }
     items.iter().take(MOST).filter_map(mailbox).collect()
-}
-
-fn authorities(path: &std::path::Path, value: &Value<'_>) -> Option<Vec<u8>> {
-    let pem = std::fs::read(path).ok();
-    let good = pem.filter(|pem| {
-        let mut reader = pem.as_slice();
-        let mut found = rustls::pki_types::pem::PemObject::pem_reader_iter(&mut reader);
-        let first: Option<Result<rustls::pki_types::CertificateDer<'_>, _>> = found.next();
-        first.is_some_and(|first| first.is_ok())
-    });
-    if good.is_none() {
-        value.wrong(format!("{} has no certificate in PEM form", path.display()));
-    }
-    good
 }

@@ -20,6 +20,7 @@ mod load;
 mod mail;
 mod mqtt;
 mod names;
+mod network;
 mod officers;
 mod operator_act;
 mod own_act;
@@ -60,6 +61,7 @@ pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
     AlertmanagerSettings, Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MailLogin,
-    MailSettings, MailTls, MqttSettings, MqttTls, PostgresSettings, PostgresTls, RobotSettings, Secret,
-    Service, Settings, StoreSettings, TargetKind, TargetSettings, WatchdogSettings, counted,
+    MailSettings, MailTls, MqttSettings, MqttTls, NetworkSettings, PostgresSettings, PostgresTls,
+    RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind, TargetSettings, WatchdogSettings,
+    counted,
 };

@@ -4,10 +4,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ninewatch::config::{MailLogin, MailSettings, MailTls, Secret, TargetKind, TargetSettings};
+use ninewatch::config::{
+    MailLogin, MailSettings, MailTls, NetworkSettings, Secret, TargetKind, TargetSettings,
+};
 use ninewatch::domain::directions::Recipient;
 use ninewatch::domain::officer::Language;
 use ninewatch::handoff::AlarmCommit;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use super::outward::{TestStore, id};
@@ -26,7 +30,6 @@ fn mail(folder: &Path, port: u16, tls: MailTls) -> TargetSettings {
             host: "localhost".to_owned(),
             port,
             tls,
-            authorities: encrypted.then(|| std::fs::read(folder.join("smtp.pem")).unwrap()),
             login: Some(MailLogin {
                 username: "duty".to_owned(),
                 password: Secret::new(PASSWORD.to_owned()),
@@ -42,7 +45,19 @@ fn mail(folder: &Path, port: u16, tls: MailTls) -> TargetSettings {
         timeout: Duration::from_secs(10),
         fall_over: Duration::from_secs(15),
         acknowledges: false,
+        network: NetworkSettings {
+            authorities: if encrypted {
+                authority(&std::fs::read(folder.join("smtp.pem")).unwrap())
+            } else {
+                Vec::new()
+            },
+            ..NetworkSettings::default()
+        },
     }
+}
+
+fn authority(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect()
 }
 
 /// The same with other members.
@@ -356,9 +371,8 @@ async fn a_server_that_nobody_vouches_for_gets_nothing() {
     for (server, tls) in [("starttls", MailTls::StartTls), ("smtps", MailTls::FromTheStart)] {
         let settings = |folder: &Path, port| {
             let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-            let mut settings = changed(mail(folder, port, tls), |mail| {
-                mail.authorities = Some(other.cert.pem().into_bytes());
-            });
+            let mut settings = mail(folder, port, tls);
+            settings.network.authorities = authority(other.cert.pem().as_bytes());
             settings.fall_over = Duration::ZERO;
             settings
         };

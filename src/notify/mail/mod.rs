@@ -15,6 +15,7 @@ pub(super) use self::fault::MailError;
 use self::letter::{Letter, Reader, letters};
 use self::server::Server;
 use super::NotifyError;
+use super::address::SystemLookUp;
 use super::parcel::{Fault, Limit, Manners, Parcel};
 use super::target::{SendError, Taken, Target};
 use crate::config::{MailSettings, TargetSettings};
@@ -98,9 +99,9 @@ impl Mail {
                 html: own.unwrap_or_else(|| words(Style::Html)),
             }
         };
-        let hello = (from.email.domain(), settings.timeout);
+        let hello = (from.email.domain(), SystemLookUp);
         Ok(Mail {
-            server: Server::new(&settings.name, mail, hello)?,
+            server: Server::new(settings, mail, hello)?,
             to: mail.to.iter().map(mailbox).collect::<Result<_, _>>()?,
             from,
             per_minute: mail.per_minute,

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{
@@ -13,17 +14,20 @@ use lettre::transport::smtp::commands::{Data, Mail as Sender, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 
 use super::fault::{MailError, Step, meaning};
-use crate::config::{MailSettings, MailTls};
+use crate::config::{MailSettings, MailTls, TargetSettings};
 use crate::notify::NotifyError;
+use crate::notify::address::{LookUp, NameError, SystemLookUp, addresses};
 use crate::notify::target::SendError;
 
 /// How long the goodbye may take.
 const QUIT: Duration = Duration::from_secs(1);
 
 /// Where letters are posted.
-pub(super) struct Server {
+pub(super) struct Server<L = SystemLookUp> {
     host: String,
     port: u16,
+    allow: Vec<IpNet>,
+    look_up: L,
     tls: Option<(TlsParameters, MailTls)>,
     login: Option<Credentials>,
     hello: ClientId,
@@ -37,28 +41,30 @@ pub(super) struct Conversation {
     timeout: Duration,
 }
 
-impl Server {
-    /// The server of the target `name`; `hello` is the domain by which this gateway introduces itself.
+impl<L: LookUp> Server<L> {
+    /// The server of a target; `hello` is the domain by which this gateway introduces itself.
     pub(super) fn new(
-        name: &str,
-        settings: &MailSettings,
-        (hello, timeout): (&str, Duration),
-    ) -> Result<Server, NotifyError> {
-        let tls = match settings.tls {
+        settings: &TargetSettings,
+        mail: &MailSettings,
+        (hello, look_up): (&str, L),
+    ) -> Result<Server<L>, NotifyError> {
+        let tls = match mail.tls {
             MailTls::None => None,
-            MailTls::FromTheStart | MailTls::StartTls => Some((parameters(name, settings)?, settings.tls)),
+            MailTls::FromTheStart | MailTls::StartTls => Some((parameters(settings, mail)?, mail.tls)),
         };
-        let login = settings
+        let login = mail
             .login
             .as_ref()
             .map(|login| Credentials::new(login.username.clone(), login.password.expose().to_owned()));
         Ok(Server {
-            host: settings.host.clone(),
-            port: settings.port,
+            host: mail.host.clone(),
+            port: mail.port,
+            allow: settings.network.allow.clone(),
+            look_up,
             tls,
             login,
             hello: ClientId::Domain(hello.to_owned()),
-            timeout,
+            timeout: settings.timeout,
         })
     }
 
@@ -95,12 +101,16 @@ impl Server {
         Ok(connection)
     }
 
-    /// A connection to the first of the host's addresses that takes one.
+    /// A connection to the first of the host's addresses that takes one. They are looked up for each connection anew.
     async fn connected(&self, tls: Option<TlsParameters>) -> Result<AsyncSmtpConnection, SendError> {
-        let resolved = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let addresses: Vec<SocketAddr> = resolved.map_err(|_| SendError::Connect)?.collect();
+        let found = addresses(&self.host, &self.allow, &self.look_up).await;
+        let found = found.map_err(|error| match error {
+            NameError::Forbidden => SendError::Forbidden,
+            NameError::Unknown(_) => SendError::Connect,
+        })?;
         let mut problem = SendError::Connect;
-        for address in addresses {
+        for address in found {
+            let address = SocketAddr::new(address, self.port);
             let timeout = Some(self.timeout);
             let connected =
                 AsyncSmtpConnection::connect_tokio1(address, timeout, &self.hello, tls.clone(), None).await;
@@ -152,28 +162,89 @@ impl Conversation {
     }
 }
 
-impl std::fmt::Debug for Server {
+impl<L> std::fmt::Debug for Server<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Server(<where e-mail goes>)")
     }
 }
 
 /// TLS that trusts the authorities of the settings, else those of the system.
-fn parameters(name: &str, settings: &MailSettings) -> Result<TlsParameters, NotifyError> {
+fn parameters(settings: &TargetSettings, mail: &MailSettings) -> Result<TlsParameters, NotifyError> {
     let failed = |_| NotifyError::Mail {
-        target: name.to_owned(),
+        target: settings.name.clone(),
         problem: "cannot set up TLS",
     };
-    let builder = TlsParametersBuilder::new(settings.host.clone());
-    if let Some(pem) = &settings.authorities {
-        let own = Certificate::from_pem(pem).map_err(failed)?;
-        let builder = builder.certificate_store(CertificateStore::None);
-        return builder.add_root_certificate(own).build_rustls().map_err(failed);
+    let mut builder = TlsParametersBuilder::new(mail.host.clone());
+    let own = &settings.network.authorities;
+    if own.is_empty() {
+        if rustls_native_certs::load_native_certs().certs.is_empty() {
+            return Err(NotifyError::NoAuthorities {
+                target: settings.name.clone(),
+            });
+        }
+    } else {
+        builder = builder.certificate_store(CertificateStore::None);
     }
-    if rustls_native_certs::load_native_certs().certs.is_empty() {
-        return Err(NotifyError::NoAuthorities {
-            target: name.to_owned(),
-        });
+    for authority in own {
+        let authority = Certificate::from_der(authority.to_vec()).map_err(failed)?;
+        builder = builder.add_root_certificate(authority);
     }
     builder.build_rustls().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::config::{NetworkSettings, Secret, TargetKind};
+    use crate::domain::officer::Language;
+
+    /// Every name leads to this machine.
+    struct Here;
+
+    impl LookUp for Here {
+        async fn look_up(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(vec![IpAddr::from([127, 0, 0, 1])])
+        }
+    }
+
+    async fn opened(allow: &[&str]) -> Option<SendError> {
+        // A port on which nobody listens.
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mail = MailSettings {
+            host: "mail.example.org".to_owned(),
+            port: gone.local_addr().unwrap().port(),
+            tls: MailTls::None,
+            login: None,
+            from: String::new(),
+            to: Vec::new(),
+            per_minute: 1,
+            language: Language::Zh,
+            template: None,
+        };
+        drop(gone);
+        let settings = TargetSettings {
+            name: "mail".to_owned(),
+            kind: TargetKind::Webhook,
+            url: Secret::new(String::new()),
+            secret: None,
+            timeout: Duration::from_secs(10),
+            fall_over: Duration::ZERO,
+            acknowledges: false,
+            network: NetworkSettings {
+                allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
+                ..NetworkSettings::default()
+            },
+        };
+        let server = Server::new(&settings, &mail, ("fire.example", Here)).unwrap();
+        server.open().await.err()
+    }
+
+    #[tokio::test]
+    async fn a_name_leads_into_closed_networks_only_where_that_is_allowed() {
+        assert_eq!(opened(&[]).await, Some(SendError::Forbidden));
+        assert_eq!(opened(&["127.0.0.0/8"]).await, Some(SendError::Connect));
+    }
 }
