@@ -19,6 +19,7 @@ mod kinds;
 mod load;
 mod mqtt;
 mod names;
+mod network;
 mod officers;
 mod operator_act;
 mod own_act;
@@ -59,6 +60,6 @@ pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
     AlertmanagerSettings, Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls,
-    PostgresSettings, PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind,
-    TargetSettings, WatchdogSettings, counted,
+    NetworkSettings, PostgresSettings, PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings,
+    TargetKind, TargetSettings, WatchdogSettings, counted,
 };

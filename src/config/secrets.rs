@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 const WORDS: [&str; 6] = ["passw", "pwd", "secret", "token", "credential", "api_key"];
 
 /// Keys whose misspellings are secret too.
-const KEYS: [&str; 4] = ["password", "secret", "token", "url"];
+const KEYS: [&str; 5] = ["password", "proxy", "secret", "token", "url"];
 
 /// `text` with the values of secret keys masked. `tree` is what could be read of it; when it was `broken`, lines
 /// are masked by their look as well, for the tree may have missed them.
@@ -159,6 +159,7 @@ mod tests {
             "[mqtt]\npassword.value = \"hunter2\"",
             "[mqtt]\nurl = \"mqtt://me:hunter2@host\"",
             "[[target]]\nurl = \"http://host/hunter2\"",
+            "[[target]]\nproxy = \"http://me:hunter2@host\"",
             "target = [{ name = \"a\", url = \"http://host/hunter2\" }]",
             "token = \"密码hunter2\"",
             "password = \"hunter2",
@@ -177,6 +178,7 @@ mod tests {
             "[mqtt]\nurl = \"mqtt://127.0.0.1\"",
             "password_file = \"secrets/mqtt\"",
             "password = { env = \"MQTT_PASSWORD\" }",
+            "proxy = { file = \"secrets/proxy\" }",
             "title = \"taken\"",
             "public_url = \"http://a\"",
         ] {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+
 use super::doubts::Described;
 use super::finding::Findings;
 use crate::domain::definitions::Definitions;
@@ -216,6 +219,23 @@ pub struct TargetSettings {
     pub fall_over: Duration,
     /// Whether the answer of a webhook may acknowledge what it was told of.
     pub acknowledges: bool,
+    /// How it is reached.
+    pub network: NetworkSettings,
+}
+
+/// How a target is reached, and whom it trusts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// The networks that its name, or that of its proxy, may lead to although they are not public.
+    pub allow: Vec<IpNet>,
+    /// Whom TLS trusts instead of the system's authorities; none: these.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// The HTTP proxy between, if any. A credential when it has a password: never logged.
+    pub proxy: Option<Secret>,
+    /// How long a connection may take, at most as long as an attempt; `None`: 5 s.
+    pub connect_timeout: Option<Duration>,
+    /// How long the other side may be silent, at most as long as an attempt; `None`: so long.
+    pub read_timeout: Option<Duration>,
 }
 
 /// What a target speaks.

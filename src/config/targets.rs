@@ -10,7 +10,7 @@ use super::document::Table;
 use super::names::{Names, own_name};
 use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
-use super::{alertmanager, robots};
+use super::{alertmanager, network, robots};
 
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
 const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
@@ -89,12 +89,14 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let fall_over = table
         .optional("fall_over")
         .and_then(|time| time.duration(FALL_OVER));
+    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
     TargetSettings {
         name,
         kind,
+        network: network::read(&mut table, url.as_ref(), timeout),
         url: url.unwrap_or_else(|| Secret::new(String::new())),
         secret,
-        timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+        timeout,
         fall_over: fall_over.unwrap_or(DEFAULT_FALL_OVER),
         acknowledges,
     }

@@ -1,11 +1,13 @@
 //! Drains the outbox: one worker a target, each delivery reported back to the store. Never decides who is told;
 //! at least once, with the same id and bytes on every attempt.
 
+mod address;
 mod alertmanager;
 mod any;
 mod asked;
 mod emergency;
 mod heartbeat;
+mod http;
 mod pace;
 pub mod parcel;
 mod reply;

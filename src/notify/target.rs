@@ -32,6 +32,11 @@ pub(super) enum SendError {
     /// No connection: refused, unreachable, name not found, or TLS failed.
     #[error("cannot connect to the target")]
     Connect,
+    /// The target's name, or that of its proxy, leads only where it may not.
+    #[error(
+        "the target's name leads to closed networks only: correct its url, or allow the network in its settings (`allow`)"
+    )]
+    Forbidden,
     /// The connection ended before the answer, or the answer was not HTTP.
     #[error("the connection broke before the answer")]
     Broken,
@@ -61,7 +66,7 @@ impl SendError {
     pub(super) const fn fault(&self) -> Fault {
         match self {
             // Wrong or missing rights, a wrong path and a full receiver concern every notice alike.
-            SendError::Status(401 | 403 | 404 | 408 | 429 | 500..)
+            SendError::Status(401 | 403 | 404 | 407 | 408 | 429 | 500..)
             | SendError::Timeout(_)
             | SendError::Connect
             | SendError::Broken
@@ -69,7 +74,7 @@ impl SendError {
             | SendError::Store => Fault::Target,
             SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
             SendError::Throttled(wait) => Fault::Throttled(*wait),
-            SendError::Misconfigured(_) | SendError::Clock => Fault::Configuration,
+            SendError::Misconfigured(_) | SendError::Clock | SendError::Forbidden => Fault::Configuration,
         }
     }
 }

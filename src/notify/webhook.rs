@@ -2,16 +2,15 @@
 //! retries, and no error of it names the address or the key.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::{Client, Response, Url};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::asked::{addressee, asked};
+use super::http::{client, deadline, failure};
 use super::parcel::{Manners, Parcel};
 use super::reply::Replies;
 use super::sign::Signer;
@@ -29,16 +28,13 @@ const ANSWER_LIMIT: usize = 16 * 1024;
 /// How long the rest of an answer is waited for once its status is known.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
 
-/// How long an unused connection is kept open.
-const IDLE: Duration = Duration::from_mins(1);
-
 /// A webhook and its pool of connections.
 #[derive(Debug)]
 pub(super) struct Webhook {
     client: Client,
     url: Url,
     signer: Option<Signer>,
-    timeout: Duration,
+    deadline: Duration,
     fall_over: Millis,
     links: Option<Links>,
     /// Where there: its answers may acknowledge.
@@ -57,33 +53,23 @@ struct More<'a> {
 }
 
 impl Webhook {
-    /// The webhook of these settings. Proxy variables of the environment are not heeded: where a notice goes
-    /// is what the configuration says.
+    /// The webhook of these settings.
     pub(super) fn new(settings: &TargetSettings, back: Option<&Back>) -> Result<Webhook, NotifyError> {
         let (client, url) = client(settings)?;
-        let webhook = Webhook::over(client, url, settings);
         Ok(Webhook {
-            links: back.map(|back| back.links.clone()),
-            replies: back
-                .filter(|_| settings.acknowledges)
-                .map(|back| Replies::new(&settings.name, back.operators.clone(), &back.metrics)),
-            ..webhook
-        })
-    }
-
-    fn over(client: Client, url: Url, settings: &TargetSettings) -> Webhook {
-        Webhook {
             client,
             url,
             signer: settings
                 .secret
                 .as_ref()
                 .map(|secret| Signer::new(secret.expose())),
-            timeout: settings.timeout,
+            deadline: deadline(settings),
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
-            links: None,
-            replies: None,
-        }
+            links: back.map(|back| back.links.clone()),
+            replies: back
+                .filter(|_| settings.acknowledges)
+                .map(|back| Replies::new(&settings.name, back.operators.clone(), &back.metrics)),
+        })
     }
 
     /// The stored body with whom it is for and where they acknowledge: the same bytes on every attempt.
@@ -120,7 +106,7 @@ impl Webhook {
             .body(body)
             .send()
             .await
-            .map_err(|error| failure(&error, self.timeout))?;
+            .map_err(|error| failure(&error, self.deadline))?;
         let status = answer.status();
         // The status decides.
         if !status.is_success() {
@@ -198,45 +184,6 @@ pub(super) async fn finish(answer: Response) {
     let _ = tokio::time::timeout(ANSWER_WAIT, drain(answer)).await;
 }
 
-/// Why a request had no answer.
-pub(super) fn failure(error: &reqwest::Error, timeout: Duration) -> SendError {
-    if error.is_timeout() {
-        SendError::Timeout(timeout)
-    } else if error.is_connect() {
-        SendError::Connect
-    } else {
-        SendError::Broken
-    }
-}
-
-/// The client for a target's address, and the address.
-pub(super) fn client(settings: &TargetSettings) -> Result<(Client, Url), NotifyError> {
-    let url = address(settings)?;
-    let tls = match url.scheme() {
-        "https" => system_tls(&settings.name)?,
-        // Without redirects an http address never comes to use TLS.
-        _ => client_config(RootCertStore::empty(), &settings.name)?,
-    };
-    Ok((client_over(tls, settings)?, url))
-}
-
-fn client_over(tls: ClientConfig, settings: &TargetSettings) -> Result<Client, NotifyError> {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("ninewatch/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .timeout(settings.timeout)
-        .connect_timeout(settings.timeout)
-        .tcp_nodelay(true)
-        .pool_idle_timeout(IDLE)
-        .build()
-        .map_err(|error| NotifyError::Client {
-            target: settings.name.clone(),
-            source: error.without_url(),
-        })
-}
-
 async fn drain(mut answer: Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = answer.chunk().await {
@@ -247,50 +194,10 @@ async fn drain(mut answer: Response) {
     }
 }
 
-fn address(settings: &TargetSettings) -> Result<Url, NotifyError> {
-    let url = settings.url.expose().parse::<Url>().ok();
-    url.filter(|url| ["http", "https"].contains(&url.scheme()))
-        .ok_or_else(|| NotifyError::Url {
-            target: settings.name.clone(),
-        })
-}
-
-/// TLS that trusts what the system trusts.
-fn system_tls(target: &str) -> Result<ClientConfig, NotifyError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err(NotifyError::NoAuthorities {
-            target: target.to_owned(),
-        });
-    }
-    client_config(roots, target)
-}
-
-fn client_config(roots: RootCertStore, target: &str) -> Result<ClientConfig, NotifyError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|source| NotifyError::Tls {
-            target: target.to_owned(),
-            source,
-        })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use rustls::ServerConfig;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio::task::JoinSet;
-    use tokio_rustls::TlsAcceptor;
-
     use super::*;
-    use crate::config::{Secret, TargetKind};
+    use crate::config::{NetworkSettings, Secret, TargetKind};
     use crate::domain::id::Id;
 
     fn notice() -> PendingNotice {
@@ -306,63 +213,6 @@ mod tests {
             urgent: false,
             people: Vec::new(),
         }
-    }
-
-    /// A TLS server that answers every connection's first request with 204.
-    async fn server(servers: &mut JoinSet<()>) -> (u16, CertificateDer<'static>) {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        servers.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                if let Ok(mut stream) = acceptor.accept(stream).await {
-                    let mut request = [0; 4_096];
-                    assert!(stream.read(&mut request).await.unwrap() > 0);
-                    let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
-                    stream.write_all(answer).await.unwrap();
-                    stream.shutdown().await.unwrap();
-                }
-            }
-        });
-        (port, cert.der().clone())
-    }
-
-    #[tokio::test]
-    async fn https_is_spoken_with_whom_the_roots_vouch_for_and_nobody_else() {
-        let mut servers = JoinSet::new();
-        let (port, certificate) = server(&mut servers).await;
-        let settings = TargetSettings {
-            name: "duty".to_owned(),
-            kind: TargetKind::Webhook,
-            url: Secret::new(format!("https://localhost:{port}/hook")),
-            secret: None,
-            timeout: Duration::from_secs(10),
-            fall_over: Duration::from_secs(15),
-            acknowledges: false,
-        };
-        let send = async |roots: RootCertStore| {
-            let tls = client_config(roots, "duty").unwrap();
-            let webhook = Webhook::over(
-                client_over(tls, &settings).unwrap(),
-                address(&settings).unwrap(),
-                &settings,
-            );
-            webhook.send(&Parcel::single(notice()), Timestamp(0)).await
-        };
-        assert_eq!(send(RootCertStore::empty()).await, Err(SendError::Connect));
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate).unwrap();
-        assert_eq!(send(roots).await, Ok(Taken));
     }
 
     #[test]
@@ -399,6 +249,7 @@ mod tests {
             secret: None,
             timeout: Duration::from_secs(1),
             fall_over: Duration::from_secs(15),
+            network: NetworkSettings::default(),
             acknowledges: false,
         };
         let at = Timestamp(1_767_225_600_999);

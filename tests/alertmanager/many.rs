@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ninewatch::config::{AlertmanagerSettings, Secret, TargetKind, TargetSettings};
+use ninewatch::config::{AlertmanagerSettings, NetworkSettings, Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::notice::{AlarmBody, EventBody};
 use ninewatch::domain::officer::Language;
@@ -57,6 +57,7 @@ async fn ten_thousand_alarms_fire_and_keep_no_new_one_waiting() {
         timeout: Duration::from_secs(10),
         fall_over: Duration::from_secs(15),
         acknowledges: false,
+        network: NetworkSettings::default(),
     };
     let notify = Notify {
         targets: vec![target],

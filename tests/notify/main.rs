@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alertmanager;
+mod contract;
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninewatch::clock::wall;
-use ninewatch::config::{Secret, TargetKind, TargetSettings};
+use ninewatch::config::{NetworkSettings, Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Work};
@@ -40,6 +41,7 @@ fn target(name: &str, address: SocketAddr) -> TargetSettings {
         secret: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(10),
         fall_over: Duration::from_secs(15),
+        network: NetworkSettings::default(),
         acknowledges: false,
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn raised_for(number: u64, target: &str, people: &[Recipient]) -> nin
     commit
 }
 
-fn column(folder: &std::path::Path, query: &str) -> Vec<String> {
+pub(super) fn column(folder: &std::path::Path, query: &str) -> Vec<String> {
     let database = rusqlite::Connection::open(folder.join("ninewatch.db")).unwrap();
     let mut statement = database.prepare(query).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();

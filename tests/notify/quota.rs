@@ -1,10 +1,11 @@
-//! Bursts against robots that count as the services do: 20 messages in any minute, and their punishment for more. Nothing is
-//! sent beyond that, what is critical goes first, and every alarm is told or waits.
+//! Bursts against robots that count as the services do: so many messages in any minute (Feishu: in any second too), and their
+//! punishment for more. Nothing is sent beyond that, what is critical goes first, and every alarm is told or waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use ninewatch::config::{RobotSettings, Service};
 use ninewatch::domain::officer::Language;
 use ninewatch::domain::rule::{Priority, RuleDef};
@@ -15,17 +16,27 @@ use tokio::sync::Mutex;
 
 use super::*;
 
-/// What WeCom and DingTalk allow in a minute.
-const QUOTA: usize = 20;
-
-/// What is sent of it.
-const KEPT: u64 = 18;
-
 const MINUTE_MS: i64 = 60_000;
 
 /// Alarms at once, and how many of them are critical.
 const BURST: u64 = 10_000;
 const CRITICAL: u64 = 200;
+
+/// How many messages a service allows in windows of so many milliseconds.
+const fn quotas(service: Service) -> &'static [(usize, i64)] {
+    match service {
+        Service::Wecom | Service::Dingtalk => &[(20, MINUTE_MS)],
+        Service::Feishu => &[(100, MINUTE_MS), (5, 1_000)],
+    }
+}
+
+/// What is sent of it in a minute.
+const fn kept(service: Service) -> u64 {
+    match service {
+        Service::Wecom | Service::Dingtalk => 18,
+        Service::Feishu => 90,
+    }
+}
 
 /// What a robot has counted.
 #[derive(Default)]
@@ -37,24 +48,46 @@ struct Counted {
 
 impl Counted {
     /// The answer to a message that comes now.
-    fn answer(&mut self, service: Service) -> &'static str {
+    fn answer(&mut self, service: Service) -> (StatusCode, &'static str) {
         let now = wall();
         while self.taken.front().is_some_and(|at| now.since(*at) >= MINUTE_MS) {
             self.taken.pop_front();
         }
-        let full = self.taken.len() >= QUOTA;
-        match service {
-            Service::Wecom if full => r#"{"errcode":45009,"errmsg":"api freq out of limit"}"#,
-            Service::Dingtalk if full || self.silent => {
+        let full = quotas(service).iter().find(|(most, window)| {
+            let within = self.taken.iter().filter(|at| now.since(**at) < *window);
+            within.count() >= *most
+        });
+        match (service, full) {
+            (Service::Wecom, Some(_)) => (
+                StatusCode::OK,
+                r#"{"errcode":45009,"errmsg":"api freq out of limit"}"#,
+            ),
+            (Service::Dingtalk, full) if full.is_some() || self.silent => {
                 self.silent = true;
-                r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#
+                let answer = r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#;
+                (StatusCode::OK, answer)
             }
-            Service::Wecom | Service::Dingtalk | Service::Feishu => {
+            (Service::Feishu, Some((_, MINUTE_MS))) => (
+                StatusCode::OK,
+                r#"{"code":11232,"msg":"frequency limited psm","data":{}}"#,
+            ),
+            (Service::Feishu, Some(_)) => (
+                StatusCode::BAD_REQUEST,
+                r#"{"code":9499,"msg":"too many request","data":{}}"#,
+            ),
+            (Service::Wecom | Service::Dingtalk | Service::Feishu, _) => {
                 self.taken.push_back(now);
-                r#"{"errcode":0,"errmsg":"ok"}"#
+                (StatusCode::OK, r#"{"errcode":0,"errmsg":"ok","code":0}"#)
             }
         }
     }
+}
+
+/// The text of a message, whatever its form.
+fn text_of(body: &Value) -> String {
+    let text = |pointer: &str| body.pointer(pointer).map(Value::to_string);
+    let markdown = ["/markdown/content", "/markdown/text", "/content/post/zh_cn"];
+    markdown.into_iter().find_map(text).unwrap()
 }
 
 /// A robot whose quota others have used up to `others` messages.
@@ -71,20 +104,17 @@ impl Robot {
         let address = listener.local_addr().unwrap();
         let (sender, got) = mpsc::channel(1_000);
         let counted = Arc::new(Mutex::new(Counted {
-            taken: std::iter::repeat_n(wall(), others).collect(),
+            // Some seconds ago: the minute is theirs, the second is not.
+            taken: std::iter::repeat_n(Timestamp(wall().0 - 2_000), others).collect(),
             silent: false,
         }));
         let handler = move |body: String| {
             let (counted, sender) = (Arc::clone(&counted), sender.clone());
             async move {
                 let body: Value = serde_json::from_str(&body).unwrap();
-                let written = body.get("markdown").unwrap();
-                let text = ["content", "text"]
-                    .iter()
-                    .find_map(|member| written.get(member)?.as_str());
                 let answer = counted.lock().await.answer(service);
                 sender
-                    .try_send((text.unwrap().to_owned(), answer.contains(":0,")))
+                    .try_send((text_of(&body), answer.1.contains(":0,")))
                     .unwrap();
                 answer
             }
@@ -185,7 +215,7 @@ async fn a_burst_is_told_within_the_quota(service: Service) {
     assert_eq!(alarms, usize::try_from(BURST).unwrap());
     assert!(robot.got.try_recv().is_err(), "something came twice");
     assert_eq!(store.metrics.deliveries("group", "delivered").get(), messages);
-    assert!(messages <= KEPT);
+    assert!(messages <= kept(service));
 }
 
 /// Tells `count` critical alarms one by one, and says whether the last was taken.
@@ -207,7 +237,7 @@ async fn what_exceeds_the_quota_waits_across_restarts(service: Service) {
     let store = TestStore::open(folder.path());
     let mut robot = Robot::start(service, 0).await;
     let running = Running::start(&store, vec![robot.settings.clone()]);
-    assert!(one_by_one(&store, &mut robot, KEPT).await);
+    assert!(one_by_one(&store, &mut robot, kept(service)).await);
     all_delivered(&store, "group").await;
     running.stop().await;
     // Once a target without a quota has them, the robot could have been sent too much.
@@ -241,7 +271,8 @@ async fn what_exceeds_the_quota_waits_across_restarts(service: Service) {
 async fn a_refusal_is_believed(service: Service) {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
-    let mut robot = Robot::start(service, 12).await;
+    let others = quotas(service).first().unwrap().0 - 8;
+    let mut robot = Robot::start(service, others).await;
     let witness = Sink::start(|_| Answer::Status(204)).await;
     let targets = vec![robot.settings.clone(), target("witness", witness.address)];
     let running = Running::start(&store, targets);
@@ -261,7 +292,8 @@ async fn a_refusal_is_believed(service: Service) {
 async fn ten_thousand_alarms_at_once_are_told_within_the_quota_critical_ones_first() {
     tokio::join!(
         a_burst_is_told_within_the_quota(Service::Wecom),
-        a_burst_is_told_within_the_quota(Service::Dingtalk)
+        a_burst_is_told_within_the_quota(Service::Dingtalk),
+        a_burst_is_told_within_the_quota(Service::Feishu)
     );
 }
 
@@ -269,7 +301,9 @@ async fn ten_thousand_alarms_at_once_are_told_within_the_quota_critical_ones_fir
 async fn what_exceeds_the_quota_waits_and_a_restart_does_not_forget_it() {
     tokio::join!(
         what_exceeds_the_quota_waits_across_restarts(Service::Wecom),
-        what_exceeds_the_quota_waits_across_restarts(Service::Dingtalk)
+        what_exceeds_the_quota_waits_across_restarts(Service::Dingtalk),
+        // Ninety one by one, four a second: this takes its time.
+        what_exceeds_the_quota_waits_across_restarts(Service::Feishu)
     );
 }
 
@@ -277,6 +311,7 @@ async fn what_exceeds_the_quota_waits_and_a_restart_does_not_forget_it() {
 async fn after_the_services_punishment_nothing_is_sent_and_everything_waits() {
     tokio::join!(
         a_refusal_is_believed(Service::Wecom),
-        a_refusal_is_believed(Service::Dingtalk)
+        a_refusal_is_believed(Service::Dingtalk),
+        a_refusal_is_believed(Service::Feishu)
     );
 }

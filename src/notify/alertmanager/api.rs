@@ -15,9 +15,10 @@ use crate::domain::id::Id;
 use crate::domain::time::{Millis, Timestamp};
 use crate::link::Links;
 use crate::notify::NotifyError;
+use crate::notify::http::{client, deadline, failure};
 use crate::notify::parcel::{Manners, Parcel};
 use crate::notify::target::{SendError, Taken, Target};
-use crate::notify::webhook::{self, failure};
+use crate::notify::webhook::finish;
 use crate::store::{PendingNotice, StoreError, StoreReader};
 
 /// The most alerts in one request: about 200 KB.
@@ -32,7 +33,7 @@ pub(in crate::notify) struct Alertmanager {
     name: String,
     client: Client,
     url: Url,
-    timeout: Duration,
+    deadline: Duration,
     fall_over: Millis,
     resend: Duration,
     alerts: Alerts,
@@ -59,7 +60,7 @@ impl Alertmanager {
         links: Option<&Links>,
         store: Option<&StoreReader>,
     ) -> Result<Alertmanager, NotifyError> {
-        let (client, mut url) = webhook::client(target)?;
+        let (client, mut url) = client(target)?;
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["api", "v2", "alerts"]);
         }
@@ -68,7 +69,7 @@ impl Alertmanager {
             name: target.name.clone(),
             client,
             url,
-            timeout: target.timeout,
+            deadline: deadline(target),
             fall_over: millis(target.fall_over),
             resend: settings.resend,
             alerts: Alerts {
@@ -148,9 +149,9 @@ impl Alertmanager {
             .body(body)
             .send()
             .await
-            .map_err(|error| failure(&error, self.timeout))?;
+            .map_err(|error| failure(&error, self.deadline))?;
         let status = answer.status();
-        webhook::finish(answer).await;
+        finish(answer).await;
         if status.is_success() {
             Ok(Taken)
         } else {

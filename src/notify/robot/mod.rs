@@ -21,9 +21,9 @@ use sha2::Sha256;
 use self::verdict::{Answer, verdict};
 use super::NotifyError;
 use super::asked::address;
+use super::http::{client, deadline, failure};
 use super::parcel::{Limit, Manners, Parcel};
 use super::target::{SendError, Taken, Target};
-use super::webhook::{client, failure};
 use crate::config::{RobotSettings, Secret, Service, TargetSettings};
 use crate::domain::directions::Recipient;
 use crate::domain::officer::Language;
@@ -46,7 +46,7 @@ pub(super) struct Robot {
     client: Client,
     url: Url,
     secret: Option<Secret>,
-    timeout: Duration,
+    deadline: Duration,
     fall_over: Millis,
     service: Service,
     mention_all: bool,
@@ -109,7 +109,7 @@ impl Robot {
             client,
             url,
             secret: settings.secret.clone(),
-            timeout: settings.timeout,
+            deadline: deadline(settings),
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
             service: robot.service,
             mention_all: robot.mention_all,
@@ -172,11 +172,11 @@ impl Target for Robot {
         let answer = request
             .send()
             .await
-            .map_err(|error| failure(&error, self.timeout))?;
+            .map_err(|error| failure(&error, self.deadline))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = read(answer)
             .await
-            .map_err(|error| failure(&error, self.timeout))?;
+            .map_err(|error| failure(&error, self.deadline))?;
         let header = |name: &str| text_of(&headers, name);
         verdict(
             self.service,

@@ -5,7 +5,7 @@ mod link;
 use serde_json::json;
 
 use super::*;
-use crate::config::TargetKind;
+use crate::config::{NetworkSettings, TargetKind};
 use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
 use crate::domain::officer::{Contact, Language};
@@ -32,6 +32,7 @@ fn robot_with(service: Service, mention_all: bool, links: Option<&Links>) -> Rob
         secret,
         timeout: Duration::from_secs(1),
         fall_over: Duration::from_secs(15),
+        network: NetworkSettings::default(),
         acknowledges: false,
     };
     Robot::new(&settings, &robot, (&Arc::default(), links)).unwrap()
