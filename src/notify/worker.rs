@@ -165,7 +165,7 @@ impl<T: Target> Worker<T> {
     /// Starts whatever may start now: attempts that are due, and the next reads.
     fn start_due(&mut self, running: &Running) {
         let now = self.clock.now();
-        while self.sending < self.manners.at_once && self.reports.len() < REPORTS {
+        while self.may_send(now.ticks) {
             let Some(parcel) = self.schedule.next(now.ticks) else {
                 break;
             };
@@ -180,6 +180,18 @@ impl<T: Target> Worker<T> {
             self.start_read(critical, now.ticks, running);
         }
         self.start_release(now.ticks);
+    }
+
+    /// Whether one more attempt may begin. A digest is worth the reading of whatever belongs in it: of a burst, sixty at a time
+    /// would soon be more messages than the target takes.
+    fn may_send(&self, now: Ticks) -> bool {
+        let reads = |critical, cursor: &Cursor| {
+            let more = cursor.read_at.is_some_and(|at| at <= now) && self.schedule.room(critical) > 0;
+            cursor.reading || more
+        };
+        let gathers =
+            self.manners.gather.is_some() && (reads(true, &self.critical) || reads(false, &self.others));
+        !gathers && self.sending < self.manners.at_once && self.reports.len() < REPORTS
     }
 
     fn start_read(&mut self, critical: bool, now: Ticks, running: &Running) {
@@ -354,10 +366,8 @@ impl<T: Target> Worker<T> {
 
     /// When there is next something to start that is not started by an answer or a commit.
     fn next_time(&self) -> Option<Ticks> {
-        let may_send = self.sending < self.manners.at_once && self.reports.len() < REPORTS;
-        let send = may_send
-            .then(|| self.schedule.next_due(self.clock.ticks()))
-            .flatten();
+        let now = self.clock.ticks();
+        let send = self.may_send(now).then(|| self.schedule.next_due(now)).flatten();
         let reads = [(true, &self.critical), (false, &self.others)].map(|(critical, cursor)| {
             let may_read = !cursor.reading && self.schedule.room(critical) > 0;
             cursor.read_at.filter(|_| may_read)
