@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: mosquitto, prometheus (with promtool), Alertmanager, PostgreSQL, strace,
-# faketime, a C compiler.
+# faketime, a mail server (aiosmtpd), a C compiler.
 # Does nothing, and asks for no rights, when all is there. Needs apt and, for a normal user, sudo without a question.
 set -euo pipefail
 
@@ -29,6 +29,7 @@ need systemd-analyze systemd
 need cc gcc
 # Debian keeps the server's programs where no PATH looks.
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
+/usr/bin/python3 -c 'import aiosmtpd' >/dev/null 2>&1 || missing+=(python3-aiosmtpd)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 # A compiler without the C library's headers is of no use to the crates that build C.
 if [[ " ${missing[*]-} " == *" gcc "* ]]; then

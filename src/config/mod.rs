@@ -17,6 +17,7 @@ mod http;
 mod incidents;
 mod kinds;
 mod load;
+mod mail;
 mod mqtt;
 mod names;
 mod network;
@@ -59,7 +60,8 @@ pub use self::register::{Register, RegisterError, Registering, Registration};
 pub use self::rule_tests::{RuleTests, load_rule_tests};
 pub use self::script::{FOREVER, Happening, Incident, Speaks};
 pub use self::settings::{
-    AlertmanagerSettings, Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MqttSettings, MqttTls,
-    NetworkSettings, PostgresSettings, PostgresTls, RobotSettings, Secret, Service, Settings, StoreSettings,
-    TargetKind, TargetSettings, WatchdogSettings, counted,
+    AlertmanagerSettings, Auth, BrokerUrl, Durability, GatewaySettings, HttpSettings, MailLogin,
+    MailSettings, MailTls, MqttSettings, MqttTls, NetworkSettings, PostgresSettings, PostgresTls,
+    RobotSettings, Secret, Service, Settings, StoreSettings, TargetKind, TargetSettings, WatchdogSettings,
+    counted,
 };

@@ -45,7 +45,7 @@ pub(super) fn read(table: &mut Table<'_>, url: Option<&Secret>, timeout: Duratio
 }
 
 /// A network, or a single address.
-fn network(value: &Value<'_>) -> Option<IpNet> {
+pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
     let text = value.filled_text()?;
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -64,7 +64,7 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
 }
 
 /// The certificates in the file that `value` names, once each can be used.
-fn authorities(value: &Value<'_>) -> Option<Vec<CertificateDer<'static>>> {
+pub(super) fn authorities(value: &Value<'_>) -> Option<Vec<CertificateDer<'static>>> {
     let path = value.readable_file()?;
     let wrong = |why: &str| value.wrong(format!("{}: {why}", path.display()));
     let read = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, pem::Error>>);
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn what_the_file_says_of_a_targets_network_arrives() {
         let settings = load(Path::new("tests/config/valid/everything.toml")).expect("it is valid");
-        let [duty, second] = &settings.targets[..] else {
+        let [duty, second, ..] = &settings.targets[..] else {
             panic!("two targets");
         };
         assert_eq!(duty.network, NetworkSettings::default());

@@ -12,22 +12,32 @@ use crate::words::{Style, Words};
 /// Reads what a robot of `service` has beside what every target has.
 pub(super) fn read(table: &mut Table<'_>, service: Service) -> RobotSettings {
     let mention_all = table.optional("mention_all").and_then(|value| value.boolean());
-    let languages = Language::ALL.map(|language| (language.as_str(), language));
-    let language = table
-        .optional("language")
-        .and_then(|value| value.word("language", &languages))
-        .unwrap_or_default();
+    let language = language(table);
     let template = table.optional("template");
+    let style = match service {
+        Service::Wecom => Style::Wecom,
+        Service::Dingtalk => Style::Dingtalk,
+        Service::Feishu => Style::Feishu,
+    };
     RobotSettings {
         service,
         mention_all: mention_all.unwrap_or(false),
         language,
-        template: template.and_then(|value| tried(&value, service)),
+        template: template.and_then(|value| tried(&value, style)),
     }
 }
 
+/// The language of a target's texts.
+pub(super) fn language(table: &mut Table<'_>) -> Language {
+    let languages = Language::ALL.map(|language| (language.as_str(), language));
+    let language = table.optional("language");
+    language
+        .and_then(|value| value.word("language", &languages))
+        .unwrap_or_default()
+}
+
 /// The template in the file that `value` names, once it does for every sample in every language: officers have their own.
-fn tried(value: &Value<'_>, service: Service) -> Option<Arc<str>> {
+pub(super) fn tried(value: &Value<'_>, style: Style) -> Option<Arc<str>> {
     let path = value.readable_file()?;
     let source = match std::fs::read_to_string(&path) {
         Ok(source) => source,
@@ -35,11 +45,6 @@ fn tried(value: &Value<'_>, service: Service) -> Option<Arc<str>> {
             value.wrong(format!("cannot read {}: {error}", path.display()));
             return None;
         }
-    };
-    let style = match service {
-        Service::Wecom => Style::Wecom,
-        Service::Dingtalk => Style::Dingtalk,
-        Service::Feishu => Style::Feishu,
     };
     for language in Language::ALL {
         let words = Words::new(language, style, time_zone(DEFAULT_TIME_ZONE)?, Arc::default());

@@ -245,10 +245,55 @@ pub enum TargetKind {
     Webhook,
     /// A group robot's own form.
     Robot(RobotSettings),
+    /// SMTP: letters for people.
+    Mail(Box<MailSettings>),
     /// Alertmanager's API v2.
     Alertmanager(AlertmanagerSettings),
     /// Alertmanager's own webhook body, with its summaries in this language.
     AlertmanagerWebhook(Language),
+}
+
+/// A mail server, and who writes to whom through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailSettings {
+    /// The server's name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the conversation is encrypted.
+    pub tls: MailTls,
+    /// How to log in, if at all.
+    pub login: Option<MailLogin>,
+    /// Who writes: `name <address>` or an address.
+    pub from: String,
+    /// Who gets what is for nobody in particular; at least one.
+    pub to: Vec<String>,
+    /// The most messages in a minute.
+    pub per_minute: u32,
+    /// The language for `to`; officers have their own.
+    pub language: Language,
+    /// The site's own template of the HTML part, tried on samples.
+    pub template: Option<Arc<str>>,
+}
+
+/// How a mail server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailTls {
+    /// TLS before the first word (`smtps://`).
+    FromTheStart,
+    /// STARTTLS, without which nothing is sent.
+    StartTls,
+    /// In the clear.
+    None,
+}
+
+/// A name and a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailLogin {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
 }
 
 /// An Alertmanager.

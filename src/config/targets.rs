@@ -10,11 +10,12 @@ use super::document::Table;
 use super::names::{Names, own_name};
 use super::settings::{Secret, Service, TargetKind, TargetSettings};
 use super::value::Value;
-use super::{alertmanager, network, robots};
+use super::{alertmanager, mail, network, robots};
 
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
-const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
-const DEFAULT_FALL_OVER: Duration = Duration::from_secs(15);
+pub(super) const TIMEOUT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_mins(5);
+pub(super) const FALL_OVER: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+pub(super) const DEFAULT_FALL_OVER: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const SIGNING_KEY_PREFIX: &str = "whsec_";
 
@@ -63,11 +64,8 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
             known.mail.push(name.clone());
         }
         match chosen {
-            Some(KindWord::Email) => word.wrong_with(
-                "this kind of target is not available in this version".to_owned(),
-                "`webhook`, `alertmanager`, `wecom`, `dingtalk` and `feishu` are".to_owned(),
-            ),
             Some(KindWord::Robot(service)) => kind = TargetKind::Robot(robots::read(&mut table, service)),
+            Some(KindWord::Email) => return mail::read(table, name),
             Some(KindWord::Alertmanager) => kind = alertmanager::read(&mut table),
             Some(KindWord::Webhook) => kind = alertmanager::read_body(&mut table),
             None => {}
@@ -80,7 +78,10 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
     let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
     let acknowledges = match kind {
         TargetKind::Webhook => table.optional("acknowledges"),
-        TargetKind::Robot(_) | TargetKind::Alertmanager(_) | TargetKind::AlertmanagerWebhook(_) => None,
+        TargetKind::Robot(_)
+        | TargetKind::Mail(_)
+        | TargetKind::Alertmanager(_)
+        | TargetKind::AlertmanagerWebhook(_) => None,
     };
     let acknowledges = acknowledges.is_some_and(|value| may_acknowledge(&value, url.as_ref()));
     let secret = table.either("secret", "secret_file");
@@ -110,6 +111,8 @@ fn signing_secret(value: &Value<'_>, kind: &TargetKind) -> Option<Secret> {
         }
         TargetKind::Robot(robot) if robot.service != Service::Wecom => return value.secret(),
         TargetKind::Robot(_) => "a wecom robot signs nothing: the key in its `url` is its only secret",
+        // It has been read elsewhere, and has none.
+        TargetKind::Mail(_) => return None,
         TargetKind::Alertmanager(_) => {
             "Alertmanager checks no signatures: put user and password into `url_file`"
         }
@@ -132,7 +135,7 @@ fn may_acknowledge(value: &Value<'_>, url: Option<&Secret>) -> bool {
 }
 
 /// Whether its host is this machine, by its name or address.
-fn is_of_this_machine(url: &Url) -> bool {
+pub(super) fn is_of_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

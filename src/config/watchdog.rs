@@ -46,7 +46,7 @@ fn target(value: &Value<'_>, targets: &[TargetSettings], names: &Names) -> Optio
     let known = targets.iter().find(|target| target.name == name)?;
     match known.kind {
         TargetKind::Webhook | TargetKind::Alertmanager(_) | TargetKind::AlertmanagerWebhook(_) => Some(name),
-        TargetKind::Robot(_) => {
+        TargetKind::Robot(_) | TargetKind::Mail(_) => {
             value.wrong_with(
                 format!("`{name}` is read by people: heartbeats would fill it, and nobody notices that one is missing"),
                 "name a target of kind `webhook` or `alertmanager`, which tells people when beats stay away".to_owned(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::alertmanager::api::Alertmanager;
 use super::alertmanager::receiver::Receiver;
+use super::mail::Mail;
 use super::parcel::{Manners, Parcel};
 use super::robot::Robot;
 use super::target::{SendError, Taken, Target};
@@ -20,6 +21,7 @@ use crate::words::Vocabulary;
 pub(super) enum AnyTarget {
     Webhook(Box<Webhook>),
     Robot(Box<Robot>),
+    Mail(Box<Mail>),
     Alertmanager(Arc<Alertmanager>),
     Receiver(Box<Receiver>),
 }
@@ -39,6 +41,9 @@ impl AnyTarget {
             TargetKind::Robot(robot) => {
                 AnyTarget::Robot(Box::new(Robot::new(settings, robot, (vocabulary, links))?))
             }
+            TargetKind::Mail(mail) => {
+                AnyTarget::Mail(Box::new(Mail::new(settings, mail, (vocabulary, links))?))
+            }
             TargetKind::Alertmanager(own) => {
                 AnyTarget::Alertmanager(Arc::new(Alertmanager::new(settings, own, links, store)?))
             }
@@ -51,7 +56,7 @@ impl AnyTarget {
     /// The one that has to be told again and again what stands, if this is one.
     pub(super) const fn forgetful(&self) -> Option<&Arc<Alertmanager>> {
         match self {
-            AnyTarget::Webhook(_) | AnyTarget::Robot(_) | AnyTarget::Receiver(_) => None,
+            AnyTarget::Webhook(_) | AnyTarget::Robot(_) | AnyTarget::Mail(_) | AnyTarget::Receiver(_) => None,
             AnyTarget::Alertmanager(alertmanager) => Some(alertmanager),
         }
     }
@@ -67,6 +72,7 @@ impl Target for AnyTarget {
         match self {
             AnyTarget::Webhook(webhook) => webhook.manners(),
             AnyTarget::Robot(robot) => robot.manners(),
+            AnyTarget::Mail(mail) => mail.manners(),
             AnyTarget::Alertmanager(alertmanager) => alertmanager.manners(),
             AnyTarget::Receiver(receiver) => receiver.manners(),
         }
@@ -76,6 +82,7 @@ impl Target for AnyTarget {
         match self {
             AnyTarget::Webhook(webhook) => webhook.send(parcel, at).await,
             AnyTarget::Robot(robot) => robot.send(parcel, at).await,
+            AnyTarget::Mail(mail) => mail.send(parcel, at).await,
             AnyTarget::Alertmanager(alertmanager) => alertmanager.send(parcel, at).await,
             AnyTarget::Receiver(receiver) => receiver.send(parcel, at).await,
         }

@@ -8,6 +8,7 @@ mod asked;
 mod emergency;
 mod heartbeat;
 mod http;
+mod mail;
 mod pace;
 pub mod parcel;
 mod reply;
@@ -94,6 +95,14 @@ pub enum NotifyError {
         target: String,
         /// What the client says, without the URL.
         source: reqwest::Error,
+    },
+    /// E-mail could not be set up.
+    #[error("target {target}: {problem}")]
+    Mail {
+        /// The target's name.
+        target: String,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// A worker ended unasked.
     #[error("a notice worker died")]

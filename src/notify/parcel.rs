@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Ticks};
+use crate::handoff::Moved;
 use crate::store::PendingNotice;
 
 /// How a target wants to be treated.
@@ -101,6 +102,36 @@ impl Parcel {
         Id::from_bits((self.first.id.bits() >> 80 << 80) | unique)
     }
 
+    /// What is left of it once the officers `told` have it.
+    pub fn divided(self, told: &[String]) -> Divided {
+        let sent_at = self.sent_at;
+        let (mut taken, mut left, mut shrunk) = (Vec::new(), Vec::new(), Vec::new());
+        for mut notice in self.into_notices() {
+            let before = notice.people.len();
+            notice.people.retain(|person| !told.contains(&person.officer));
+            match notice.people.len() {
+                // For whoever reads the target: that is no officer.
+                0 if before > 0 => taken.push(notice),
+                now => {
+                    if now < before {
+                        shrunk.push(Moved {
+                            notice: notice.row,
+                            to: Vec::new(),
+                            left: Some(notice.people.clone()),
+                        });
+                    }
+                    left.push(notice);
+                }
+            }
+        }
+        let parcel = |notices| Parcel::of(notices).map(|parcel| parcel.started(sent_at));
+        Divided {
+            taken: parcel(taken),
+            left: parcel(left),
+            shrunk,
+        }
+    }
+
     /// Its notices, the most important first.
     pub fn notices(&self) -> impl Iterator<Item = &PendingNotice> {
         std::iter::once(&self.first).chain(&self.others)
@@ -130,6 +161,17 @@ impl Parcel {
     pub fn is_urgent(&self) -> bool {
         self.notices().any(|notice| notice.urgent)
     }
+}
+
+/// A message that some of its people have.
+#[derive(Debug)]
+pub struct Divided {
+    /// What all of its people have.
+    pub taken: Option<Parcel>,
+    /// What is owed still.
+    pub left: Option<Parcel>,
+    /// Of that, what is for fewer people now.
+    pub shrunk: Vec<Moved>,
 }
 
 /// Whose fault a failed attempt was, and so what is tried next.

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::mail::MailError;
 use super::parcel::{Fault, Manners, Parcel};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -60,10 +61,30 @@ pub(super) enum SendError {
     /// The signature was refused because this machine's clock is off.
     #[error("the target refused the signature: this machine's clock is wrong")]
     Clock,
+    /// A mail server's reasons.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// These officers have it; the others do not.
+    #[error("{} of its people have the message; for the others: {cause}", .told.len())]
+    Partly {
+        /// Their ids.
+        told: Vec<String>,
+        /// What keeps it from the others.
+        cause: Box<SendError>,
+    },
 }
 
 impl SendError {
-    pub(super) const fn fault(&self) -> Fault {
+    /// The officers who have the message in spite of it.
+    pub(super) fn told(&self) -> &[String] {
+        if let SendError::Partly { told, .. } = self {
+            told
+        } else {
+            &[]
+        }
+    }
+
+    pub(super) fn fault(&self) -> Fault {
         match self {
             // Wrong or missing rights, a wrong path and a full receiver concern every notice alike.
             SendError::Status(401 | 403 | 404 | 407 | 408 | 429 | 500..)
@@ -75,6 +96,8 @@ impl SendError {
             SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
             SendError::Throttled(wait) => Fault::Throttled(*wait),
             SendError::Misconfigured(_) | SendError::Clock | SendError::Forbidden => Fault::Configuration,
+            SendError::Mail(error) => error.fault(),
+            SendError::Partly { cause, .. } => cause.fault(),
         }
     }
 }

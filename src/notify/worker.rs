@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Notify;
-use super::parcel::{Manners, Parcel};
-use super::schedule::Schedule;
+use super::parcel::{Divided, Manners, Parcel};
+use super::schedule::{Failed, Schedule};
 use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Ticks, Timestamp};
-use crate::handoff::{DeliveryOutcome, DeliveryReport, Work};
+use crate::handoff::{DeliveryOutcome, DeliveryReport, Moved, Work};
 use crate::store::{PendingNotice, StoreError, StoreReader};
 
 /// How many notices are read from the store at a time.
@@ -165,7 +165,7 @@ impl<T: Target> Worker<T> {
     /// Starts whatever may start now: attempts that are due, and the next reads.
     fn start_due(&mut self, running: &Running) {
         let now = self.clock.now();
-        while self.sending < self.manners.at_once && self.reports.len() < REPORTS {
+        while self.may_send(now.ticks) {
             let Some(parcel) = self.schedule.next(now.ticks) else {
                 break;
             };
@@ -180,6 +180,18 @@ impl<T: Target> Worker<T> {
             self.start_read(critical, now.ticks, running);
         }
         self.start_release(now.ticks);
+    }
+
+    /// Whether one more attempt may begin. A digest is worth the reading of whatever belongs in it: of a burst, sixty at a time
+    /// would soon be more messages than the target takes.
+    fn may_send(&self, now: Ticks) -> bool {
+        let reads = |critical, cursor: &Cursor| {
+            let more = cursor.read_at.is_some_and(|at| at <= now) && self.schedule.room(critical) > 0;
+            cursor.reading || more
+        };
+        let gathers =
+            self.manners.gather.is_some() && (reads(true, &self.critical) || reads(false, &self.others));
+        !gathers && self.sending < self.manners.at_once && self.reports.len() < REPORTS
     }
 
     fn start_read(&mut self, critical: bool, now: Ticks, running: &Running) {
@@ -294,53 +306,68 @@ impl<T: Target> Worker<T> {
     fn settle_attempt(&mut self, parcel: Parcel, outcome: Result<Taken, SendError>) {
         self.sending = self.sending.saturating_sub(1);
         fail::fail_point!("notice-sent", |_| std::process::abort());
-        let now = self.clock.now();
-        let message = parcel.id();
-        let notices = parcel.notices().map(|notice| notice.row).collect();
-        let mut moved = Vec::new();
-        let outcome = match outcome {
-            Ok(Taken) => {
-                self.delivered.inc();
-                for notice in parcel.notices() {
-                    let latency_ms = now.wall.since(notice.created_at).max(0);
-                    self.latency.observe(latency_ms as f64 / 1_000.0);
-                }
-                self.schedule.delivered(&parcel, now.ticks);
-                DeliveryOutcome::Delivered
-            }
+        match outcome {
+            Ok(Taken) => self.settle_delivered(&parcel),
             Err(error) => {
-                self.failed.inc();
-                let (notices, attempt) = (parcel.count(), parcel.first().attempts.saturating_add(1));
-                let failed = self.schedule.failed(parcel, error.fault(), now.ticks);
-                let wait = failed.wait;
-                moved = failed.moved;
-                tracing::warn!(
-                    target_name = %self.name, %message, notices, attempt, %error, wait_ms = wait.0,
-                    moved = moved.len(), "a message was not delivered"
-                );
-                DeliveryOutcome::Retry {
-                    error: error.to_string(),
-                    due_at: after(now.wall, wait),
+                let Divided { taken, left, shrunk } = parcel.divided(error.told());
+                if let Some(taken) = taken {
+                    self.settle_delivered(&taken);
+                }
+                if let Some(left) = left {
+                    self.settle_failed(left, &error, shrunk);
                 }
             }
-        };
+        }
+        self.move_stranded();
+    }
+
+    fn settle_delivered(&mut self, parcel: &Parcel) {
+        let now = self.clock.now();
+        self.delivered.inc();
+        for notice in parcel.notices() {
+            let latency_ms = now.wall.since(notice.created_at).max(0);
+            self.latency.observe(latency_ms as f64 / 1_000.0);
+        }
+        self.schedule.delivered(parcel, now.ticks);
+        self.reports.push_back(Work::Delivery(DeliveryReport {
+            message: parcel.id(),
+            target: self.name.to_string(),
+            notices: parcel.notices().map(|notice| notice.row).collect(),
+            at: now.wall,
+            outcome: DeliveryOutcome::Delivered,
+            moved: Vec::new(),
+        }));
+    }
+
+    /// What is `shrunk` is written for fewer people before it is moved on.
+    fn settle_failed(&mut self, parcel: Parcel, error: &SendError, shrunk: Vec<Moved>) {
+        let now = self.clock.now();
+        self.failed.inc();
+        let message = parcel.id();
+        let notices: Vec<i64> = parcel.notices().map(|notice| notice.row).collect();
+        let attempt = parcel.first().attempts.saturating_add(1);
+        let Failed { wait, moved } = self.schedule.failed(parcel, error.fault(), now.ticks);
+        tracing::warn!(
+            target_name = %self.name, %message, notices = notices.len(), attempt, %error, wait_ms = wait.0,
+            moved = moved.len(), "a message was not delivered"
+        );
         self.reports.push_back(Work::Delivery(DeliveryReport {
             message,
             target: self.name.to_string(),
             notices,
             at: now.wall,
-            outcome,
-            moved,
+            outcome: DeliveryOutcome::Retry {
+                error: error.to_string(),
+                due_at: after(now.wall, wait),
+            },
+            moved: shrunk.into_iter().chain(moved).collect(),
         }));
-        self.move_stranded();
     }
 
     /// When there is next something to start that is not started by an answer or a commit.
     fn next_time(&self) -> Option<Ticks> {
-        let may_send = self.sending < self.manners.at_once && self.reports.len() < REPORTS;
-        let send = may_send
-            .then(|| self.schedule.next_due(self.clock.ticks()))
-            .flatten();
+        let now = self.clock.ticks();
+        let send = self.may_send(now).then(|| self.schedule.next_due(now)).flatten();
         let reads = [(true, &self.critical), (false, &self.others)].map(|(critical, cursor)| {
             let may_read = !cursor.reading && self.schedule.room(critical) > 0;
             cursor.read_at.filter(|_| may_read)

@@ -5,6 +5,8 @@
 
 mod alertmanager;
 mod contract;
+#[cfg(test)]
+mod mail;
 #[expect(dead_code, reason = "the tests of web use the rest")]
 #[path = "../outward/mod.rs"]
 mod outward;
@@ -12,6 +14,8 @@ mod people;
 mod quota;
 mod robots;
 mod sink;
+#[cfg(test)]
+mod smtp;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

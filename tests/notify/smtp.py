@@ -1,0 +1,100 @@
+"""A mail server for the tests: aiosmtpd, with the answers that an address asks for. Each line on stdout is JSON: the port,
+logins, recipients, and messages as Python's own `email` package reads them, which shares nothing with the gateway."""
+
+import argparse
+import asyncio
+import collections
+import email
+import email.policy
+import json
+import ssl
+import sys
+
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+def say(**line):
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def read(content):
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    return {
+        "headers": [[name, str(value)] for name, value in message.items()],
+        "defects": [type(defect).__name__ for part in message.walk() for defect in part.defects],
+        "type": message.get_content_type(),
+        "parts": [[part.get_content_type(), part.get_content()] for part in parts],
+        "ascii": content.isascii(),
+        "longest": max(len(line) for line in content.splitlines()),
+    }
+
+
+class Handler:
+    def __init__(self):
+        self.seen = collections.Counter()
+
+    def refused_before(self, what):
+        self.seen[what] += 1
+        return self.seen[what] > 1
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        name = address.split("@")[0]
+        code = 250
+        if name == "nobody":
+            code = 550
+        elif name == "later" and not self.refused_before(address):
+            code = 451
+        say(rcpt=address, code=code)
+        if code != 250:
+            return f"{code} no such luck, said mail.internal.example"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        name = envelope.rcpt_tos[0].split("@")[0]
+        code = 250
+        if name == "spam":
+            code = 554
+        elif name == "busy" and not self.refused_before(envelope.rcpt_tos[0]):
+            code = 452
+        say(code=code, sender=envelope.mail_from, to=envelope.rcpt_tos, message=read(envelope.content))
+        return f"{code} that is that"
+
+
+def authenticate(server, session, envelope, mechanism, data):
+    good = data.login == b"duty" and data.password == b"a password of the test's own"
+    say(login=data.login.decode(), good=good, encrypted=session.ssl is not None)
+    return AuthResult(success=good, handled=False)
+
+
+async def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--tls", choices=["none", "starttls", "smtps"], default="none")
+    options.add_argument("--certificate")
+    options.add_argument("--key")
+    options = options.parse_args()
+    context = None
+    if options.tls != "none":
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(options.certificate, options.key)
+    handler = Handler()
+
+    def session():
+        return SMTP(
+            handler,
+            hostname="mail.internal.example",
+            tls_context=context if options.tls == "starttls" else None,
+            require_starttls=options.tls == "starttls",
+            authenticator=authenticate,
+            auth_require_tls=options.tls == "starttls",
+        )
+
+    secured = context if options.tls == "smtps" else None
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0, ssl=secured)
+    say(port=server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+asyncio.run(main())

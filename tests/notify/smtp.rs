@@ -1,0 +1,89 @@
+//! A real mail server (aiosmtpd) for the tests: what it got, as another language's parser reads it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::outward::within;
+
+pub(super) struct Smtp {
+    pub(super) port: u16,
+    lines: mpsc::Receiver<Value>,
+    child: Child,
+}
+
+impl Smtp {
+    /// A server that speaks `tls` (`none`, `starttls`, `smtps`), its certificate, for localhost, in `folder`.
+    pub(super) async fn start(folder: &Path, tls: &str) -> Smtp {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (folder.join("smtp.pem"), folder.join("smtp.key"));
+        std::fs::write(&certificate, cert.pem()).unwrap();
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let mut child = Command::new("/usr/bin/python3")
+            .arg("tests/notify/smtp.py")
+            .args(["--tls", tls, "--certificate"])
+            .arg(certificate)
+            .arg("--key")
+            .arg(key)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}: python3-aiosmtpd is needed: tests/install.sh"));
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel(10_000);
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap();
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut smtp = Smtp {
+            port: 0,
+            lines,
+            child,
+        };
+        let first = smtp.line().await;
+        smtp.port = first["port"]
+            .as_u64()
+            .and_then(|port| u16::try_from(port).ok())
+            .unwrap();
+        smtp
+    }
+
+    async fn line(&mut self) -> Value {
+        within(
+            "the mail server (python3-aiosmtpd: tests/install.sh)",
+            self.lines.recv(),
+        )
+        .await
+        .expect("the mail server ended; its errors are above")
+    }
+
+    /// The next line with this member.
+    pub(super) async fn next(&mut self, member: &str) -> Value {
+        loop {
+            let line = self.line().await;
+            if line.get(member).is_some() {
+                return line;
+            }
+        }
+    }
+
+    /// What came and was not asked for yet.
+    pub(super) fn rest(&mut self) -> Vec<Value> {
+        std::iter::from_fn(|| self.lines.try_recv().ok()).collect()
+    }
+}
+
+impl Drop for Smtp {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
