@@ -172,12 +172,8 @@ async fn what_goes_wrong_on_the_way_is_told_apart_and_tried_again() {
                 settings.timeout = Duration::from_mins(5);
                 settings.network.read_timeout = Some(Duration::from_millis(500));
             }
-            let error = match settings.kind {
-                TargetKind::Robot(_) => of_robot,
-                TargetKind::Webhook | TargetKind::Alertmanager(_) | TargetKind::AlertmanagerWebhook(_) => {
-                    of_webhook
-                }
-            };
+            let robot = matches!(settings.kind, TargetKind::Robot(_));
+            let error = if robot { of_robot } else { of_webhook };
             expected.extend(error.map(|error| format!("{name}: {error}")));
             targets.push(settings);
             servers.push(server);
