@@ -132,12 +132,17 @@ fn the_unit_is_well_formed_and_hardened() {
     );
 }
 
+/// An Alertmanager that is told nothing, and heartbeats: what is counted of them is there.
+const WATCHED: &str = "[[target]]\nname = \"am\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:9\"\n\n\
+    [watchdog]\ntargets = [\"duty\"]\n\n[files]";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_works_on_a_prometheus_that_scraped_the_gateway() {
     let broker = Mosquitto::start("");
     let sink = Sink::start();
     let gateway = Gateway::prepare(broker.port, &sink.url())
         .with_shipped_rules()
+        .edited("[files]", WATCHED)
         .start()
         .await;
     let mut device = Publisher::start(broker.port, "device");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninewatch::clock::wall;
-use ninewatch::config::{AlertmanagerSettings, TargetKind, TargetSettings};
+use ninewatch::config::{AlertmanagerSettings, Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::alert::Labels;
 use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
@@ -14,7 +14,8 @@ use ninewatch::domain::notice::{AlarmBody, EventBody};
 use ninewatch::domain::officer::Language;
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::rule::{Priority, RuleDef};
-use ninewatch::handoff::AlarmCommit;
+use ninewatch::domain::time::Timestamp;
+use ninewatch::handoff::{AlarmCommit, Work};
 use serde::Deserialize;
 
 use super::outward::{TestStore, ordered, step};
@@ -28,6 +29,7 @@ fn alertmanager(address: SocketAddr) -> TargetSettings {
             resend: Duration::from_secs(1),
             hold: Duration::from_mins(10),
         }),
+        url: Secret::new(format!("http://user:password@{address}/base/")),
         secret: None,
         ..target("am", address)
     }
@@ -84,7 +86,10 @@ fn alerts(got: &Got) -> Vec<Alert> {
 
 /// The next request's only alert.
 async fn next(sink: &mut Sink) -> Alert {
-    let mut alerts = alerts(&sink.next().await);
+    let got = sink.next().await;
+    // user:password
+    assert_eq!(got.header("authorization"), "Basic dXNlcjpwYXNzd29yZA==");
+    let mut alerts = alerts(&got);
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     alerts.remove(0)
 }
@@ -193,6 +198,28 @@ async fn an_old_end_ends_no_new_alarm() {
         }
     }
     assert!(requests >= 3, "{requests} requests");
+}
+
+/// What waits for the end of quiet hours does not fire by being told again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_is_not_told_before_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut commit = told(1, 1, STANDS, &["am"]);
+    commit.owed[0].not_before = Some(Timestamp(wall().0 + 3_600_000));
+    store.commit(vec![commit]).await;
+    let rows = store.reader.told_alarms("am", (None, Timestamp(0)), 10);
+    assert_eq!(rows.await.unwrap(), []);
+    let database = rusqlite::Connection::open(folder.path().join("ninewatch.db")).unwrap();
+    assert_eq!(database.execute("UPDATE outbox SET due_at = 0", []).unwrap(), 1);
+    let mut sink = Sink::start(|_| Answer::Status(200)).await;
+    let running = Running::start(&store, vec![alertmanager(sink.address)]);
+    store.work.send(Work::Release("am".to_owned())).await.unwrap();
+    assert!(next(&mut sink).await.fires());
+    all_delivered(&store, "am").await;
+    let rows = store.reader.told_alarms("am", (None, Timestamp(0)), 10);
+    assert_eq!(rows.await.unwrap().len(), 1);
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,15 +60,12 @@ impl Alertmanager {
         links: Option<&Links>,
         store: Option<&StoreReader>,
     ) -> Result<Alertmanager, NotifyError> {
-        let (client, mut url) = client(target)?;
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["api", "v2", "alerts"]);
-        }
+        let (client, url) = client(target)?;
         let millis = |time: Duration| Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Ok(Alertmanager {
             name: target.name.clone(),
             client,
-            url,
+            url: endpoint(url),
             deadline: deadline(target),
             fall_over: millis(target.fall_over),
             resend: settings.resend,
@@ -182,5 +179,31 @@ impl Target for Alertmanager {
             }
         }
         Ok(Taken)
+    }
+}
+
+/// Where an Alertmanager with this base takes alerts.
+fn endpoint(mut base: Url) -> Url {
+    // Every web address has a path.
+    if let Ok(mut path) = base.path_segments_mut() {
+        path.pop_if_empty().extend(["api", "v2", "alerts"]);
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::endpoint;
+
+    #[test]
+    fn the_base_may_have_a_path_of_its_own() {
+        for (base, at) in [
+            ("http://h:9093", "http://h:9093/api/v2/alerts"),
+            ("http://h:9093/", "http://h:9093/api/v2/alerts"),
+            ("https://u:p@h/am", "https://u:p@h/am/api/v2/alerts"),
+            ("https://h/am/", "https://h/am/api/v2/alerts"),
+        ] {
+            assert_eq!(endpoint(base.parse().unwrap()).as_str(), at, "{base}");
+        }
     }
 }
