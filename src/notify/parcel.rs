@@ -181,6 +181,8 @@ pub enum Fault {
     Target,
     /// This message's: the target answered and did not want it.
     Notice,
+    /// Its readers': the target knows no way to them. Nothing else waits for it.
+    Reader,
     /// Ours: it was too much, and for so long nothing more is wanted.
     Throttled(Millis),
     /// The configuration's: the address, key or rights are wrong, or this machine's clock. Nothing will be taken until a

@@ -1,7 +1,7 @@
 //! Which notices of one target go out next, alone or in a digest, and when failed ones are tried again. Pure: it is told
 //! the time, and never reads, sends or stores anything.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::pace::Pace;
 use super::parcel::{Fault, Manners, Parcel};
@@ -31,6 +31,8 @@ const SINGLES: usize = 3;
 #[derive(Debug)]
 pub struct Schedule {
     lines: HashMap<Id, Line>,
+    /// The rows of those whose readers the target does not reach: each stands in a line of its own.
+    apart: HashSet<i64>,
     /// The heads of lines with nothing urgent in them.
     others: BTreeSet<Turn>,
     /// The heads of lines with something urgent in them.
@@ -82,6 +84,7 @@ impl Schedule {
     pub fn new(manners: &Manners) -> Schedule {
         Schedule {
             lines: HashMap::new(),
+            apart: HashSet::new(),
             others: BTreeSet::new(),
             urgent: BTreeSet::new(),
             critical: 0,
@@ -98,6 +101,16 @@ impl Schedule {
     /// How many more notices, critical or not, may be taken in.
     pub fn room(&self, critical: bool) -> usize {
         WINDOW.saturating_sub(if critical { self.critical } else { self.ordinary })
+    }
+
+    /// In which line a notice stands: that of its alarm, unless it stands apart.
+    fn line_of(&self, notice: &PendingNotice) -> Id {
+        if self.apart.contains(&notice.row) {
+            // No alarm has such an id: its upper bits are a time.
+            Id::from_bits(notice.row.unsigned_abs().into())
+        } else {
+            notice.alarm
+        }
     }
 
     const fn held(&mut self, critical: bool) -> &mut usize {
@@ -224,7 +237,8 @@ impl Schedule {
         self.down_since = None;
         for notice in parcel.notices() {
             *self.held(notice.critical) -= 1;
-            self.back_in_line(notice.alarm);
+            self.back_in_line(self.line_of(notice));
+            self.apart.remove(&notice.row);
         }
         self.target_is_back();
     }
@@ -257,7 +271,7 @@ impl Schedule {
         let wait = wait_after(fault, &parcel);
         let if_back = match fault {
             Fault::Target | Fault::Configuration => Some(now.after(FIRST_WAIT)),
-            Fault::Notice | Fault::Throttled(_) => None,
+            Fault::Notice | Fault::Reader | Fault::Throttled(_) => None,
         };
         let mut moved = Vec::new();
         let mut notices: Vec<PendingNotice> = parcel.into_notices().collect();
@@ -265,12 +279,18 @@ impl Schedule {
         notices.sort_by_key(|notice| std::cmp::Reverse(notice.row));
         for mut notice in notices {
             notice.attempts = notice.attempts.saturating_add(1);
-            let alarm = notice.alarm;
+            let line = self.line_of(&notice);
             if lasting && move_on(&mut notice, &mut moved) {
                 *self.held(notice.critical) -= 1;
-                self.back_in_line(alarm);
+                self.back_in_line(line);
+                self.apart.remove(&notice.row);
                 continue;
             }
+            if matches!(fault, Fault::Reader) && self.apart.insert(notice.row) {
+                // Others of the alarm, for readers that it reaches, do not wait for this.
+                self.back_in_line(line);
+            }
+            let alarm = self.line_of(&notice);
             self.take_head(alarm);
             let line = self.lines.entry(alarm).or_default();
             line.sending = false;
@@ -278,7 +298,7 @@ impl Schedule {
             line.waiting.push_front(Held {
                 due: now.after(wait),
                 if_back,
-                alone: matches!(fault, Fault::Notice) && !digest,
+                alone: matches!(fault, Fault::Reader) || (matches!(fault, Fault::Notice) && !digest),
                 notice,
             });
             self.put_head(alarm);
@@ -288,9 +308,13 @@ impl Schedule {
 
     /// Whether it takes a person, or far too long, until the target takes such a message.
     fn is_lasting(&mut self, fault: Fault, digest: bool, now: Ticks) -> bool {
+        if let Fault::Reader = fault {
+            // The target is well.
+            return true;
+        }
         let since = *self.down_since.get_or_insert(now);
         match fault {
-            Fault::Configuration => true,
+            Fault::Configuration | Fault::Reader => true,
             Fault::Notice => !digest,
             Fault::Throttled(wait) => wait >= self.fall_over,
             Fault::Target => now.since(since) >= self.fall_over,
@@ -313,13 +337,14 @@ impl Schedule {
             let mut gone = Vec::new();
             for mut held in std::mem::take(&mut line.waiting) {
                 if move_on(&mut held.notice, &mut moved) {
-                    gone.push((held.notice.critical, held.if_back.is_some()));
+                    gone.push((held.notice.critical, held.if_back.is_some(), held.notice.row));
                 } else {
                     line.waiting.push_back(held);
                 }
             }
             let over = line.waiting.is_empty() && !line.sending;
-            for (critical, backs_off) in gone {
+            for (critical, backs_off, row) in gone {
+                self.apart.remove(&row);
                 *self.held(critical) -= 1;
                 self.for_target -= usize::from(backs_off);
             }
@@ -421,7 +446,7 @@ fn wait_after(fault: Fault, parcel: &Parcel) -> Millis {
     let back_off = back_off(attempts, parcel.id());
     match fault {
         Fault::Notice if parcel.is_digest() => FIRST_WAIT,
-        Fault::Target | Fault::Notice => back_off,
+        Fault::Target | Fault::Notice | Fault::Reader => back_off,
         Fault::Throttled(wait) => wait,
         Fault::Configuration => back_off.max(UNMENDED_WAIT),
     }

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use super::outward::{TestStore, id};
+use super::outward::{TestStore, id, within};
 use super::people::{column, person, raised_for};
 use super::sink::{Answer, Sink};
 use super::smtp::Smtp;
@@ -315,6 +315,39 @@ async fn a_retry_is_known_by_its_message_id_and_reaches_only_who_lacks_it() {
     assert!(
         errors.iter().all(|error| !error.contains("example")),
         "{errors:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_that_is_none_keeps_nobody_else_from_hearing_of_the_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut smtp = Smtp::start(folder.path(), "none").await;
+    let running = Running::start(&store, vec![mail(folder.path(), smtp.port, MailTls::None)]);
+    // The first level has no such mailbox and no other channel; the next level is told of the same alarm.
+    store
+        .commit(vec![raised(1, &[reader("wang", "nobody@fire.example", &[])])])
+        .await;
+    assert_eq!(smtp.next("rcpt").await["code"], 550);
+    let mut higher = raised(2, &[reader("li", "li@fire.example", &[])]);
+    higher.event.alarm.id = id(1);
+    higher.body = higher.body.replace(&id(2).to_string(), &id(1).to_string());
+    store.commit(vec![higher]).await;
+    let told = smtp.next("message").await;
+    assert_eq!(told["to"], json!(["li@fire.example"]));
+    assert_eq!(header(&told, "References"), format!("<{}@fire.example>", id(1)));
+    running.stop().await;
+    let li_has_hers = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        while store.reader.pending_count("mail").await.unwrap() > 1 {
+            tick.tick().await;
+        }
+    };
+    within("one delivery", li_has_hers).await;
+    assert_eq!(
+        store.reader.pending_count("mail").await.unwrap(),
+        1,
+        "wang is still owed his"
     );
 }
 

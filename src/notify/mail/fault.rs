@@ -33,7 +33,7 @@ impl MailError {
         match self {
             MailError::Busy(_) => Fault::Target,
             MailError::Gateway(_) | MailError::Unencrypted | MailError::NoLogin => Fault::Configuration,
-            MailError::Recipient(_) | MailError::Address => Fault::Notice,
+            MailError::Recipient(_) | MailError::Address => Fault::Reader,
         }
     }
 }
@@ -103,8 +103,8 @@ mod tests {
             (Step::Sender, 550, Fault::Configuration),
             (Step::Sender, 451, Fault::Target),
             (Step::Recipient, 450, Fault::Target),
-            (Step::Recipient, 550, Fault::Notice),
-            (Step::Recipient, 553, Fault::Notice),
+            (Step::Recipient, 550, Fault::Reader),
+            (Step::Recipient, 553, Fault::Reader),
             (Step::Recipient, 530, Fault::Configuration),
             (Step::Message, 452, Fault::Target),
             (Step::Message, 552, Fault::Notice),

@@ -183,10 +183,12 @@ impl Outcome {
             }
             (Reader::Officer(_) | Reader::Default(_), Err(error)) => {
                 // What concerns one alone goes before what will pass: they are told through another channel sooner.
-                let graver = |known: &SendError| {
-                    matches!(error.fault(), Fault::Notice) && !matches!(known.fault(), Fault::Notice)
-                };
-                if self.error.as_ref().is_none_or(graver) {
+                let of_one = |error: &SendError| matches!(error.fault(), Fault::Notice | Fault::Reader);
+                if self
+                    .error
+                    .as_ref()
+                    .is_none_or(|known| of_one(&error) && !of_one(known))
+                {
                     self.error = Some(error);
                 }
             }

@@ -364,3 +364,41 @@ fn what_waits_for_a_silenced_target_goes_another_way_and_the_rest_waits() {
     assert_eq!(schedule.next(Ticks(10)), None);
     assert_eq!(next_rows(&mut schedule, 600_010), [4]);
 }
+
+#[test]
+fn what_its_readers_cannot_be_reached_with_holds_up_nothing_of_its_alarm() {
+    let mut schedule = schedule([notice(1, 7), notice(2, 7)]);
+    let refused = schedule.next(Ticks(0)).unwrap();
+    assert_eq!(rows(&mut schedule, 0), NONE, "one after the other");
+    let failed = schedule.failed(refused, Fault::Reader, Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), [2], "the next goes at once");
+    schedule.delivered(&one(2, 7), Ticks(0));
+    assert_eq!(rows(&mut schedule, failed.wait.0), [1], "and it is tried again");
+    schedule.admit(notice(3, 7), at(failed.wait.0));
+    assert_eq!(rows(&mut schedule, failed.wait.0), [3]);
+    schedule.delivered(&one(3, 7), Ticks(failed.wait.0));
+    schedule.delivered(&one(1, 7), Ticks(failed.wait.0));
+    assert_eq!(schedule.room(false), WINDOW);
+    assert!(schedule.lines.is_empty() && schedule.apart.is_empty());
+}
+
+#[test]
+fn of_a_digest_that_does_not_reach_all_each_is_tried_alone() {
+    let mut schedule = of(
+        &robot(),
+        (1..=5).map(|row| urgent(row, 7 + u128::try_from(row % 2).unwrap())),
+    );
+    let digest = schedule
+        .next(Ticks(0))
+        .map(|parcel| parcel.into_notices().collect::<Vec<_>>());
+    let digest = Parcel::of(digest.unwrap()).unwrap();
+    let count = digest.count();
+    let failed = schedule.failed(digest, Fault::Reader, Ticks(0));
+    let alone: Vec<usize> = std::iter::from_fn(|| schedule.next(Ticks(failed.wait.0)))
+        .map(|parcel| parcel.count())
+        .collect();
+    assert!(
+        !alone.is_empty() && alone.iter().all(|count| *count == 1),
+        "{alone:?} of {count}"
+    );
+}
