@@ -23,8 +23,11 @@ use super::alertmanager::told;
 use super::people::column;
 use super::*;
 
+/// Makes the settings of a kind.
+type Make = fn() -> TargetKind;
+
 /// Every kind that speaks HTTP.
-const KINDS: [(&str, fn() -> TargetKind); 6] = [
+const KINDS: [(&str, Make); 6] = [
     ("webhook", || TargetKind::Webhook),
     ("alertmanager", alertmanager),
     ("alertmanager-body", || {
