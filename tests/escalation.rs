@@ -3,11 +3,15 @@
 
 #![cfg(test)]
 
+#[expect(dead_code, reason = "the tests of notify use the rest")]
+#[path = "notify/smtp.rs"]
+mod smtp;
 mod support;
 
 use serde_json::{Value, json};
+use smtp::Smtp;
 
-use support::gateway::Gateway;
+use support::gateway::{Gateway, write};
 use support::http;
 use support::mosquitto::Mosquitto;
 use support::publisher::Publisher;
@@ -142,6 +146,79 @@ async fn is_spent(link: &str, gateway: &Gateway, (device, phone): (&mut Publishe
     assert!(page.contains("该报警又再次触发"), "{page}");
     let standing = gateway.alarms("state=active").await;
     assert_eq!(standing[0]["state"], "active_unacknowledged");
+}
+
+/// An officer who reads e-mail.
+fn reader(port: u16) -> String {
+    format!(
+        r#"[[target]]
+name = "mail"
+kind = "email"
+url = "smtp://localhost:{port}"
+ca_file = "smtp.pem"
+username = "duty"
+password_file = "mail.secret"
+from = "值守 <duty@fire.example>"
+to = ["all@fire.example"]
+
+[[officer]]
+id = "wang"
+name = "王强"
+email = "wang@fire.example"
+channels = ["mail"]
+
+[[chain]]
+name = "up"
+[[chain.level]]
+to = ["officer:wang"]
+
+[[route]]
+name = "duty"
+chain = "up"
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_button_in_an_e_mail_acknowledges() {
+    let broker = Mosquitto::start("");
+    let record = Sink::start();
+    let prepared = Gateway::prepare(broker.port, &record.url());
+    let mut smtp = Smtp::start(prepared.folder(), "starttls").await;
+    write(
+        &prepared.folder().join("mail.secret"),
+        "a password of the test's own\n",
+    );
+    let public = format!("[gateway]\npublic_url = \"http://127.0.0.1:{}\"\n", prepared.port);
+    let gateway = prepared
+        .edited("[gateway]\n", &public)
+        .edited("[[route]]\nname = \"duty\"\n", &reader(smtp.port))
+        .start()
+        .await;
+    let mut device = Publisher::start(broker.port, "device");
+    device.gas("g1", r#"{"lel":53.2}"#).await;
+    let letter = smtp.next("message").await;
+    assert_eq!(letter["to"], json!(["wang@fire.example"]));
+    let part = |kind: &str| {
+        let parts = letter["message"]["parts"].as_array().expect("parts");
+        let part = parts.iter().find(|part| part[0] == kind).expect("the part");
+        part[1].as_str().expect("a text").to_owned()
+    };
+    assert!(part("text/plain").contains("设备：厨房"), "{letter:#}");
+    let html = part("text/html").replace("&#x2f;", "/");
+    let (_, after) = html.split_once("<a href=\"").expect("a button");
+    let (link, _) = after.split_once('"').expect("its end");
+    let page = http::get(link).await;
+    assert!(page.text.contains("测试高报"), "{}", page.text);
+    let state = gateway.alarms("state=active").await;
+    assert_eq!(
+        state[0]["state"], "active_unacknowledged",
+        "a look changes nothing"
+    );
+    let pressed = http::client().post(link).send().await.expect("an answer");
+    assert_eq!(pressed.status(), 200);
+    let told = record.wait_for("alarm.acknowledged", "test-high", "g1").await;
+    assert_eq!(told.json()["by"], "wang");
 }
 
 /// A dispatch centre that may acknowledge by its answers, and another that may not.

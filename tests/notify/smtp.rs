@@ -3,22 +3,24 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::outward::within;
+/// How long a line is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) struct Smtp {
-    pub(super) port: u16,
+pub(crate) struct Smtp {
+    pub(crate) port: u16,
     lines: mpsc::Receiver<Value>,
     child: Child,
 }
 
 impl Smtp {
     /// A server that speaks `tls` (`none`, `starttls`, `smtps`), its certificate, for localhost, in `folder`.
-    pub(super) async fn start(folder: &Path, tls: &str) -> Smtp {
+    pub(crate) async fn start(folder: &Path, tls: &str) -> Smtp {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let (certificate, key) = (folder.join("smtp.pem"), folder.join("smtp.key"));
@@ -57,16 +59,14 @@ impl Smtp {
     }
 
     async fn line(&mut self) -> Value {
-        within(
-            "the mail server (python3-aiosmtpd: tests/install.sh)",
-            self.lines.recv(),
-        )
-        .await
-        .expect("the mail server ended; its errors are above")
+        tokio::time::timeout(PATIENCE, self.lines.recv())
+            .await
+            .expect("the mail server says nothing (python3-aiosmtpd: tests/install.sh)")
+            .expect("the mail server ended; its errors are above")
     }
 
     /// The next line with this member.
-    pub(super) async fn next(&mut self, member: &str) -> Value {
+    pub(crate) async fn next(&mut self, member: &str) -> Value {
         loop {
             let line = self.line().await;
             if line.get(member).is_some() {
@@ -76,7 +76,7 @@ impl Smtp {
     }
 
     /// What came and was not asked for yet.
-    pub(super) fn rest(&mut self) -> Vec<Value> {
+    pub(crate) fn rest(&mut self) -> Vec<Value> {
         std::iter::from_fn(|| self.lines.try_recv().ok()).collect()
     }
 }
