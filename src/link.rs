@@ -205,14 +205,21 @@ fn key(path: &Path) -> std::io::Result<Vec<u8>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut key = vec![0; 32];
             File::open("/dev/urandom")?.read_exact(&mut key)?;
+            // Whole or not at all: a power cut in between must not leave a key that nobody can use.
+            let unfinished = path.with_extension("key.new");
             let made = OpenOptions::new()
                 .write(true)
-                .create_new(true)
+                .create(true)
+                .truncate(true)
                 .mode(0o600)
-                .open(path);
+                .open(&unfinished);
             let mut file = made?;
             file.write_all(&key)?;
             file.sync_all()?;
+            fs::rename(&unfinished, path)?;
+            if let Some(folder) = path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
             Ok(key)
         }
         Err(error) => Err(error),
@@ -287,6 +294,7 @@ mod tests {
             Err(LinkError::Forged)
         );
         let file = folder.path().join("link.key");
+        assert!(!folder.path().join("link.key.new").exists());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&file, "short").unwrap();
         let error = Links::open(folder.path(), "").unwrap_err();

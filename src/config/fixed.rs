@@ -17,6 +17,7 @@ use super::source::Scope;
 pub struct Fixed {
     id: String,
     data_dir: PathBuf,
+    public_url: String,
     mqtt: MqttSettings,
     http: HttpSettings,
     store: StoreSettings,
@@ -34,6 +35,7 @@ impl Fixed {
         Fixed {
             id: settings.gateway.id.clone(),
             data_dir: settings.gateway.data_dir.clone(),
+            public_url: settings.gateway.public_url.clone(),
             mqtt: settings.mqtt.clone(),
             http: settings.http.clone(),
             store: settings.store,
@@ -76,11 +78,17 @@ impl Fixed {
         }
     }
 
-    fn settings(&self, new: &Settings) -> [Compared; 20] {
+    fn settings(&self, new: &Settings) -> [Compared; 21] {
         let (mqtt, http, store) = (&self.mqtt, &self.http, &self.store);
         [
             ("gateway", &["id"], self.id != new.gateway.id),
             ("gateway", &["data_dir"], self.data_dir != new.gateway.data_dir),
+            // It stands in the addresses of messages, and half of these are made when they are sent.
+            (
+                "gateway",
+                &["public_url"],
+                self.public_url != new.gateway.public_url,
+            ),
             ("mqtt", &["url"], mqtt.url != new.mqtt.url),
             ("mqtt", &["client_id"], mqtt.client_id != new.mqtt.client_id),
             ("mqtt", &["username"], mqtt.username != new.mqtt.username),

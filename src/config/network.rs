@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
-use url::Url;
+use url::{Host, Url};
 
 use super::document::Table;
 use super::settings::{NetworkSettings, Secret};
@@ -42,6 +42,32 @@ pub(super) fn read(table: &mut Table<'_>, url: Option<&Secret>, timeout: Duratio
         authorities: ca.and_then(|value| authorities(&value)).unwrap_or_default(),
         proxy: proxy.and_then(|value| value.secret().filter(|proxy| is_proxy(proxy, &value))),
     }
+}
+
+/// Whether the address that `url` is written with may be meant. Loopback and private ones may: whoever writes them means them. Behind a
+/// link-local one stands whatever is there, in a cloud the keys to the machine; nobody has the others.
+pub(super) fn is_meant(url: &Secret, allow: &[IpNet], value: &Value<'_>) -> bool {
+    let address = match Url::parse(url.expose()).as_ref().map(Url::host) {
+        Ok(Some(Host::Ipv4(address))) => IpAddr::V4(address),
+        Ok(Some(Host::Ipv6(address))) => address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4),
+        Ok(_) | Err(_) => return true,
+    };
+    let nobodys = address.is_unspecified() || address.is_multicast();
+    let near = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let allowed = allow.iter().any(|network| network.contains(&address));
+    if (nobodys || near) && !allowed {
+        let message = format!(
+            "`{}` leads to a link-local, multicast or unspecified address",
+            value.key
+        );
+        let help = "name the network in `allow` if it is meant".to_owned();
+        value.wrong_with(message, help);
+        return false;
+    }
+    true
 }
 
 /// A network, or a single address.

@@ -1,5 +1,6 @@
 //! `[[target]]`: where notices go.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -42,6 +43,8 @@ pub(super) struct Targets {
     pub(super) names: Names,
     /// The names of those that send e-mail.
     pub(super) mail: Vec<String>,
+    /// The addresses of the robots, and which target has each.
+    robots: HashMap<String, String>,
 }
 
 /// Reads every `[[target]]`, and says what others may refer to.
@@ -49,9 +52,29 @@ pub(super) fn read(tables: Vec<Table<'_>>) -> (Vec<TargetSettings>, Targets) {
     let mut known = Targets {
         names: Names::new("target"),
         mail: Vec::new(),
+        robots: HashMap::new(),
     };
     let targets = tables.into_iter().map(|table| read_target(table, &mut known));
     (targets.collect(), known)
+}
+
+impl Targets {
+    /// Two targets with one robot would each send what it takes: half as much again, and it is silent.
+    fn note_robot(&mut self, kind: &TargetKind, (name, url): (&str, &Secret), value: &Value<'_>) {
+        if !matches!(kind, TargetKind::Robot(_)) {
+            return;
+        }
+        if let Some(other) = self.robots.get(url.expose()) {
+            let message =
+                format!("the target `{other}` has this robot already, and its limits are for both together");
+            value.wrong_with(
+                message,
+                format!("send to `{other}`, or make a second robot in the group"),
+            );
+            return;
+        }
+        self.robots.insert(url.expose().to_owned(), name.to_owned());
+    }
 }
 
 fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
@@ -71,11 +94,12 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
             None => {}
         }
     }
-    let url = table.either("url", "url_file");
-    if url.is_none() {
+    let written = table.either("url", "url_file");
+    if written.is_none() {
         table.missing("`url` or `url_file`");
     }
-    let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, &value)));
+    let url = written.as_ref();
+    let url = url.and_then(|value| value.secret().filter(|url| is_web_address(url, value)));
     let acknowledges = match kind {
         TargetKind::Webhook => table.optional("acknowledges"),
         TargetKind::Robot(_)
@@ -91,10 +115,15 @@ fn read_target(mut table: Table<'_>, known: &mut Targets) -> TargetSettings {
         .optional("fall_over")
         .and_then(|time| time.duration(FALL_OVER));
     let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let network = network::read(&mut table, url.as_ref(), timeout);
+    if let (Some(written), Some(url)) = (&written, &url) {
+        network::is_meant(url, &network.allow, written);
+        known.note_robot(&kind, (&name, url), written);
+    }
     TargetSettings {
         name,
         kind,
-        network: network::read(&mut table, url.as_ref(), timeout),
+        network,
         url: url.unwrap_or_else(|| Secret::new(String::new())),
         secret,
         timeout,

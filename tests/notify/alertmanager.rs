@@ -1,10 +1,12 @@
 //! What an Alertmanager, and a receiver of its messages, are told: how alarms stand, by the same labels for all their life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
 use ninewatch::clock::wall;
 use ninewatch::config::{AlertmanagerSettings, Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
@@ -17,8 +19,12 @@ use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::time::Timestamp;
 use ninewatch::handoff::{AlarmCommit, Work};
 use serde::Deserialize;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::outward::{TestStore, ordered, step};
+use super::outward::{TestStore, ordered, step, within};
 use super::sink::{Answer, Got, Sink};
 use super::{KEY, Running, all_delivered, target};
 
@@ -331,5 +337,56 @@ async fn a_receiver_gets_alertmanagers_own_body() {
         ("resolved", ended_at.as_str())
     );
     assert_eq!(alert.fingerprint, firing.alerts[0].fingerprint);
+    running.stop().await;
+}
+
+/// The most alerts that the server of the next test takes at once.
+const MOST: usize = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_much_at_once_is_told_again_in_smaller_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, mut taken) = mpsc::channel(1_000);
+    let handler = move |body: String| {
+        let alerts: Vec<Value> = serde_json::from_str(&body).unwrap();
+        let few = alerts.len() <= MOST;
+        if few {
+            let devices = alerts
+                .iter()
+                .map(|alert| alert["labels"]["device"].as_str().unwrap());
+            devices.for_each(|device| sender.try_send(device.to_owned()).unwrap());
+        }
+        async move {
+            if few {
+                StatusCode::OK
+            } else {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+        }
+    };
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        axum::serve(listener, Router::new().fallback(handler))
+            .await
+            .unwrap();
+    });
+    let stands = (1..=9).map(|number| {
+        let mut commit = told(number, number, STANDS, &["am"]);
+        for text in [&mut commit.body, &mut commit.alarm] {
+            *text = text.replace("\"g1\"", &format!("\"g{number}\""));
+        }
+        commit
+    });
+    store.commit(stands.collect()).await;
+    let running = Running::start(&store, vec![alertmanager(address)]);
+    all_delivered(&store, "am").await;
+    let mut again = HashSet::new();
+    while taken.try_recv().is_ok() {}
+    while again.len() < 9 {
+        again.insert(within("an alert", taken.recv()).await.unwrap());
+    }
     running.stop().await;
 }

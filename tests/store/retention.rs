@@ -207,7 +207,12 @@ async fn a_notice_that_nobody_takes_goes_with_the_events_and_is_counted() {
 #[tokio::test]
 async fn definitions_stay_while_the_checkpoint_or_a_journal_row_needs_them() {
     let folder = folder();
-    let mut running = Running::start(folder.path());
+    // Retention looks while they are written, too: nothing is old yet.
+    let for_ever = StoreSettings {
+        journal_keep: 365 * DAY,
+        ..keeping_free(0)
+    };
+    let mut running = Running::start_keeping(folder.path(), for_ever);
     let old = moment(clock::wall().0 - 10 * DAY_MS);
     let now = moment(clock::wall().0);
     // By the byte of their hash: 1 and 2 are out of force before the checkpoint, 3 in force at it, 4 only after it;

@@ -22,7 +22,7 @@ use crate::notify::webhook::finish;
 use crate::store::{PendingNotice, StoreError, StoreReader};
 
 /// The most alerts in one request: about 200 KB.
-const AT_ONCE: usize = 200;
+pub(super) const AT_ONCE: usize = 200;
 
 /// How long what has ended is told again, in milliseconds, as Prometheus does.
 const RESOLVED_FOR_MS: i64 = 900_000;
@@ -48,6 +48,8 @@ pub(in crate::notify) struct Alertmanager {
 pub(super) struct Part {
     /// The last alarm in it.
     pub(super) last: Id,
+    /// How many are in it.
+    pub(super) count: usize,
     /// Whether it was taken.
     pub(super) outcome: Result<Taken, SendError>,
 }
@@ -89,23 +91,24 @@ impl Alertmanager {
         self.resend
     }
 
-    /// Tells again how the next alarms after `after` stand; `None`: there are no more.
+    /// Tells again how the next alarms after `after` stand, at most so many; `None`: there are no more.
     pub(super) async fn tell_again(
         &self,
-        after: Option<Id>,
+        (after, most): (Option<Id>, usize),
         now: Timestamp,
     ) -> Result<Option<Part>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
         let _turn = self.turn().await;
         let since = Timestamp(now.0.saturating_sub(RESOLVED_FOR_MS));
-        let limit = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+        let limit = u32::try_from(most).unwrap_or(u32::MAX);
         let told = store.told_alarms(&self.name, (after, since), limit).await?;
         let Some(last) = told.last().map(|told| told.id) else {
             return Ok(None);
         };
         let alerts: Vec<Alert> = told.iter().map(|told| self.alerts.of_told(told, now)).collect();
         let outcome = self.post(&alerts).await;
-        Ok(Some(Part { last, outcome }))
+        let count = alerts.len();
+        Ok(Some(Part { last, count, outcome }))
     }
 
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {

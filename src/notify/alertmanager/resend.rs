@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Alertmanager;
+use super::api::{AT_ONCE, Alertmanager};
 use crate::clock::Clock;
 use crate::domain::id::Id;
 use crate::handoff::Work;
@@ -28,6 +28,8 @@ pub(in crate::notify) struct Resend {
     failed: IntCounter,
     /// How far a round has come that failed.
     after: Option<Id>,
+    /// The most alerts in one request: fewer after one was refused.
+    most: usize,
     /// Whether the last request failed: said once.
     failing: bool,
 }
@@ -44,6 +46,7 @@ impl Resend {
             sent,
             failed,
             after: None,
+            most: AT_ONCE,
             failing: false,
         }
     }
@@ -68,7 +71,11 @@ impl Resend {
     async fn round(&mut self) -> Duration {
         let resend = self.target.resend();
         loop {
-            let part = match self.target.tell_again(self.after, self.clock.now().wall).await {
+            let part = match self
+                .target
+                .tell_again((self.after, self.most), self.clock.now().wall)
+                .await
+            {
                 Ok(Some(part)) => part,
                 Ok(None) => {
                     self.after = None;
@@ -82,6 +89,7 @@ impl Resend {
             match part.outcome {
                 Ok(_) => {
                     self.sent.inc();
+                    self.most = (self.most * 2).min(AT_ONCE);
                     if std::mem::take(&mut self.failing) {
                         tracing::info!(target_name = %self.target.name(), "what stands is told again");
                     }
@@ -91,9 +99,13 @@ impl Resend {
                     if !std::mem::replace(&mut self.failing, true) {
                         tracing::warn!(target_name = %self.target.name(), %error, "what stands could not be told again; trying on");
                     }
-                    // What it does not want in one part keeps the next from nobody.
                     if error.fault() != Fault::Notice {
                         return resend / SOONER;
+                    }
+                    // It may have been too much, or one of them what it does not want: that keeps no other from being told.
+                    if part.count > 1 {
+                        self.most = part.count / 2;
+                        continue;
                     }
                 }
             }
