@@ -115,7 +115,11 @@ impl StoreReader {
         self.ask("count what targets are owed", move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT target, count(*) FROM outbox WHERE delivered_at IS NULL GROUP BY target ORDER BY target",
+                    // As two, for each has its index: the outbox is long.
+                    "SELECT target, count(*) FROM
+                     (SELECT target FROM outbox WHERE delivered_at IS NULL AND held = 0
+                      UNION ALL SELECT target FROM outbox WHERE held = 1)
+                     GROUP BY target ORDER BY target",
                 )?
                 .query_map([], |row| Ok((row.get(0)?, row.get(1).map(schema::from_sql)?)))?
                 .collect()

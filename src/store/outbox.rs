@@ -92,7 +92,7 @@ fn held_before(
 ) -> rusqlite::Result<Vec<i64>> {
     transaction
         .prepare_cached(
-            "SELECT row FROM outbox INDEXED BY outbox_alarm
+            "SELECT row FROM outbox
              WHERE alarm = ?1 AND target = ?2 AND held = 1 AND id <> ?3
              AND ((?4 AND (people IS NULL OR everyone = 1)) OR EXISTS
                  (SELECT 1 FROM json_each(outbox.people) AS waits JOIN json_each(?5) AS told
@@ -121,7 +121,7 @@ fn supersede(
 ) -> rusqlite::Result<()> {
     let gone = transaction
         .prepare_cached(
-            "DELETE FROM outbox INDEXED BY outbox_alarm
+            "DELETE FROM outbox
              WHERE alarm = ?1 AND target = ?2 AND held = 1 AND people IS ?3 AND everyone = ?4 AND id <> ?5
              AND json_extract(body, '$.type') = 'alarm.escalated' AND json_extract(?6, '$.type') = 'alarm.escalated'",
         )?

@@ -239,6 +239,10 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE outbox ADD COLUMN everyone INTEGER NOT NULL DEFAULT 0;
 ",
+    // What is held of a line is looked for at each of its notices.
+    "
+    CREATE INDEX outbox_held_line ON outbox (alarm, target) WHERE held = 1;
+",
 ];
 
 /// The database inside `data_dir`.
