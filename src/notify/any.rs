@@ -99,8 +99,8 @@ mod tests {
     fn no_address_of_a_target_is_written_down() {
         let alertmanager = AlertmanagerSettings {
             language: Language::Zh,
-            resend: Duration::from_secs(60),
-            hold: Duration::from_secs(3_600),
+            resend: Duration::from_mins(1),
+            hold: Duration::from_hours(1),
         };
         let robot = RobotSettings {
             service: Service::Wecom,
