@@ -7,6 +7,7 @@ use super::names::Names;
 use super::officers::{self, OfficerDraft};
 use super::rosters::{self, RosterDraft};
 use super::routes::{self, RouteDraft};
+use super::settings::{TargetKind, TargetSettings};
 use super::source::Place;
 use super::targets::Targets;
 use crate::domain::definitions::Definitions;
@@ -73,9 +74,14 @@ pub(super) fn read(root: &mut Table<'_>, targets: &Targets, registry: &Registry)
 }
 
 impl Drafts {
-    /// Puts everything together with the schedules of `definitions`.
-    pub(super) fn finish(self, definitions: &Definitions) -> Directions {
+    /// Puts everything together with the schedules of `definitions` and the `targets` that there are.
+    pub(super) fn finish(self, definitions: &Definitions, targets: &[TargetSettings]) -> Directions {
+        let letters = targets
+            .iter()
+            .filter(|target| matches!(target.kind, TargetKind::Mail(_)));
         Directions {
+            targets: targets.iter().map(|target| target.name.clone()).collect(),
+            letters: letters.map(|target| target.name.clone()).collect(),
             routes: self.routes.into_iter().map(|draft| draft.route).collect(),
             chains: self.chains.into_iter().map(|draft| draft.chain).collect(),
             rosters: self.rosters.into_iter().map(|draft| draft.roster).collect(),

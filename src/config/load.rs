@@ -183,7 +183,7 @@ fn read(scope: &Scope<'_>, mut root: Table<'_>, wanted: &Wanted<'_>) -> Settings
         http,
         store,
         postgres,
-        directions: drafts.finish(&definitions),
+        directions: drafts.finish(&definitions, &targets),
         definitions,
         profiles,
         registry: venues.registry,

@@ -78,6 +78,36 @@ impl Chain {
         next.is_none_or(|next| due < next.after).then_some(due)
     }
 
+    /// Where one stands after `elapsed` who has been told up to `level`: the level that the chain has reached, at once, if it is a
+    /// later one; else the first telling that is yet to come. `None`: there is none.
+    pub fn resume(&self, level: u8, elapsed: Millis) -> Option<Wait> {
+        let count = u8::try_from(self.levels.len()).unwrap_or(u8::MAX);
+        let begun = |level: &u8| self.due(*level, 0).is_some_and(|due| due <= elapsed);
+        let reached = (1..=count).rev().find(begun).unwrap_or(1);
+        if reached > level {
+            let after = self.due(reached, 0)?.0.saturating_sub(elapsed.0);
+            return Some(Wait {
+                level: reached,
+                repeat: 0,
+                after: Millis(after),
+            });
+        }
+        let found = self.level(reached)?;
+        let since = elapsed.0.saturating_sub(found.after.0);
+        let passed = found.repeat.and_then(|every| since.checked_div(every.0));
+        let again = passed.and_then(|passed| u32::try_from(passed).ok()?.checked_add(1));
+        let again = again.map(|repeat| (reached, repeat));
+        let next = reached.checked_add(1).map(|next| (next, 0));
+        again.into_iter().chain(next).find_map(|(level, repeat)| {
+            let due = self.due(level, repeat)?;
+            Some(Wait {
+                level,
+                repeat,
+                after: Millis(due.0.saturating_sub(elapsed.0)),
+            })
+        })
+    }
+
     /// What follows when `level` was told for the `repeat`th time again and nobody has acknowledged; `None`: nothing.
     /// The first telling is `(1, 0)`, with the announcement.
     pub fn wait(&self, level: u8, repeat: u32) -> Option<Wait> {
@@ -157,6 +187,29 @@ mod tests {
             ),
         ] {
             assert_eq!(tellings(&chain(levels), 4), expected, "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_comes_to_a_chain_later_goes_on_where_it_stands_by_then() {
+        for (levels, told, elapsed, expected) in [
+            // A level that has begun meanwhile comes at once, the highest of them alone.
+            (&[(0, 10), (25, 600)][..], 1, 26, Some((2, 0, 0))),
+            (&[(0, 0), (10, 0), (20, 0)], 1, 26, Some((3, 0, 0))),
+            (&[(0, 0)], 0, 26, Some((1, 0, 0))),
+            // Else what is yet to come: a repetition, or the next level.
+            (&[(0, 60), (180, 0)], 1, 26, Some((1, 1, 34))),
+            (&[(0, 60), (180, 0)], 1, 60, Some((1, 2, 60))),
+            (&[(0, 60), (180, 0)], 1, 170, Some((2, 0, 10))),
+            (&[(0, 0), (180, 0)], 1, 26, Some((2, 0, 154))),
+            (&[(0, 0), (25, 600)], 3, 26, Some((2, 1, 599))),
+            (&[(0, 0), (25, 0)], 2, 26, None),
+            (&[], 1, 26, None),
+        ] {
+            let chain = chain(levels);
+            let wait = chain.resume(told, Millis(elapsed * 1_000));
+            let found = wait.map(|wait| (wait.level, wait.repeat, wait.after.0 / 1_000));
+            assert_eq!(found, expected, "{levels:?} {told} {elapsed}");
         }
     }
 

@@ -27,6 +27,10 @@ pub struct Directions {
     pub rosters: Vec<Roster>,
     /// The officers that rosters and chains may name.
     pub officers: Vec<Officer>,
+    /// The names of all targets.
+    pub targets: Vec<String>,
+    /// Of these, those that write to each person alone: what is for certain people nobody else reads there.
+    pub letters: Vec<String>,
     /// The schedules and the hours of the venues.
     pub almanac: Arc<Almanac>,
 }
@@ -39,6 +43,9 @@ pub struct Owed {
     /// For whom it is; nobody in particular: whoever reads the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub people: Vec<Recipient>,
+    /// Besides `people`, it is for whoever reads the target.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everyone: bool,
     /// The end of quiet hours; `None`: it is due at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -111,11 +118,17 @@ impl Recipient {
 }
 
 impl Owed {
+    /// Whether it is for whoever reads the target, be it that certain people are called besides.
+    pub const fn is_for_everyone(&self) -> bool {
+        self.everyone || self.people.is_empty()
+    }
+
     /// What a target is owed by routes alone, at once.
     pub fn direct(target: &str) -> Owed {
         Owed {
             target: target.to_owned(),
             people: Vec::new(),
+            everyone: false,
             not_before: None,
             why: Why::Routes(Vec::new()),
         }
@@ -182,6 +195,7 @@ impl Directions {
             .map(|direct| Owed {
                 target: direct.target.to_owned(),
                 people: Vec::new(),
+                everyone: false,
                 not_before: direct.not_before,
                 why: Why::Routes(direct.routes.into_iter().map(str::to_owned).collect()),
             })
@@ -230,6 +244,7 @@ impl Directions {
         let owed = targets.into_iter().map(|direct| Owed {
             target: direct.target.to_owned(),
             people: Vec::new(),
+            everyone: false,
             not_before: direct.not_before,
             why: why(Some(Instead::Targets)),
         });
@@ -245,28 +260,28 @@ impl Directions {
         owed
     }
 
-    /// What those who were told before are owed of the event of `subject` at `at`: their quiet hours are those of now.
+    /// What those who were told before are owed of the event of `subject` at `at`: their quiet hours, channels and numbers are those
+    /// of now. Officers and targets that are gone are owed nothing.
     pub fn again(&self, told: &[Owed], subject: &Subject<'_>, at: Timestamp) -> Vec<Owed> {
         let mut owed = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
         for before in told {
             let waits = match &before.why {
                 Why::Level { chain, .. } => self.chain_waits(chain, subject, at),
                 Why::Routes(_) => None,
             };
-            if before.people.is_empty() {
-                add(&mut owed, &before.target, None, waits, &before.why);
+            if before.is_for_everyone() && self.targets.contains(&before.target) {
+                self.put(&mut owed, message(&before.target, None, waits, &before.why));
             }
             for person in &before.people {
-                let officer = self.officer(&person.officer);
-                let own =
-                    officer.and_then(|officer| self.quiet_until(officer.quiet_hours.as_deref(), subject, at));
-                add(
-                    &mut owed,
-                    &before.target,
-                    Some(person.clone()),
-                    waits.max(own),
-                    &before.why,
-                );
+                let Some(officer) = self.officer(&person.officer) else {
+                    continue;
+                };
+                if seen.contains(&officer.id.as_str()) {
+                    continue;
+                }
+                seen.push(&officer.id);
+                self.put_officer(&mut owed, officer, (waits, &before.why), (subject, at));
             }
         }
         owed
@@ -312,7 +327,7 @@ impl Directions {
         for addressee in to {
             let ids = match addressee {
                 Addressee::Target(target) => {
-                    add(&mut owed, target, None, waits, why);
+                    self.put(&mut owed, message(target, None, waits, why));
                     continue;
                 }
                 Addressee::Officer(id) => vec![id.as_str()],
@@ -321,24 +336,63 @@ impl Directions {
                     .map_or_else(Vec::new, |roster| roster.on_duty(at)),
             };
             for officer in ids.into_iter().filter_map(|id| self.officer(id)) {
-                let Some((first, next)) = officer.channels.split_first() else {
-                    continue;
-                };
                 if seen.contains(&officer.id.as_str()) {
                     continue;
                 }
                 seen.push(&officer.id);
-                let own = self.quiet_until(officer.quiet_hours.as_deref(), subject, at);
-                add(
-                    &mut owed,
-                    first,
-                    Some(recipient(officer, next)),
-                    waits.max(own),
-                    why,
-                );
+                self.put_officer(&mut owed, officer, (waits, why), (subject, at));
             }
         }
         owed
+    }
+
+    /// `officer` is owed a message through the first of their channels, not before `waits` nor in their quiet hours.
+    fn put_officer(
+        &self,
+        owed: &mut Vec<Owed>,
+        officer: &Officer,
+        (waits, why): (Option<Timestamp>, &Why),
+        (subject, at): (&Subject<'_>, Timestamp),
+    ) {
+        let Some((first, next)) = officer.channels.split_first() else {
+            return;
+        };
+        let own = self.quiet_until(officer.quiet_hours.as_deref(), subject, at);
+        self.put(
+            owed,
+            message(first, Some(recipient(officer, next)), waits.max(own), why),
+        );
+    }
+
+    /// One message for each target and time, for all of its people. A target that writes to each of them alone has one more for
+    /// whoever else reads it.
+    pub fn merged(&self, owed: Vec<Owed>) -> Vec<Owed> {
+        let mut merged = Vec::with_capacity(owed.len());
+        for new in owed {
+            self.put(&mut merged, new);
+        }
+        merged
+    }
+
+    /// Takes `new` into the message that its target is owed then, or makes it another one.
+    fn put(&self, owed: &mut Vec<Owed>, new: Owed) {
+        let alone = self.letters.contains(&new.target);
+        let fits = |known: &&mut Owed| {
+            known.target == new.target
+                && known.not_before == new.not_before
+                && (!alone || known.people.is_empty() == new.people.is_empty())
+        };
+        let Some(known) = owed.iter_mut().find(fits) else {
+            owed.push(new);
+            return;
+        };
+        let everyone = known.is_for_everyone() || new.is_for_everyone();
+        for person in new.people {
+            if !known.people.iter().any(|other| other.officer == person.officer) {
+                known.people.push(person);
+            }
+        }
+        known.everyone = everyone && !known.people.is_empty();
     }
 
     /// Until when those of a chain wait: all routes that lead there and match must say so.
@@ -377,22 +431,13 @@ fn recipient(officer: &Officer, next: &[String]) -> Recipient {
     }
 }
 
-/// Takes `person` into the message that `target` is owed then, or makes a new one.
-fn add(
-    owed: &mut Vec<Owed>,
-    target: &str,
-    person: Option<Recipient>,
-    not_before: Option<Timestamp>,
-    why: &Why,
-) {
-    let fits = |known: &&mut Owed| known.target == target && known.not_before == not_before;
-    match owed.iter_mut().find(fits) {
-        Some(known) => known.people.extend(person),
-        None => owed.push(Owed {
-            target: target.to_owned(),
-            people: person.into_iter().collect(),
-            not_before,
-            why: why.clone(),
-        }),
+/// A message for `target`: for `person`, or for whoever reads it.
+fn message(target: &str, person: Option<Recipient>, not_before: Option<Timestamp>, why: &Why) -> Owed {
+    Owed {
+        target: target.to_owned(),
+        people: person.into_iter().collect(),
+        everyone: false,
+        not_before,
+        why: why.clone(),
     }
 }

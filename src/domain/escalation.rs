@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::alarm::{Ack, AlarmEvent, AlarmState, AlarmStep, AlarmView, Mask, Telling};
+use super::chain::Wait;
 use super::directions::{Directions, Owed};
 use super::id::Id;
 use super::interlock::CommandEvent;
@@ -42,6 +43,12 @@ struct Run {
     chain: String,
     /// The next telling; `None`: somebody has acknowledged, something masks it, or the chain has no more.
     next: Option<Next>,
+    /// The level told last, from 1; 0: none.
+    #[serde(default)]
+    level: u8,
+    /// When the first telling came, from which the others are counted.
+    #[serde(default)]
+    began: Option<Timestamp>,
     /// Whoever has been told, and so is told how it goes on.
     told: Vec<Owed>,
 }
@@ -54,6 +61,17 @@ struct Next {
     at: Timestamp,
     #[serde(skip, default = "unset")]
     due: Ticks,
+}
+
+impl Next {
+    fn after(wait: Wait, now: Moment) -> Next {
+        Next {
+            level: wait.level,
+            repeat: wait.repeat,
+            at: Timestamp(now.wall.0.saturating_add_unsigned(wait.after.0)),
+            due: now.ticks.after(wait.after),
+        }
+    }
 }
 
 const fn unset() -> Ticks {
@@ -144,7 +162,7 @@ impl Escalations {
         if !waits(alarm) {
             self.end(alarm);
         }
-        merged(owed)
+        directions.merged(owed)
     }
 
     /// Whom something that happened to an order is owed to: whoever is told of the alarm that wants it, or would be.
@@ -154,17 +172,17 @@ impl Escalations {
         }
         let subject = Subject::of_command(event, way.registry);
         let Some(runs) = event.order.alarm().and_then(|alarm| self.runs.get(&alarm.id)) else {
-            return merged(way.directions.told(&subject, event.at));
+            return way.directions.merged(way.directions.told(&subject, event.at));
         };
         let mut owed = way.directions.direct(&subject, event.at);
         for run in runs {
             owed.extend(way.directions.again(&run.told, &subject, event.at));
         }
-        merged(owed)
+        way.directions.merged(owed)
     }
 
-    /// Other directions are in force, or the gateway has started: chains that are gone end, and those that `standing`
-    /// alarms lack now begin at once.
+    /// Other directions are in force, or the gateway has started: chains that are gone end, those that are other ones go on where
+    /// they stand by now, and those that `standing` alarms lack now begin at once.
     pub fn renew(&mut self, standing: impl Iterator<Item = AlarmView>, way: Way<'_>, now: Moment) {
         let gone = |run: &Run| run.next.is_some() && way.directions.chain(&run.chain).is_none();
         let ending: Vec<Id> = self
@@ -182,6 +200,7 @@ impl Escalations {
             self.changed.insert(alarm);
         }
         for alarm in standing.filter(waits) {
+            self.replace(&alarm, way.directions, now);
             let subject = Subject::of_alarm(&alarm, &AlarmStep::Raised, way.registry);
             for chain in way.directions.chains(&subject, now.wall) {
                 let runs = self.runs.entry(alarm.id).or_default();
@@ -196,11 +215,42 @@ impl Escalations {
                         at: now.wall,
                         due: now.ticks,
                     }),
+                    level: 0,
+                    began: None,
                     told: Vec::new(),
                 });
                 self.changed.insert(alarm.id);
             }
             self.arm(alarm.id);
+        }
+    }
+
+    /// The chains of `alarm`, which waits for somebody, go on in `directions`: where the next telling is in its chain no more, or
+    /// where there was none and now is.
+    fn replace(&mut self, alarm: &AlarmView, directions: &Directions, now: Moment) {
+        for run in self.runs.get_mut(&alarm.id).into_iter().flatten() {
+            let Some(chain) = directions.chain(&run.chain) else {
+                continue;
+            };
+            let began = run.began.unwrap_or(alarm.raised_at);
+            let elapsed = Millis(now.wall.since(began).max(0).unsigned_abs());
+            let count = u8::try_from(chain.levels.len()).unwrap_or(u8::MAX);
+            let last = (count > 0).then_some(Wait {
+                level: count,
+                repeat: 0,
+                after: Millis::ZERO,
+            });
+            let wait = match run.next {
+                Some(next) if chain.due(next.level, next.repeat).is_some() => continue,
+                // The levels are other ones: whether those of today have been told is not known.
+                Some(next) if next.level > count => chain.resume(0, elapsed),
+                Some(_) => chain.resume(run.level, elapsed).or(last),
+                None => chain.resume(run.level, elapsed),
+            };
+            if let Some(wait) = wait {
+                run.next = Some(Next::after(wait, now));
+                self.changed.insert(alarm.id);
+            }
         }
     }
 
@@ -232,6 +282,8 @@ impl Escalations {
                 runs.push(Run {
                     chain: chain.to_owned(),
                     next: None,
+                    level: 0,
+                    began: None,
                     told: Vec::new(),
                 });
             }
@@ -262,19 +314,18 @@ impl Escalations {
         let wait = directions
             .chain(&telling.chain)
             .and_then(|chain| chain.wait(telling.level, telling.repeat));
-        run.next = wait.map(|wait| Next {
-            level: wait.level,
-            repeat: wait.repeat,
-            at: Timestamp(now.wall.0.saturating_add_unsigned(wait.after.0)),
-            due: now.ticks.after(wait.after),
-        });
+        run.next = wait.map(|wait| Next::after(wait, now));
+        run.level = telling.level;
+        if (telling.level, telling.repeat) == (1, 0) {
+            run.began = Some(now.wall);
+        }
         // Whether later news of it wait is asked anew.
         let told = told.iter().map(|owed| Owed {
             not_before: None,
             ..owed.clone()
         });
         let known = std::mem::take(&mut run.told);
-        run.told = merged(known.into_iter().chain(told).collect());
+        run.told = directions.merged(known.into_iter().chain(told).collect());
         self.arm(alarm);
         self.changed.insert(alarm);
     }
@@ -323,22 +374,4 @@ const fn announces(step: &AlarmStep) -> bool {
         step,
         AlarmStep::Raised | AlarmStep::Chattering | AlarmStep::Announced
     )
-}
-
-/// One message for each target and time: for all of its people.
-fn merged(owed: Vec<Owed>) -> Vec<Owed> {
-    let mut merged: Vec<Owed> = Vec::with_capacity(owed.len());
-    for new in owed {
-        let fits = |known: &&mut Owed| known.target == new.target && known.not_before == new.not_before;
-        let Some(known) = merged.iter_mut().find(fits) else {
-            merged.push(new);
-            continue;
-        };
-        for person in new.people {
-            if !known.people.iter().any(|other| other.officer == person.officer) {
-                known.people.push(person);
-            }
-        }
-    }
-    merged
 }

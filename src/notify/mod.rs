@@ -120,6 +120,7 @@ impl Notify {
     /// Sends notices until told to stop or until nobody takes reports any more. After a stop nothing new is
     /// sent; what is under way gets three seconds.
     pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
+        self.name_strangers().await;
         let mut workers = JoinSet::new();
         let back = Back {
             links: self.links.clone(),
@@ -142,5 +143,20 @@ impl Notify {
             ended?;
         }
         Ok(())
+    }
+
+    /// What is owed to targets that there are no more is lost to everybody unless somebody hears of it.
+    async fn name_strangers(&self) {
+        let owing = match self.reader.owing().await {
+            Ok(owing) => owing,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read what targets are owed");
+                return;
+            }
+        };
+        let known = |name: &str| self.targets.iter().any(|target| target.name == name);
+        for (name, notices) in owing.into_iter().filter(|(name, _)| !known(name)) {
+            tracing::error!(target_name = %name, notices, "notices wait for a target that is not configured, and nobody gets them: configure it again, or look at /api/v1/deliveries?target= and tell whom they were for");
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::transaction::key;
-use super::{StoreError, StoreReader};
+use super::{StoreError, StoreReader, schema};
 use crate::domain::id::Id;
 use crate::domain::time::Timestamp;
 
@@ -105,6 +105,19 @@ impl StoreReader {
                     params![after, filter.limit, filter.target, filter.line.map(key)],
                     row,
                 )?
+                .collect()
+        })
+        .await
+    }
+
+    /// How many notices each target is owed, held or not.
+    pub async fn owing(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.ask("count what targets are owed", move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT target, count(*) FROM outbox WHERE delivered_at IS NULL GROUP BY target ORDER BY target",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1).map(schema::from_sql)?)))?
                 .collect()
         })
         .await

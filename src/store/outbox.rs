@@ -38,15 +38,22 @@ pub(super) fn write_notices(
         let people = people
             .transpose()
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let people = people.as_deref();
+        if held.is_some() {
+            supersede(transaction, (notice, owed), people, changes)?;
+        } else {
+            let freed = held_before(transaction, (notice, owed), people)?;
+            free(transaction, &freed, now)?;
+        }
         transaction
             .prepare_cached(
                 // A line keeps its lane while something of it waits: else its later notices could be read before its
                 // earlier ones, and somebody would be told last that an alarm is over that has come again.
                 "INSERT INTO outbox
-                 (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, held)
+                 (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, held, everyone)
                  VALUES (?1, ?2, ?3, ?4, ?5, 0, ?8, ?6, coalesce((SELECT critical FROM outbox
                      WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7),
-                     ?9, ?10)",
+                     ?9, ?10, ?11)",
             )?
             .execute(params![
                 key(notice.id),
@@ -58,7 +65,8 @@ pub(super) fn write_notices(
                 notice.critical,
                 held.unwrap_or(now).0,
                 people,
-                held.is_some()
+                held.is_some(),
+                owed.everyone
             ])?;
         if held.is_none() {
             let told = told::Owed {
@@ -71,6 +79,81 @@ pub(super) fn write_notices(
         }
         changes.pending.push((owed.target.clone(), 1));
         changes.notices_added = true;
+    }
+    Ok(())
+}
+
+/// Those held for people, or for whoever reads the target, who are told of the same line now: else they would hear of what was
+/// before after what came later. In order.
+fn held_before(
+    transaction: &Transaction<'_>,
+    (notice, owed): (&Notice<'_>, &Owed),
+    people: Option<&str>,
+) -> rusqlite::Result<Vec<i64>> {
+    transaction
+        .prepare_cached(
+            "SELECT row FROM outbox INDEXED BY outbox_alarm
+             WHERE alarm = ?1 AND target = ?2 AND held = 1 AND id <> ?3
+             AND ((?4 AND (people IS NULL OR everyone = 1)) OR EXISTS
+                 (SELECT 1 FROM json_each(outbox.people) AS waits JOIN json_each(?5) AS told
+                  ON json_extract(waits.value, '$.officer') = json_extract(told.value, '$.officer')))
+             ORDER BY row",
+        )?
+        .query_map(
+            params![
+                key(notice.line),
+                owed.target,
+                key(notice.id),
+                owed.is_for_everyone(),
+                people
+            ],
+            |row| row.get(0),
+        )?
+        .collect()
+}
+
+/// A telling that is held takes the place of the one before it for the same people: a night is no hundred messages in the morning.
+fn supersede(
+    transaction: &Transaction<'_>,
+    (notice, owed): (&Notice<'_>, &Owed),
+    people: Option<&str>,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let gone = transaction
+        .prepare_cached(
+            "DELETE FROM outbox INDEXED BY outbox_alarm
+             WHERE alarm = ?1 AND target = ?2 AND held = 1 AND people IS ?3 AND everyone = ?4 AND id <> ?5
+             AND json_extract(body, '$.type') = 'alarm.escalated' AND json_extract(?6, '$.type') = 'alarm.escalated'",
+        )?
+        .execute(params![
+            key(notice.line),
+            owed.target,
+            people,
+            owed.everyone,
+            key(notice.id),
+            notice.body
+        ])?;
+    if let Some(gone) = i64::try_from(gone).ok().filter(|gone| *gone > 0) {
+        changes.pending.push((owed.target.clone(), -gone));
+    }
+    Ok(())
+}
+
+/// These held ones are owed now, in new rows: whoever reads on from the last one finds them.
+fn free(transaction: &Transaction<'_>, rows: &[i64], now: Timestamp) -> rusqlite::Result<()> {
+    for row in rows {
+        transaction
+            .prepare_cached(
+                "INSERT INTO outbox
+                 (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, everyone)
+                 SELECT id, target, alarm, body, created_at, attempts, min(due_at, ?2), urgent, critical, people,
+                     everyone FROM outbox WHERE row = ?1",
+            )?
+            .execute(params![row, now.0])?;
+        note_told(transaction, transaction.last_insert_rowid())?;
+        transaction
+            .prepare_cached("DELETE FROM outbox WHERE row = ?1")?
+            .execute([row])?;
     }
     Ok(())
 }
@@ -158,6 +241,18 @@ fn move_notice(
     }
     if moved.left.is_none() {
         changes.pending.push((report.target.clone(), -1));
+        // Its people are told elsewhere; whoever else reads the target has not been told.
+        let stays = transaction
+            .prepare_cached(
+                "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical)
+                 SELECT id, target, alarm, body, created_at, 0, ?2, urgent, critical FROM outbox
+                 WHERE row = ?1 AND everyone = 1",
+            )?
+            .execute(params![moved.notice, report.at.0])?;
+        if stays > 0 {
+            changes.pending.push((report.target.clone(), 1));
+            changes.notices_added = true;
+        }
     }
     for (target, people) in &moved.to {
         let inserted = transaction
@@ -203,10 +298,11 @@ pub(super) fn resend(
 ) -> rusqlite::Result<()> {
     let target: Option<String> = transaction
         .prepare_cached(
-            "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
+            "INSERT INTO outbox
+             (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, everyone)
              SELECT id, target, alarm, body, ?2, 0, ?2, urgent, coalesce((SELECT critical FROM outbox
                  WHERE alarm = sent.alarm AND target = sent.target AND delivered_at IS NULL ORDER BY row DESC LIMIT 1),
-                 critical), people FROM outbox AS sent WHERE row = ?1 RETURNING target",
+                 critical), people, everyone FROM outbox AS sent WHERE row = ?1 RETURNING target",
         )?
         .query_row(params![row, now.0], |row| row.get(0))
         .optional()?;
@@ -217,28 +313,21 @@ pub(super) fn resend(
     Ok(())
 }
 
-/// Those of `target` whose time has come are owed now, in new rows: whoever reads on from the last one finds them.
+/// Those of `target` whose time has come are owed now.
 pub(super) fn release(
     transaction: &Transaction<'_>,
     target: &str,
     now: Timestamp,
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    let released = transaction
+    let due = transaction
         .prepare_cached(
-            "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
-             SELECT id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people FROM outbox
-             WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row RETURNING row",
+            "SELECT row FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row",
         )?
         .query_map(params![target, now.0], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<i64>>>()?;
-    for row in &released {
-        note_told(transaction, *row)?;
-    }
-    transaction
-        .prepare_cached("DELETE FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2")?
-        .execute(params![target, now.0])?;
-    changes.notices_added |= !released.is_empty();
+    free(transaction, &due, now)?;
+    changes.notices_added |= !due.is_empty();
     Ok(())
 }
 

@@ -235,6 +235,10 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX told_ended ON told (ended_at) WHERE ended_at IS NOT NULL;
     ALTER TABLE store ADD COLUMN proofs INTEGER NOT NULL DEFAULT 0;
 ",
+    // `everyone`: besides its people a notice is for whoever reads its target.
+    "
+    ALTER TABLE outbox ADD COLUMN everyone INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The database inside `data_dir`.

@@ -85,7 +85,8 @@ pub(super) async fn list(
     Ok(listed(items.collect(), limit))
 }
 
-/// `POST /api/v1/deliveries/{id}/resend`: 202 once it is owed again, under the same notice id.
+/// `POST /api/v1/deliveries/{id}/resend`: 202 once it is owed again, under the same notice id; 409 where its target is there no
+/// more.
 pub(super) async fn resend(
     State(shared): State<Shared>,
     path: Result<Path<String>, PathRejection>,
@@ -98,6 +99,22 @@ pub(super) async fn resend(
     let operator = accountable(body.by, body.note)?;
     let found = read(&shared, shared.reader.delivery(id)).await?;
     let delivery = found.ok_or_else(Problem::no_such_delivery)?;
+    let known = shared
+        .directory
+        .borrow()
+        .directions
+        .targets
+        .contains(&delivery.target);
+    if !known {
+        return Err(Problem::conflict(
+            "no-such-target",
+            "No such target",
+            format!(
+                "the target {:?} is not configured any more: nobody would get it",
+                delivery.target
+            ),
+        ));
+    }
     tracing::info!(delivery = id, target_name = %delivery.target, by = %operator.by, note = ?operator.note, "a notice is sent once more");
     let (done, owed) = oneshot::channel();
     let work = Work::Resend { notice: id, done };

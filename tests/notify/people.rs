@@ -99,6 +99,7 @@ async fn what_waits_for_the_end_of_quiet_hours_comes_then_and_holds_nothing_up()
     let mut quiet = raised(1, 1, &["duty"]);
     let until = Timestamp(wall().0 + 1_500);
     quiet.owed = vec![Owed {
+        everyone: false,
         not_before: Some(until),
         ..Owed::direct("duty")
     }];

@@ -4,7 +4,7 @@ use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::directions::{Owed, Recipient};
 use ninewatch::domain::officer::{Contact, Language};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Moved, Work};
+use ninewatch::handoff::{AlarmCommit, DeliveryOutcome, DeliveryReport, Moved, Work};
 use serde_json::{Value, json};
 
 use super::outward::{id, step};
@@ -51,6 +51,7 @@ async fn site() -> Site {
     let raised = |number| step(number, number, AlarmState::ActiveUnacknowledged, &["duty"]);
     let mut held = raised(3);
     held.owed = vec![Owed {
+        everyone: false,
         not_before: Some(Timestamp(i64::MAX)),
         people: vec![wang()],
         ..Owed::direct("duty")
@@ -139,9 +140,103 @@ async fn a_notice_is_owed_once_more_to_its_target() {
             .await;
         answer.problem(404, "no-such-delivery");
     }
+    let gone = site.post("/api/v1/deliveries/5/resend", body).await;
+    gone.problem(409, "no-such-target");
+    let owing = site.store.reader.owing().await.unwrap();
+    assert_eq!(owing, [("duty".to_owned(), 3), ("mail".to_owned(), 1)]);
     let nobody = site
         .post("/api/v1/deliveries/1/resend", r#"{"note":"why"}"#)
         .await;
     nobody.problem(400, "bad-body");
     assert_eq!(ids(&site, "").await.len(), 6);
+}
+
+/// What happened to the third alarm, of this type, owed to these officers, and held or not.
+fn told(number: u64, r#type: &str, people: &[&str], held: bool) -> AlarmCommit {
+    let mut commit = step(number, 3, AlarmState::ActiveUnacknowledged, &[]);
+    commit.body = commit.body.replace("alarm.raised", r#type);
+    let person = |officer: &&str| Recipient {
+        officer: (*officer).to_owned(),
+        ..wang()
+    };
+    commit.owed = vec![Owed {
+        not_before: held.then_some(Timestamp(i64::MAX)),
+        people: people.iter().map(person).collect(),
+        ..Owed::direct("duty")
+    }];
+    commit
+}
+
+/// Type, state and officers, oldest first.
+async fn lines(site: &Site) -> Vec<String> {
+    let line = |item: Value| format!("{} {} {}", item["type"], item["state"], item["to"]).replace('"', "");
+    shown(site, "").await.into_iter().rev().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_goes_before_what_its_people_are_told_later_and_is_one_telling() {
+    let site = Site::open().await;
+    let held = |number, people: &[&str]| told(number, "alarm.escalated", people, true);
+    let mut commits = vec![told(1, "alarm.raised", &["wang"], true)];
+    commits.extend([
+        held(2, &["wang"]),
+        held(3, &["wang"]),
+        held(4, &["li"]),
+        held(5, &[]),
+    ]);
+    site.store.commit(commits).await;
+    let waiting = [
+        "alarm.raised held [wang]",
+        "alarm.escalated held [wang]",
+        "alarm.escalated held [li]",
+        "alarm.escalated held []",
+    ];
+    assert_eq!(lines(&site).await, waiting, "a telling for each");
+    assert_eq!(site.store.metrics.notices_pending("duty").get(), 4);
+    let cleared = told(6, "alarm.cleared", &["zhao", "wang"], false);
+    site.store.commit(vec![cleared]).await;
+    assert_eq!(
+        lines(&site).await,
+        [
+            "alarm.escalated held [li]",
+            "alarm.escalated held []",
+            "alarm.raised pending [wang]",
+            "alarm.escalated pending [wang]",
+            "alarm.cleared pending [zhao,wang]",
+        ]
+    );
+    site.store
+        .commit(vec![told(7, "alarm.cleared", &[], false)])
+        .await;
+    assert_eq!(ids(&site, "?state=held").await.len(), 1, "whoever reads it");
+    assert_eq!(site.store.metrics.notices_pending("duty").get(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_moves_with_its_people_stays_for_whoever_else_reads_the_target() {
+    let site = Site::open().await;
+    let mut both = told(1, "alarm.raised", &["wang"], false);
+    both.owed[0].everyone = true;
+    site.store.commit(vec![both]).await;
+    let moved = || Moved {
+        notice: 1,
+        to: vec![("mail".to_owned(), vec![wang()])],
+        left: None,
+    };
+    for _ in 0..2 {
+        let work = report(&[], DeliveryOutcome::Delivered, vec![moved()]);
+        site.store.work.send(work).await.unwrap();
+    }
+    site.store.commit(Vec::new()).await;
+    assert_eq!(
+        lines(&site).await,
+        [
+            "alarm.raised moved [wang]",
+            "alarm.raised pending []",
+            "alarm.raised pending [wang]"
+        ]
+    );
+    assert_eq!(ids(&site, "?target=duty&state=pending").await, [2]);
+    assert_eq!(site.store.metrics.notices_pending("duty").get(), 1);
+    assert_eq!(site.store.metrics.notices_pending("mail").get(), 1);
 }

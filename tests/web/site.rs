@@ -194,6 +194,7 @@ fn directions() -> Directions {
     Directions {
         rosters: Roster::new(roster).into_iter().collect(),
         officers: vec![officer("wang", "王磊"), officer("li", "李娜")],
+        targets: vec!["duty".to_owned(), "group".to_owned()],
         ..Directions::default()
     }
 }

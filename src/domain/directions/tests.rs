@@ -135,6 +135,8 @@ fn directions(routes: Vec<Route>) -> Directions {
             officer("zhao", &["zhao-phone"], None),
             officer("chief", &["chief-phone", "chief-mail"], None),
         ],
+        targets: words(&["group", "siren", "mail"]),
+        letters: words(&["mail"]),
         almanac: Arc::new(Almanac::new(&[night], &[venue])),
     }
 }
@@ -394,4 +396,31 @@ fn what_is_owed_is_kept_as_json() {
          \"mobile\":\"13800001111\",\"next\":[\"chief-mail\"]}],\
          \"why\":{\"level\":{\"chain\":\"gas\",\"level\":2,\"instead\":{\"level\":3}}}}]"
     );
+}
+
+#[test]
+fn whoever_reads_a_target_is_told_also_where_an_officer_is_called_there() {
+    let leading = |target: &str| {
+        let mut directions = directions(vec![route("a", &[target], Some("gas"))]);
+        directions.officers[0].channels = words(&[target]);
+        let to = vec![
+            Addressee::Officer("wang".to_owned()),
+            Addressee::Target(target.to_owned()),
+        ];
+        directions.chains[0].levels = vec![level(0, to)];
+        directions
+    };
+    // A robot has one message, which remembers whom it is for.
+    let group = leading("group");
+    let owed = group.merged(group.told(&SUBJECT, at(MIDNIGHT)));
+    assert_eq!(shown(&owed), ["group: WANG"]);
+    assert!(owed[0].everyone);
+    let again = group.again(&owed, &SUBJECT, at(MIDNIGHT));
+    assert!(again[0].everyone, "{again:?}");
+    // A letter for an officer nobody else reads.
+    let mail = leading("mail");
+    let owed = mail.merged(mail.told(&SUBJECT, at(MIDNIGHT)));
+    assert_eq!(shown(&owed), ["mail: ", "mail: WANG"]);
+    let again = mail.again(&owed, &SUBJECT, at(MIDNIGHT));
+    assert_eq!(shown(&again), ["mail: ", "mail: WANG"]);
 }

@@ -1,5 +1,7 @@
 //! Who is told when of an alarm's life, as long as nobody acknowledges, and across restarts.
 
+mod reload;
+
 use std::sync::Arc;
 
 use super::super::alarm::{ClearReason, Operator, Quality};
@@ -55,6 +57,7 @@ fn directions() -> Directions {
             officer("li", "group"),
             officer("chief", "phone"),
         ],
+        targets: words(&["record", "group", "phone", "siren"]),
         ..Directions::default()
     }
 }
@@ -180,6 +183,22 @@ impl Scene {
 
     fn raise(&mut self, second: u64) -> Vec<String> {
         self.step(AlarmStep::Raised, AlarmState::ActiveUnacknowledged, second)
+    }
+
+    /// These levels are in force from `second` on.
+    fn reload(&mut self, levels: Vec<Level>, second: u64) {
+        self.directions.chains[0].levels = levels;
+        self.renew(second);
+    }
+
+    fn renew(&mut self, second: u64) {
+        let registry = Registry::default();
+        let way = Way {
+            directions: &self.directions,
+            registry: &registry,
+        };
+        let standing = [view(self.state)];
+        self.escalations.renew(standing.into_iter(), way, at(second));
     }
 
     fn restart(&mut self, now: Moment) {
