@@ -9,7 +9,7 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
-use super::Mail;
+use super::Desk;
 use crate::domain::directions::Recipient;
 use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
@@ -56,8 +56,8 @@ impl Letters {
             .count()
     }
 
-    fn add(&mut self, mail: &Mail, draft: &Draft<'_>, at: Timestamp) {
-        match written(mail, draft, at) {
+    fn add(&mut self, mail: &Desk, draft: &Draft<'_>, (texts, at): (&(Written, Written), Timestamp)) {
+        match written(mail, draft, (texts, at)) {
             Ok(letter) => self.ready.push(letter),
             Err(error) => {
                 tracing::error!(%error, "an e-mail cannot be put together");
@@ -94,7 +94,7 @@ struct Draft<'a> {
 }
 
 /// The letters of `parcel`.
-pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Letters {
+pub(super) fn letters(mail: &Desk, parcel: &Parcel, at: Timestamp) -> Letters {
     let mut letters = Letters::default();
     let mut unreachable: Vec<&Recipient> = Vec::new();
     for person in people(parcel) {
@@ -117,7 +117,7 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Letters {
                 language: person.language,
                 others: &[],
             };
-            letters.add(mail, &draft, at);
+            letters.add(mail, &draft, (&texts(mail, &draft, at), at));
         }
     }
     let is_for_others = |notice: &PendingNotice| {
@@ -132,6 +132,8 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Letters {
         })
     });
     if let Some(parcel) = rest {
+        // They all read the same: it is written once.
+        let mut same = None;
         for (number, to) in mail.to.iter().enumerate() {
             let draft = Draft {
                 parcel: parcel.clone(),
@@ -140,7 +142,8 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Letters {
                 language: mail.language,
                 others: &unreachable,
             };
-            letters.add(mail, &draft, at);
+            let texts = same.get_or_insert_with(|| texts(mail, &draft, at));
+            letters.add(mail, &draft, (texts, at));
         }
     }
     letters.through_others = unreachable.iter().map(|person| person.officer.clone()).collect();
@@ -170,10 +173,13 @@ fn mailbox(person: &Recipient) -> Option<Mailbox> {
 }
 
 /// The letter of `draft`.
-fn written(mail: &Mail, draft: &Draft<'_>, at: Timestamp) -> Result<Letter, lettre::error::Error> {
-    let (plain, html) = texts(mail, draft, at);
+fn written(
+    mail: &Desk,
+    draft: &Draft<'_>,
+    ((plain, html), at): (&(Written, Written), Timestamp),
+) -> Result<Letter, lettre::error::Error> {
     let id = id(mail, draft);
-    let message = put_together(mail, draft, (&id, at), (&plain, &html))?;
+    let message = put_together(mail, draft, (&id, at), (plain, html))?;
     Ok(Letter {
         id,
         reader: draft.reader.clone(),
@@ -182,7 +188,7 @@ fn written(mail: &Mail, draft: &Draft<'_>, at: Timestamp) -> Result<Letter, lett
     })
 }
 
-fn texts(mail: &Mail, draft: &Draft<'_>, at: Timestamp) -> (Written, Written) {
+fn texts(mail: &Desk, draft: &Draft<'_>, at: Timestamp) -> (Written, Written) {
     let phrases = mail.phrases(draft.language);
     let link = mail
         .links
@@ -235,7 +241,7 @@ fn named(draft: &Draft<'_>, style: Style) -> String {
 }
 
 /// The same for the same notices to the same reader, through all attempts and restarts.
-fn id(mail: &Mail, draft: &Draft<'_>) -> String {
+fn id(mail: &Desk, draft: &Draft<'_>) -> String {
     let mut hash = Sha256::new();
     hash.update(draft.to.email.to_string().as_bytes());
     if let Reader::Officer(officer) = &draft.reader {
@@ -251,7 +257,7 @@ fn id(mail: &Mail, draft: &Draft<'_>) -> String {
 }
 
 fn put_together(
-    mail: &Mail,
+    mail: &Desk,
     draft: &Draft<'_>,
     (id, at): (&str, Timestamp),
     (plain, html): (&Written, &Written),

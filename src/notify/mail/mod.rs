@@ -35,15 +35,21 @@ const REMEMBERED: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Mail {
     server: Server,
-    from: Mailbox,
-    to: Vec<Mailbox>,
     per_minute: u32,
     fall_over: Millis,
+    desk: Arc<Desk>,
+    taken: Mutex<Memory>,
+}
+
+/// Where letters are written.
+#[derive(Debug)]
+struct Desk {
+    from: Mailbox,
+    to: Vec<Mailbox>,
     language: Language,
     zh: Phrases,
     en: Phrases,
     links: Option<Links>,
-    taken: Mutex<Memory>,
 }
 
 /// The words of one language.
@@ -102,23 +108,18 @@ impl Mail {
         let hello = (from.email.domain(), SystemLookUp);
         Ok(Mail {
             server: Server::new(settings, mail, hello)?,
-            to: mail.to.iter().map(mailbox).collect::<Result<_, _>>()?,
-            from,
             per_minute: mail.per_minute,
             fall_over: Millis(u64::try_from(settings.fall_over.as_millis()).unwrap_or(u64::MAX)),
-            language: mail.language,
-            zh: phrases(Language::Zh),
-            en: phrases(Language::En),
-            links: links.cloned(),
+            desk: Arc::new(Desk {
+                to: mail.to.iter().map(mailbox).collect::<Result<_, _>>()?,
+                from,
+                language: mail.language,
+                zh: phrases(Language::Zh),
+                en: phrases(Language::En),
+                links: links.cloned(),
+            }),
             taken: Mutex::default(),
         })
-    }
-
-    const fn phrases(&self, language: Language) -> &Phrases {
-        match language {
-            Language::Zh => &self.zh,
-            Language::En => &self.en,
-        }
     }
 
     /// Posts those letters that have not been taken before.
@@ -143,7 +144,7 @@ impl Mail {
         };
         for letter in new {
             let posted = conversation
-                .post(&self.from.email, &letter.to, &letter.bytes)
+                .post(&self.desk.from.email, &letter.to, &letter.bytes)
                 .await;
             let goes_on = match &posted {
                 // Officers who have theirs are told of: their notices are for the others from then on.
@@ -161,6 +162,15 @@ impl Mail {
         }
         conversation.close().await;
         outcome
+    }
+}
+
+impl Desk {
+    const fn phrases(&self, language: Language) -> &Phrases {
+        match language {
+            Language::Zh => &self.zh,
+            Language::En => &self.en,
+        }
     }
 }
 
@@ -279,7 +289,10 @@ impl Target for Mail {
     }
 
     async fn send(&self, parcel: &Parcel, at: Timestamp) -> Result<Taken, SendError> {
-        let letters = letters(self, parcel, at);
+        let (desk, whole) = (Arc::clone(&self.desk), parcel.clone());
+        // A digest for many takes long enough to keep others of this thread waiting.
+        let written = tokio::task::spawn_blocking(move || letters(&desk, &whole, at)).await;
+        let letters = written.map_err(|_| MailError::Letter)?;
         if letters.ready.is_empty() && letters.failed.is_empty() {
             return Err(MailError::Address.into());
         }
