@@ -88,3 +88,45 @@ impl Target for AnyTarget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AlertmanagerSettings, NetworkSettings, RobotSettings, Secret, Service};
+    use crate::domain::officer::Language;
+
+    #[test]
+    fn no_address_of_a_target_is_written_down() {
+        let alertmanager = AlertmanagerSettings {
+            language: Language::Zh,
+            resend: Duration::from_mins(1),
+            hold: Duration::from_hours(1),
+        };
+        let robot = RobotSettings {
+            service: Service::Wecom,
+            mention_all: false,
+            language: Language::Zh,
+            template: None,
+        };
+        for kind in [
+            TargetKind::Webhook,
+            TargetKind::Robot(robot),
+            TargetKind::Alertmanager(alertmanager),
+            TargetKind::AlertmanagerWebhook(Language::Zh),
+        ] {
+            let settings = TargetSettings {
+                name: "duty".to_owned(),
+                kind,
+                url: Secret::new("http://127.0.0.1/send?key=k3y".to_owned()),
+                secret: None,
+                timeout: Duration::from_secs(1),
+                fall_over: Duration::from_secs(1),
+                acknowledges: false,
+                network: NetworkSettings::default(),
+            };
+            let vocabulary = Arc::new(Vocabulary::of([]));
+            let target = AnyTarget::new(&settings, &vocabulary, None, None).unwrap();
+            assert!(!format!("{target:?}").contains("k3y"), "{target:?}");
+        }
+    }
+}

@@ -102,16 +102,18 @@ impl Parcel {
         Id::from_bits((self.first.id.bits() >> 80 << 80) | unique)
     }
 
-    /// What is left of it once the officers `told` have it.
-    pub fn divided(self, told: &[String]) -> Divided {
+    /// What is left of it once those `told` have it.
+    pub fn divided(self, told: &Told) -> Divided {
         let sent_at = self.sent_at;
         let (mut taken, mut left, mut shrunk) = (Vec::new(), Vec::new(), Vec::new());
         for mut notice in self.into_notices() {
             let before = notice.people.len();
-            notice.people.retain(|person| !told.contains(&person.officer));
+            notice
+                .people
+                .retain(|person| !told.officers.contains(&person.officer));
             match notice.people.len() {
-                // For whoever reads the target: that is no officer.
-                0 if before > 0 => taken.push(notice),
+                // What is for nobody in particular has whoever reads the target.
+                0 if before > 0 || told.rest => taken.push(notice),
                 now => {
                     if now < before {
                         shrunk.push(Moved {
@@ -163,6 +165,33 @@ impl Parcel {
     }
 }
 
+/// Who has a message that others lack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Officers, by id.
+    pub officers: Vec<String>,
+    /// And whoever reads what is for nobody in particular.
+    pub rest: bool,
+}
+
+impl Told {
+    /// Nobody.
+    pub const NOBODY: &'static Told = &Told {
+        officers: Vec::new(),
+        rest: false,
+    };
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.officers.len(), self.rest) {
+            (0, true) => f.write_str("those who read for all"),
+            (officers, true) => write!(f, "{officers} of its people and those who read for all"),
+            (officers, false) => write!(f, "{officers} of its people"),
+        }
+    }
+}
+
 /// A message that some of its people have.
 #[derive(Debug)]
 pub struct Divided {
@@ -188,4 +217,63 @@ pub enum Fault {
     /// The configuration's: the address, key or rights are wrong, or this machine's clock. Nothing will be taken until a
     /// person mends it.
     Configuration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::directions::Recipient;
+    use crate::domain::officer::{Contact, Language};
+    use crate::domain::time::Timestamp;
+
+    fn notice(row: i64, people: &[&str]) -> PendingNotice {
+        let people = people.iter().map(|officer| Recipient {
+            officer: (*officer).to_owned(),
+            name: (*officer).to_owned(),
+            language: Language::Zh,
+            contact: Contact::default(),
+            next: Vec::new(),
+        });
+        PendingNotice {
+            row,
+            id: Id::from_bits(1_000 + u128::from(row.unsigned_abs())),
+            alarm: Id::from_bits(u128::from(row.unsigned_abs())),
+            body: String::new(),
+            created_at: Timestamp(0),
+            attempts: 0,
+            due_at: Timestamp(0),
+            critical: false,
+            urgent: false,
+            people: people.collect(),
+        }
+    }
+
+    /// The rows that are taken, and those that are left.
+    fn divided(officers: &[&str], rest: bool) -> (Vec<i64>, Vec<i64>) {
+        let parcel = Parcel::of(vec![
+            notice(1, &[]),
+            notice(2, &["wang"]),
+            notice(3, &["wang", "li"]),
+            notice(4, &["li"]),
+            notice(5, &[]),
+        ]);
+        let told = Told {
+            officers: officers.iter().map(|officer| (*officer).to_owned()).collect(),
+            rest,
+        };
+        let divided = parcel.unwrap().divided(&told);
+        let rows = |parcel: Option<Parcel>| -> Vec<i64> {
+            let notices = parcel.into_iter().flat_map(Parcel::into_notices);
+            notices.map(|notice| notice.row).collect()
+        };
+        (rows(divided.taken), rows(divided.left))
+    }
+
+    #[test]
+    fn only_what_somebody_lacks_is_left() {
+        assert_eq!(divided(&["wang"], true), (vec![1, 2, 5], vec![3, 4]));
+        assert_eq!(divided(&["wang"], false), (vec![2], vec![1, 3, 4, 5]));
+        assert_eq!(divided(&[], true), (vec![1, 5], vec![2, 3, 4]));
+        assert_eq!(divided(&[], false), (vec![], vec![1, 2, 3, 4, 5]));
+    }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::mail::MailError;
-use super::parcel::{Fault, Manners, Parcel};
+use super::parcel::{Fault, Manners, Parcel, Told};
 use crate::domain::time::{Millis, Timestamp};
 
 /// Something that takes messages: one attempt, no retries, no memory.
@@ -64,23 +64,23 @@ pub(super) enum SendError {
     /// A mail server's reasons.
     #[error(transparent)]
     Mail(#[from] MailError),
-    /// These officers have it; the others do not.
-    #[error("{} of its people have the message; for the others: {cause}", .told.len())]
+    /// These have it; the others do not.
+    #[error("{told} have the message; for the others: {cause}")]
     Partly {
-        /// Their ids.
-        told: Vec<String>,
+        /// Who has it.
+        told: Told,
         /// What keeps it from the others.
         cause: Box<SendError>,
     },
 }
 
 impl SendError {
-    /// The officers who have the message in spite of it.
-    pub(super) fn told(&self) -> &[String] {
+    /// Who has the message in spite of it.
+    pub(super) fn told(&self) -> &Told {
         if let SendError::Partly { told, .. } = self {
             told
         } else {
-            &[]
+            Told::NOBODY
         }
     }
 

@@ -29,7 +29,6 @@ const ANSWER_LIMIT: usize = 16 * 1024;
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
 
 /// A webhook and its pool of connections.
-#[derive(Debug)]
 pub(super) struct Webhook {
     client: Client,
     url: Url,
@@ -50,6 +49,13 @@ struct More<'a> {
     /// Where they acknowledge.
     #[serde(skip_serializing_if = "Option::is_none")]
     ack_link: Option<String>,
+}
+
+impl std::fmt::Debug for Webhook {
+    /// Its kind alone: an address may hold a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Webhook(<where it goes>)")
+    }
 }
 
 impl Webhook {

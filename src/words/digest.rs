@@ -35,6 +35,8 @@ pub(super) struct Count {
 /// Many notices in one. `total` = items + standing + over + done + unreadable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Digest {
+    /// `digest`, where a single one has its event's type.
+    pub(super) r#type: &'static str,
     /// How many matters it is about.
     pub(super) total: usize,
     /// How many of them are critical and not over.
@@ -132,6 +134,7 @@ impl Digest {
         let times = || matters.iter().map(|told| told.happened);
         let time = |at: Option<i64>| say::when(language, Timestamp(at.unwrap_or(now.0)), now, zone);
         Digest {
+            r#type: "digest",
             total: matters.len() + unreadable,
             critical: matters
                 .iter()

@@ -193,7 +193,6 @@ impl Words {
             let first = matters.first();
             let context = context! {
                 digest => true,
-                r#type => "digest",
                 urgency => first.map_or("calm", |told| told.urgency),
                 sign => first.map_or("🟢", |told| told.sign),
                 ..Value::from_serialize(&digest)

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Error, Output, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, UndefinedBehavior, Value};
 
 use super::Style;
 use super::clean::escape;
@@ -31,10 +31,16 @@ pub struct TemplateError {
 impl TemplateError {
     fn of(error: &Error) -> TemplateError {
         let kind = error.kind().to_string();
+        let nameless = error.kind() == ErrorKind::UndefinedError && error.detail().is_none();
+        let expression = error
+            .template_source()
+            .zip(error.range())
+            .and_then(|(source, range)| source.get(range))
+            .filter(|expression| nameless && !expression.is_empty());
+        let detail = error.detail().map(str::to_owned);
+        let detail = detail.or_else(|| expression.map(|expression| format!("`{expression}`")));
         TemplateError {
-            problem: error
-                .detail()
-                .map_or_else(|| kind.clone(), |detail| format!("{kind}: {detail}")),
+            problem: detail.map_or_else(|| kind.clone(), |detail| format!("{kind}: {detail}")),
             line: error.line(),
             span: error.range(),
             kind,

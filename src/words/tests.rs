@@ -264,13 +264,51 @@ fn a_template_of_the_sites_own_takes_the_place_and_is_tried_before() {
     let member = words("a\n\n{{ venu }}").unwrap_err();
     assert_eq!(
         (member.line, &*member.problem),
-        (Some(3), "undefined value"),
+        (Some(3), "undefined value: `venu`"),
         "{member:?}"
     );
     // Only a digest has it.
     assert_eq!(words("{{ total }}").unwrap_err().line, Some(1));
     let endless = words("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}");
     assert!(endless.unwrap_err().problem.contains("fuel"));
+}
+
+#[test]
+fn every_documented_name_has_a_value_in_its_form() {
+    let docs = include_str!("../../docs/notices.md");
+    let (_, docs) = docs.split_once("\n| in both forms | |\n").unwrap();
+    let (docs, _) = docs.split_once("\n## ").unwrap();
+    let names = |table: &str| -> Vec<String> {
+        let cells = table.lines().filter_map(|row| row.split('|').nth(1));
+        let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        names.map(str::to_owned).collect()
+    };
+    let (both, docs) = docs.split_once("\n| single | |\n").unwrap();
+    let (single, digest) = docs.split_once("\n| digest | |\n").unwrap();
+    let tables = [("", both), ("not digest", single), ("digest", digest)];
+    let mut seen = 0;
+    for (form, table) in tables {
+        for name in names(table) {
+            seen += 1;
+            let printed = format!("{{{{ {name} }}}}");
+            let source = if form.is_empty() {
+                format!("x{printed}")
+            } else {
+                format!("x{{% if {form} %}}{printed}{{% endif %}}")
+            };
+            for language in [Language::Zh, Language::En] {
+                let tried = words(language, Style::Plain).with_template(&source);
+                assert!(tried.is_ok(), "{source}: {:?}", tried.err());
+            }
+        }
+    }
+    assert!(seen > 40, "{seen} names are read from the documentation");
+    let own = words(Language::Zh, Style::Plain)
+        .with_template("{{ type }}")
+        .unwrap();
+    let bodies = [raised(1, |_| ()), raised(2, |_| ())];
+    assert_eq!(own.write(&story(&[&bodies[0]])).text, "alarm．raised");
+    assert_eq!(own.write(&story(&[&bodies[0], &bodies[1]])).text, "digest");
 }
 
 #[test]

@@ -351,6 +351,44 @@ async fn a_mailbox_that_is_none_keeps_nobody_else_from_hearing_of_the_alarm() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_mailbox_does_not_break_up_the_digest_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut smtp = Smtp::start(folder.path(), "none").await;
+    let mut phone = Sink::start(|_| Answer::Status(200)).await;
+    let settings = mail(folder.path(), smtp.port, MailTls::None);
+    let mut commits: Vec<AlarmCommit> = (1..=9).map(|number| raised(number, &[])).collect();
+    commits.push(raised(10, &[reader("li", "nobody@fire.example", &["phone"])]));
+    // All are there before the first goes out.
+    store.commit(commits).await;
+    let running = Running::start(&store, vec![settings, target("phone", phone.address)]);
+    assert_eq!(phone.next().await.member("/to/0/officer"), "li");
+    all_delivered(&store, "mail").await;
+    all_delivered(&store, "phone").await;
+    running.stop().await;
+    let lines = smtp.rest();
+    let letters: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line.get("message").is_some())
+        .collect();
+    assert_eq!(letters.len(), 1, "{lines:#?}");
+    assert!(
+        header(letters[0], "Subject").contains("等共 9 条"),
+        "{letters:#?}"
+    );
+    let errors = column(
+        folder.path(),
+        "SELECT DISTINCT error FROM delivery WHERE error IS NOT NULL",
+    );
+    assert_eq!(
+        errors,
+        [
+            "those who read for all have the message; for the others: the mail server refused the recipient with code 550"
+        ]
+    );
+}
+
 /// Wang is told through his telephone at once, and of `error`; what the mail server got.
 async fn told_otherwise(
     server: &str,

@@ -26,6 +26,9 @@ pub(in crate::notify) enum MailError {
     /// An officer's address has no form that can be written to.
     #[error("the address of a recipient is none that can be written to")]
     Address,
+    /// A letter to them cannot be made.
+    #[error("a letter to a recipient cannot be put together")]
+    Letter,
 }
 
 impl MailError {
@@ -33,7 +36,7 @@ impl MailError {
         match self {
             MailError::Busy(_) => Fault::Target,
             MailError::Gateway(_) | MailError::Unencrypted | MailError::NoLogin => Fault::Configuration,
-            MailError::Recipient(_) | MailError::Address => Fault::Reader,
+            MailError::Recipient(_) | MailError::Address | MailError::Letter => Fault::Reader,
         }
     }
 }

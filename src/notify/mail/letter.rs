@@ -9,7 +9,7 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use sha2::{Digest, Sha256};
 
-use super::Mail;
+use super::Desk;
 use crate::domain::directions::Recipient;
 use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
@@ -33,6 +33,38 @@ pub(super) struct Letter {
     pub(super) reader: Reader,
     pub(super) to: Address,
     pub(super) bytes: Vec<u8>,
+}
+
+/// The letters of one parcel.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    /// Those to send, the officers' first.
+    pub(super) ready: Vec<Letter>,
+    /// Whose could not be put together.
+    pub(super) failed: Vec<Reader>,
+    /// The officers, by id, who are told through those who get what is for nobody in particular.
+    pub(super) through_others: Vec<String>,
+}
+
+impl Letters {
+    /// How many go, or should, to those who get what is for nobody in particular.
+    pub(super) fn defaults(&self) -> usize {
+        let readers = self.ready.iter().map(|letter| &letter.reader);
+        readers
+            .chain(&self.failed)
+            .filter(|reader| reader.is_default())
+            .count()
+    }
+
+    fn add(&mut self, mail: &Desk, draft: &Draft<'_>, (texts, at): (&(Written, Written), Timestamp)) {
+        match written(mail, draft, (texts, at)) {
+            Ok(letter) => self.ready.push(letter),
+            Err(error) => {
+                tracing::error!(%error, "an e-mail cannot be put together");
+                self.failed.push(draft.reader.clone());
+            }
+        }
+    }
 }
 
 /// Whose a letter is.
@@ -61,9 +93,9 @@ struct Draft<'a> {
     others: &'a [&'a Recipient],
 }
 
-/// The letters of `parcel`, those of officers first; and the officers who can only be told through others.
-pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Vec<Letter> {
-    let mut letters = Vec::new();
+/// The letters of `parcel`.
+pub(super) fn letters(mail: &Desk, parcel: &Parcel, at: Timestamp) -> Letters {
+    let mut letters = Letters::default();
     let mut unreachable: Vec<&Recipient> = Vec::new();
     for person in people(parcel) {
         let Some(to) = mailbox(person) else {
@@ -77,7 +109,7 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Vec<Letter
                 ..notice.clone()
             })
         });
-        letters.extend(own.and_then(|parcel| {
+        if let Some(parcel) = own {
             let draft = Draft {
                 parcel,
                 to,
@@ -85,8 +117,8 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Vec<Letter
                 language: person.language,
                 others: &[],
             };
-            written(mail, &draft, at)
-        }));
+            letters.add(mail, &draft, (&texts(mail, &draft, at), at));
+        }
     }
     let is_for_others = |notice: &PendingNotice| {
         let mut people = notice.people.iter();
@@ -100,6 +132,8 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Vec<Letter
         })
     });
     if let Some(parcel) = rest {
+        // They all read the same: it is written once.
+        let mut same = None;
         for (number, to) in mail.to.iter().enumerate() {
             let draft = Draft {
                 parcel: parcel.clone(),
@@ -108,9 +142,11 @@ pub(super) fn letters(mail: &Mail, parcel: &Parcel, at: Timestamp) -> Vec<Letter
                 language: mail.language,
                 others: &unreachable,
             };
-            letters.extend(written(mail, &draft, at));
+            let texts = same.get_or_insert_with(|| texts(mail, &draft, at));
+            letters.add(mail, &draft, (texts, at));
         }
     }
+    letters.through_others = unreachable.iter().map(|person| person.officer.clone()).collect();
     letters
 }
 
@@ -136,25 +172,23 @@ fn mailbox(person: &Recipient) -> Option<Mailbox> {
     Some(Mailbox::new(Some(name), email.parse().ok()?))
 }
 
-/// The letter of `draft`; `None`: it cannot be put together, which is logged.
-fn written(mail: &Mail, draft: &Draft<'_>, at: Timestamp) -> Option<Letter> {
-    let (plain, html) = texts(mail, draft, at);
+/// The letter of `draft`.
+fn written(
+    mail: &Desk,
+    draft: &Draft<'_>,
+    ((plain, html), at): (&(Written, Written), Timestamp),
+) -> Result<Letter, lettre::error::Error> {
     let id = id(mail, draft);
-    match put_together(mail, draft, (&id, at), (&plain, &html)) {
-        Ok(message) => Some(Letter {
-            id,
-            reader: draft.reader.clone(),
-            to: draft.to.email.clone(),
-            bytes: message.formatted(),
-        }),
-        Err(error) => {
-            tracing::error!(%error, "an e-mail cannot be put together");
-            None
-        }
-    }
+    let message = put_together(mail, draft, (&id, at), (plain, html))?;
+    Ok(Letter {
+        id,
+        reader: draft.reader.clone(),
+        to: draft.to.email.clone(),
+        bytes: message.formatted(),
+    })
 }
 
-fn texts(mail: &Mail, draft: &Draft<'_>, at: Timestamp) -> (Written, Written) {
+fn texts(mail: &Desk, draft: &Draft<'_>, at: Timestamp) -> (Written, Written) {
     let phrases = mail.phrases(draft.language);
     let link = mail
         .links
@@ -207,7 +241,7 @@ fn named(draft: &Draft<'_>, style: Style) -> String {
 }
 
 /// The same for the same notices to the same reader, through all attempts and restarts.
-fn id(mail: &Mail, draft: &Draft<'_>) -> String {
+fn id(mail: &Desk, draft: &Draft<'_>) -> String {
     let mut hash = Sha256::new();
     hash.update(draft.to.email.to_string().as_bytes());
     if let Reader::Officer(officer) = &draft.reader {
@@ -223,7 +257,7 @@ fn id(mail: &Mail, draft: &Draft<'_>) -> String {
 }
 
 fn put_together(
-    mail: &Mail,
+    mail: &Desk,
     draft: &Draft<'_>,
     (id, at): (&str, Timestamp),
     (plain, html): (&Written, &Written),

@@ -19,6 +19,9 @@ use crate::notify::NotifyError;
 use crate::notify::address::{LookUp, NameError, SystemLookUp, addresses};
 use crate::notify::target::SendError;
 
+/// How long one of the server's addresses may take to take a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// How long the goodbye may take.
 const QUIT: Duration = Duration::from_secs(1);
 
@@ -109,9 +112,11 @@ impl<L: LookUp> Server<L> {
             NameError::Unknown(_) => SendError::Connect,
         })?;
         let mut problem = SendError::Connect;
+        // An address that answers nothing leaves time for the others, and for the conversation.
+        let shares = u32::try_from(found.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let timeout = Some(CONNECT.min(self.timeout / shares));
         for address in found {
             let address = SocketAddr::new(address, self.port);
-            let timeout = Some(self.timeout);
             let connected =
                 AsyncSmtpConnection::connect_tokio1(address, timeout, &self.hello, tls.clone(), None).await;
             match connected {
@@ -197,6 +202,9 @@ mod tests {
     use std::io;
     use std::net::IpAddr;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
     use super::*;
     use crate::config::{NetworkSettings, Secret, TargetKind};
     use crate::domain::officer::Language;
@@ -210,12 +218,19 @@ mod tests {
         }
     }
 
-    async fn opened(allow: &[&str]) -> Option<SendError> {
-        // A port on which nobody listens.
-        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// The name leads to two addresses.
+    struct Two;
+
+    impl LookUp for Two {
+        async fn look_up(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(vec![IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])])
+        }
+    }
+
+    fn server<L: LookUp>(port: u16, allow: &[&str], timeout: Duration, look_up: L) -> Server<L> {
         let mail = MailSettings {
             host: "mail.example.org".to_owned(),
-            port: gone.local_addr().unwrap().port(),
+            port,
             tls: MailTls::None,
             login: None,
             from: String::new(),
@@ -224,13 +239,12 @@ mod tests {
             language: Language::Zh,
             template: None,
         };
-        drop(gone);
         let settings = TargetSettings {
             name: "mail".to_owned(),
             kind: TargetKind::Webhook,
             url: Secret::new(String::new()),
             secret: None,
-            timeout: Duration::from_secs(10),
+            timeout,
             fall_over: Duration::ZERO,
             acknowledges: false,
             network: NetworkSettings {
@@ -238,8 +252,53 @@ mod tests {
                 ..NetworkSettings::default()
             },
         };
-        let server = Server::new(&settings, &mail, ("fire.example", Here)).unwrap();
+        Server::new(&settings, &mail, ("fire.example", look_up)).unwrap()
+    }
+
+    async fn opened(allow: &[&str]) -> Option<SendError> {
+        // A port on which nobody listens.
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = gone.local_addr().unwrap().port();
+        drop(gone);
+        let server = server(port, allow, Duration::from_secs(10), Here);
         server.open().await.err()
+    }
+
+    /// Greets one client.
+    async fn greets(listener: TcpListener) -> TcpStream {
+        let (mut client, _) = listener.accept().await.unwrap();
+        client.write_all(b"220 mail.example.org ESMTP\r\n").await.unwrap();
+        let mut hello = [0; 64];
+        assert_ne!(client.read(&mut hello).await.unwrap(), 0);
+        client.write_all(b"250 mail.example.org\r\n").await.unwrap();
+        client
+    }
+
+    /// A listener whose queue is full answers nobody; what fills it has to be kept.
+    async fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(address).unwrap();
+        let hole = socket.listen(1).unwrap();
+        let mut queue = Vec::new();
+        let patience = Duration::from_millis(200);
+        while let Ok(queued) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            queue.push(queued.unwrap());
+        }
+        (hole, queue)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_answers_nothing_does_not_hide_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hole = black_hole(SocketAddr::from(([127, 0, 0, 2], port))).await;
+        let server = server(port, &["127.0.0.0/8"], Duration::from_secs(3), Two);
+        let opened = tokio::select! {
+            (opened, _client) = async { tokio::join!(server.open(), greets(listener)) } => opened.err(),
+            () = tokio::time::sleep(Duration::from_secs(20)) => Some(SendError::Broken),
+        };
+        assert_eq!(opened, None);
+        drop(hole);
     }
 
     #[tokio::test]
