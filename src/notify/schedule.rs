@@ -1,8 +1,11 @@
 //! Which notices of one target go out next, alone or in a digest, and when failed ones are tried again. Pure: it is told
 //! the time, and never reads, sends or stores anything.
 
+mod wait;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+use self::wait::{FIRST_WAIT, LONGEST_WAIT, wait_after};
 use super::pace::Pace;
 use super::parcel::{Fault, Manners, Parcel};
 use crate::domain::directions::Recipient;
@@ -11,17 +14,15 @@ use crate::domain::time::{Millis, Moment, Ticks};
 use crate::handoff::Moved;
 use crate::store::PendingNotice;
 
-/// The wait after the first failure.
-const FIRST_WAIT: Millis = Millis(1_000);
-
-/// The longest wait between two attempts.
-const LONGEST_WAIT: Millis = Millis(300_000);
-
-/// The shortest wait before what a person must mend is tried again.
-const UNMENDED_WAIT: Millis = Millis(60_000);
-
 /// The most notices of one target held in memory, critical ones and others each; further ones wait in the store.
 const WINDOW: usize = 1_024;
+
+/// After so many refusals, a quarter of an hour and more, a notice is put away: it stays pending in the store, and is read again
+/// at the next start.
+const REFUSALS: u32 = 12;
+
+/// With so many refused ones in memory, the next is put away at once: there must be room for what is new.
+const REFUSED: usize = WINDOW / 2;
 
 /// With more alarms than this to tell of at once, a target that takes digests gets one.
 const SINGLES: usize = 3;
@@ -37,6 +38,10 @@ pub struct Schedule {
     others: BTreeSet<Turn>,
     /// The heads of lines with something urgent in them.
     urgent: BTreeSet<Turn>,
+    /// The heads that the target has refused: tried again when nothing else is due.
+    refused: BTreeSet<Turn>,
+    /// How often the rows in memory were refused.
+    refusals: HashMap<i64, u32>,
     /// How many are held of critical lines.
     critical: usize,
     /// How many are held of the others.
@@ -87,6 +92,8 @@ impl Schedule {
             apart: HashSet::new(),
             others: BTreeSet::new(),
             urgent: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            refusals: HashMap::new(),
             critical: 0,
             ordinary: 0,
             for_target: 0,
@@ -167,7 +174,8 @@ impl Schedule {
     pub fn next(&mut self, now: Ticks) -> Option<Parcel> {
         let ready = |turns: &BTreeSet<Turn>| turns.first().is_some_and(|turn| turn.due <= now);
         let urgent = ready(&self.urgent);
-        if !(urgent || ready(&self.others)) || !self.pace.allows(now, urgent) {
+        let any = urgent || ready(&self.others) || ready(&self.refused);
+        if !any || !self.pace.allows(now, urgent) {
             return None;
         }
         let alarms = self.chosen(urgent, now);
@@ -189,17 +197,14 @@ impl Schedule {
             due.map(|turn| turn.alarm).collect()
         };
         let first = due(if urgent { &self.urgent } else { &self.others });
-        let alone = |alarm: &Id| {
-            let head = self.lines.get(alarm).and_then(|line| line.waiting.front());
-            head.is_some_and(|head| head.alone)
-        };
         let many = self.gather.is_some() && first.len() > SINGLES && self.most > 1;
-        if !many || first.first().is_some_and(alone) {
-            return first.into_iter().take(1).collect();
+        if !many {
+            let refused = self.refused.first().filter(|turn| turn.due <= now);
+            let one = first.first().copied().or(refused.map(|turn| turn.alarm));
+            return one.into_iter().collect();
         }
         let rest = if urgent { due(&self.others) } else { Vec::new() };
-        let all = first.into_iter().chain(rest);
-        all.filter(|alarm| !alone(alarm)).take(self.most).collect()
+        first.into_iter().chain(rest).take(self.most).collect()
     }
 
     /// Takes what is due from the head of a line, until `taken` has `most`.
@@ -209,7 +214,9 @@ impl Schedule {
             return;
         };
         while taken.len() < most
-            && let Some(held) = line.waiting.pop_front_if(|held| held.due <= now)
+            && let Some(held) = line
+                .waiting
+                .pop_front_if(|held| held.due <= now && (most == 1 || !held.alone))
         {
             line.sending = true;
             self.for_target -= usize::from(held.if_back.is_some());
@@ -227,6 +234,7 @@ impl Schedule {
         of(&self.urgent, true)
             .into_iter()
             .chain(of(&self.others, false))
+            .chain(of(&self.refused, false))
             .min()
     }
 
@@ -238,9 +246,23 @@ impl Schedule {
         for notice in parcel.notices() {
             *self.held(notice.critical) -= 1;
             self.back_in_line(self.line_of(notice));
-            self.apart.remove(&notice.row);
+            self.forget(notice.row);
         }
         self.target_is_back();
+    }
+
+    /// This row is out of memory.
+    fn forget(&mut self, row: i64) {
+        self.apart.remove(&row);
+        self.refusals.remove(&row);
+    }
+
+    /// Whether the target has refused this row so often, or so many rows, that it is not to stay in memory.
+    fn is_refused_for_good(&mut self, row: i64) -> bool {
+        let many = self.refusals.len() >= REFUSED && !self.refusals.contains_key(&row);
+        let refusals = self.refusals.entry(row).or_default();
+        *refusals += 1;
+        many || *refusals >= REFUSALS
     }
 
     /// Nothing of this alarm is on its way any more.
@@ -273,17 +295,21 @@ impl Schedule {
             Fault::Target | Fault::Configuration => Some(now.after(FIRST_WAIT)),
             Fault::Notice | Fault::Reader | Fault::Throttled(_) => None,
         };
-        let mut moved = Vec::new();
+        let refused = matches!(fault, Fault::Reader) || (matches!(fault, Fault::Notice) && !digest);
+        let (mut moved, mut put_away) = (Vec::new(), 0);
         let mut notices: Vec<PendingNotice> = parcel.into_notices().collect();
         // The later ones first: each goes in front of those that are back already.
         notices.sort_by_key(|notice| std::cmp::Reverse(notice.row));
         for mut notice in notices {
             notice.attempts = notice.attempts.saturating_add(1);
             let line = self.line_of(&notice);
-            if lasting && move_on(&mut notice, &mut moved) {
+            let moves = lasting && move_on(&mut notice, &mut moved);
+            let refused = !moves && refused && self.is_refused_for_good(notice.row);
+            put_away += usize::from(refused);
+            if moves || refused {
                 *self.held(notice.critical) -= 1;
                 self.back_in_line(line);
-                self.apart.remove(&notice.row);
+                self.forget(notice.row);
                 continue;
             }
             if matches!(fault, Fault::Reader) && self.apart.insert(notice.row) {
@@ -298,26 +324,32 @@ impl Schedule {
             line.waiting.push_front(Held {
                 due: now.after(wait),
                 if_back,
-                alone: matches!(fault, Fault::Reader) || (matches!(fault, Fault::Notice) && !digest),
+                alone: self.refusals.contains_key(&notice.row),
                 notice,
             });
             self.put_head(alarm);
         }
-        Failed { wait, moved }
+        Failed {
+            wait,
+            moved,
+            put_away,
+        }
     }
 
     /// Whether it takes a person, or far too long, until the target takes such a message.
     fn is_lasting(&mut self, fault: Fault, digest: bool, now: Ticks) -> bool {
-        if let Fault::Reader = fault {
-            // The target is well.
-            return true;
-        }
-        let since = *self.down_since.get_or_insert(now);
         match fault {
-            Fault::Configuration | Fault::Reader => true,
-            Fault::Notice => !digest,
-            Fault::Throttled(wait) => wait >= self.fall_over,
-            Fault::Target => now.since(since) >= self.fall_over,
+            Fault::Configuration => true,
+            Fault::Reader | Fault::Notice => {
+                // It answers: an outage is over.
+                self.down_since = None;
+                !digest || fault == Fault::Reader
+            }
+            Fault::Throttled(wait) => {
+                self.down_since.get_or_insert(now);
+                wait >= self.fall_over
+            }
+            Fault::Target => now.since(*self.down_since.get_or_insert(now)) >= self.fall_over,
         }
     }
 
@@ -344,7 +376,7 @@ impl Schedule {
             }
             let over = line.waiting.is_empty() && !line.sending;
             for (critical, backs_off, row) in gone {
-                self.apart.remove(&row);
+                self.forget(row);
                 *self.held(critical) -= 1;
                 self.for_target -= usize::from(backs_off);
             }
@@ -360,7 +392,9 @@ impl Schedule {
         let Some((urgent, turn)) = self.turn(alarm) else {
             return;
         };
-        if urgent {
+        if self.refusals.contains_key(&turn.row) {
+            self.refused.insert(turn);
+        } else if urgent {
             self.urgent.insert(turn);
         } else {
             self.others.insert(turn);
@@ -371,6 +405,7 @@ impl Schedule {
         if let Some((_, turn)) = self.turn(alarm) {
             self.urgent.remove(&turn);
             self.others.remove(&turn);
+            self.refused.remove(&turn);
         }
     }
 
@@ -423,6 +458,8 @@ pub struct Failed {
     pub wait: Millis,
     /// Of these notices people are told through other targets.
     pub moved: Vec<Moved>,
+    /// How many were refused so often that they are not tried again before the next start.
+    pub put_away: usize,
 }
 
 /// Lets whoever of `notice` has another channel be told through that. Whether nobody is left.
@@ -439,36 +476,6 @@ fn move_on(notice: &mut PendingNotice, moved: &mut Vec<Moved>) -> bool {
         left: (!ends).then(|| notice.people.clone()),
     });
     ends
-}
-
-fn wait_after(fault: Fault, parcel: &Parcel) -> Millis {
-    let attempts = parcel.first().attempts.saturating_add(1);
-    let back_off = back_off(attempts, parcel.id());
-    match fault {
-        Fault::Notice if parcel.is_digest() => FIRST_WAIT,
-        Fault::Target | Fault::Notice | Fault::Reader => back_off,
-        Fault::Throttled(wait) => wait,
-        Fault::Configuration => back_off.max(UNMENDED_WAIT),
-    }
-}
-
-/// The wait after `failures` failed attempts (from 1): 1 s, 2 s, 4 s … 5 min, less up to a quarter, so that
-/// notices that failed together do not come back together. Derived, not random: the same for the same notice.
-pub(super) fn back_off(failures: u32, id: Id) -> Millis {
-    let doublings = failures.saturating_sub(1).min(16);
-    let nominal = (FIRST_WAIT.0 << doublings).min(LONGEST_WAIT.0);
-    let spread = nominal / 4;
-    Millis(nominal - mixed(id, failures) % (spread + 1))
-}
-
-/// 64 well mixed bits of both (the finaliser of splitmix64).
-fn mixed(id: Id, failures: u32) -> u64 {
-    let bits = id.bits();
-    let folded = (bits >> 64) ^ (bits & u128::from(u64::MAX)) ^ (u128::from(failures) << 32);
-    let mut word = u64::try_from(folded).unwrap_or(u64::MAX);
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

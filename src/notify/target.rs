@@ -93,11 +93,33 @@ impl SendError {
             | SendError::Broken
             | SendError::NoCode
             | SendError::Store => Fault::Target,
-            SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
             SendError::Throttled(wait) => Fault::Throttled(*wait),
-            SendError::Misconfigured(_) | SendError::Clock | SendError::Forbidden => Fault::Configuration,
+            // No such address, or not for this: of no notice's making.
+            SendError::Status(300..=399 | 405 | 410 | 415)
+            | SendError::Misconfigured(_)
+            | SendError::Clock
+            | SendError::Forbidden => Fault::Configuration,
+            SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
             SendError::Mail(error) => error.fault(),
             SendError::Partly { cause, .. } => cause.fault(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_no_notices_fault() {
+        for status in [301, 308, 405, 410, 415] {
+            assert_eq!(
+                SendError::Status(status).fault(),
+                Fault::Configuration,
+                "{status}"
+            );
+        }
+        assert_eq!(SendError::Status(400).fault(), Fault::Notice);
+        assert_eq!(SendError::Status(404).fault(), Fault::Target);
     }
 }

@@ -57,6 +57,9 @@ pub(super) struct Worker<T> {
     reports: VecDeque<Work>,
     /// When something held for the target is due.
     release_at: Option<Ticks>,
+    /// Whether that may have changed, and whether the store is being asked.
+    ask_held: bool,
+    asking_held: bool,
     /// Critical lines are read past the others: ten thousand of those keep none of them waiting.
     critical: Cursor,
     others: Cursor,
@@ -108,6 +111,8 @@ impl<T: Target> Worker<T> {
             manners,
             reports: VecDeque::new(),
             release_at: None,
+            ask_held: true,
+            asking_held: false,
             critical: cursor(),
             others: cursor(),
             sending: 0,
@@ -134,6 +139,7 @@ impl<T: Target> Worker<T> {
                 Some(done) = running.next(), if !running.is_empty() => self.settle(done),
                 () = committed(&mut self.committed) => {
                     let now = self.clock.ticks();
+                    self.ask_held = true;
                     (self.critical.read_at, self.others.read_at) = (Some(now), Some(now));
                 }
                 () = until(self.clock, next_time) => {}
@@ -179,6 +185,10 @@ impl<T: Target> Worker<T> {
         for critical in [true, false] {
             self.start_read(critical, now.ticks, running);
         }
+        if self.ask_held && !self.asking_held {
+            (self.ask_held, self.asking_held) = (false, true);
+            self.start_ask(running);
+        }
         self.start_release(now.ticks);
     }
 
@@ -203,10 +213,6 @@ impl<T: Target> Worker<T> {
         cursor.read_at = None;
         cursor.reading = true;
         let after = cursor.row;
-        if !critical {
-            // What is critical is never held.
-            self.ask_held(running);
-        }
         let reader = self.reader.clone();
         let name = Arc::clone(&self.name);
         running.push(Box::pin(async move {
@@ -235,6 +241,7 @@ impl<T: Target> Worker<T> {
     }
 
     fn note_held(&mut self, due: Result<Option<Timestamp>, StoreError>) {
+        self.asking_held = false;
         let now = self.clock.now();
         match due {
             Ok(due) => {
@@ -260,7 +267,7 @@ impl<T: Target> Worker<T> {
         self.reports.push_back(Work::Release(self.name.to_string()));
     }
 
-    fn ask_held(&self, running: &Running) {
+    fn start_ask(&self, running: &Running) {
         let (reader, name) = (self.reader.clone(), Arc::clone(&self.name));
         running.push(Box::pin(async move { Done::Held(reader.next_held(&name).await) }));
     }
@@ -346,7 +353,17 @@ impl<T: Target> Worker<T> {
         let message = parcel.id();
         let notices: Vec<i64> = parcel.notices().map(|notice| notice.row).collect();
         let attempt = parcel.first().attempts.saturating_add(1);
-        let Failed { wait, moved } = self.schedule.failed(parcel, error.fault(), now.ticks);
+        let Failed {
+            wait,
+            moved,
+            put_away,
+        } = self.schedule.failed(parcel, error.fault(), now.ticks);
+        if put_away > 0 {
+            tracing::error!(
+                target_name = %self.name, notices = put_away, %error,
+                "refused so often that it is not tried again before the next start, unless somebody has it sent again"
+            );
+        }
         tracing::warn!(
             target_name = %self.name, %message, notices = notices.len(), attempt, %error, wait_ms = wait.0,
             moved = moved.len(), "a message was not delivered"

@@ -42,11 +42,13 @@ pub(super) fn verdict(service: Service, answer: &Answer<'_>, at: Timestamp) -> R
         (_, 0) if good => return Ok(Taken),
         (Service::Wecom, 45_009) => SendError::Throttled(WECOM_WAIT),
         (Service::Dingtalk, 130_101) => SendError::Throttled(DINGTALK_WAIT),
+        // The month's quota is used up.
+        (Service::Dingtalk, 90_030) => SendError::Throttled(LONGEST_WAIT),
         (Service::Feishu, 9_499 | 11_232) => SendError::Throttled(WAIT),
         (Service::Dingtalk, 310_000) | (Service::Feishu, 19_021) if clock() => SendError::Clock,
         (Service::Wecom, 93_000)
-        | (Service::Dingtalk, 310_000)
-        | (Service::Feishu, 19_021 | 19_022 | 19_024) => SendError::Misconfigured(code),
+        | (Service::Dingtalk, 300_001 | 310_000)
+        | (Service::Feishu, 19_001 | 19_021 | 19_022 | 19_024) => SendError::Misconfigured(code),
         _ if answer.status == 429 || answer.status >= 500 => without_code(service, answer, &body),
         _ => SendError::Refused(code),
     })

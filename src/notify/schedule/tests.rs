@@ -3,6 +3,7 @@
 mod hour;
 
 use super::super::parcel::Limit;
+use super::wait::back_off;
 use super::*;
 use crate::domain::officer::{Contact, Language};
 use crate::domain::time::Timestamp;
@@ -401,4 +402,52 @@ fn of_a_digest_that_does_not_reach_all_each_is_tried_alone() {
         !alone.is_empty() && alone.iter().all(|count| *count == 1),
         "{alone:?} of {count}"
     );
+}
+
+#[test]
+fn what_is_refused_for_good_leaves_room_for_what_is_critical() {
+    let mut schedule = Schedule::new(&Manners::default());
+    let mut now = 0;
+    for row in 1..=1_100 {
+        assert!(schedule.room(true) > 0, "no room for {row}");
+        schedule.admit(urgent(row, u128::from(row.unsigned_abs())), at(now));
+        while let Some(parcel) = schedule.next(Ticks(now)) {
+            schedule.failed(parcel, Fault::Notice, Ticks(now));
+        }
+        now += 1;
+    }
+    now += 3_600_000;
+    schedule.admit(urgent(2_000, 2_000), at(now));
+    assert_eq!(next_rows(&mut schedule, now), [2_000], "refused ones go after it");
+    schedule.delivered(&Parcel::single(urgent(2_000, 2_000)), Ticks(now));
+    for _ in 0..REFUSALS {
+        while let Some(parcel) = schedule.next(Ticks(now)) {
+            schedule.failed(parcel, Fault::Notice, Ticks(now));
+        }
+        now += LONGEST_WAIT.0;
+    }
+    assert_eq!(schedule.room(true), WINDOW);
+    assert!(schedule.lines.is_empty() && schedule.refusals.is_empty() && schedule.refused.is_empty());
+}
+
+#[test]
+fn a_later_notice_of_the_alarm_goes_once_the_refused_one_is_put_away() {
+    let mut schedule = schedule([notice(1, 1), notice(2, 1)]);
+    let mut now = 0;
+    for _ in 0..REFUSALS {
+        let parcel = schedule.next(Ticks(now)).unwrap();
+        assert_eq!(parcel.first().row, 1);
+        schedule.failed(parcel, Fault::Notice, Ticks(now));
+        now += LONGEST_WAIT.0;
+    }
+    assert_eq!(rows(&mut schedule, now), [2]);
+}
+
+#[test]
+fn a_refusal_begins_no_outage_and_ends_one() {
+    let mut schedule = schedule([notice(1, 1), notice(2, 2)]);
+    let (first, second) = (schedule.next(Ticks(0)).unwrap(), schedule.next(Ticks(0)).unwrap());
+    schedule.failed(first, Fault::Target, Ticks(0));
+    schedule.failed(second, Fault::Notice, Ticks(1));
+    assert_eq!(schedule.down_since, None);
 }
