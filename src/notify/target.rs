@@ -87,18 +87,14 @@ impl SendError {
     pub(super) fn fault(&self) -> Fault {
         match self {
             // Wrong or missing rights, a wrong path and a full receiver concern every notice alike.
-            SendError::Status(401 | 403 | 404 | 407 | 408 | 429 | 500..)
+            SendError::Status(300..=399 | 401 | 403 | 404 | 405 | 407 | 408 | 410 | 415 | 429 | 500..)
             | SendError::Timeout(_)
             | SendError::Connect
             | SendError::Broken
             | SendError::NoCode
             | SendError::Store => Fault::Target,
             SendError::Throttled(wait) => Fault::Throttled(*wait),
-            // No such address, or not for this: of no notice's making.
-            SendError::Status(300..=399 | 405 | 410 | 415)
-            | SendError::Misconfigured(_)
-            | SendError::Clock
-            | SendError::Forbidden => Fault::Configuration,
+            SendError::Misconfigured(_) | SendError::Clock | SendError::Forbidden => Fault::Configuration,
             SendError::Status(_) | SendError::Refused(_) => Fault::Notice,
             SendError::Mail(error) => error.fault(),
             SendError::Partly { cause, .. } => cause.fault(),
