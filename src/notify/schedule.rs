@@ -303,10 +303,10 @@ impl Schedule {
         for mut notice in notices {
             notice.attempts = notice.attempts.saturating_add(1);
             let line = self.line_of(&notice);
-            let moves = lasting && move_on(&mut notice, &mut moved);
-            let refused = !moves && refused && self.is_refused_for_good(notice.row);
+            let is_gone = lasting && move_on(&mut notice, &mut moved);
+            let refused = !is_gone && refused && self.is_refused_for_good(notice.row);
             put_away += usize::from(refused);
-            if moves || refused {
+            if is_gone || refused {
                 *self.held(notice.critical) -= 1;
                 self.back_in_line(line);
                 self.forget(notice.row);

@@ -108,14 +108,9 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_no_notices_fault() {
-        for status in [301, 308, 405, 410, 415] {
-            assert_eq!(
-                SendError::Status(status).fault(),
-                Fault::Configuration,
-                "{status}"
-            );
+        for status in [301, 308, 404, 405, 410, 415] {
+            assert_eq!(SendError::Status(status).fault(), Fault::Target, "{status}");
         }
         assert_eq!(SendError::Status(400).fault(), Fault::Notice);
-        assert_eq!(SendError::Status(404).fault(), Fault::Target);
     }
 }
