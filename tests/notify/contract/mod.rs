@@ -94,6 +94,13 @@ async fn tell(store: &TestStore, number: u64, targets: &[TargetSettings]) {
     }
 }
 
+/// Nothing else has come, but for what an Alertmanager is told again past the outbox, the first time at once.
+fn nothing_more(server: &mut Server) {
+    while let Ok(got) = server.got.try_recv() {
+        assert!(got.body.starts_with('['), "something came twice: {}", got.body);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_is_delivered_over_http_1_and_2() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +134,7 @@ async fn every_kind_is_delivered_over_http_1_and_2() {
             assert_eq!(got.version, version);
             assert!(serde_json::from_str::<serde_json::Value>(&got.body).is_ok());
         }
-        assert!(server.got.try_recv().is_err(), "something came twice");
+        nothing_more(&mut server);
     }
     assert_eq!(errors(folder.path()), Vec::<String>::new());
 }
@@ -237,7 +244,7 @@ async fn a_connection_that_died_unnoticed_costs_one_attempt() {
     for (relay, mut server) in relays {
         assert_eq!(relay.connections(), 2);
         assert!(server.got.try_recv().is_ok() && server.got.try_recv().is_ok());
-        assert!(server.got.try_recv().is_err(), "something came twice");
+        nothing_more(&mut server);
     }
 }
 
@@ -268,7 +275,7 @@ async fn through_a_proxy_the_proxy_finds_the_target() {
     assert_eq!(errors(folder.path()), Vec::<String>::new());
     for (mut server, proxy, speech) in servers {
         assert_eq!(server.got.try_recv().unwrap().version, speech.version());
-        assert!(server.got.try_recv().is_err(), "something came twice");
+        nothing_more(&mut server);
         assert_eq!(proxy.refused(), 0);
     }
 }
