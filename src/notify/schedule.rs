@@ -17,7 +17,7 @@ use crate::store::PendingNotice;
 /// The most notices of one target held in memory, critical ones and others each; further ones wait in the store.
 const WINDOW: usize = 1_024;
 
-/// After so many refusals, a quarter of an hour and more, a notice is put away: it stays pending in the store, and is read again
+/// After so many refusals, about a quarter of an hour, a notice is put away: it stays pending in the store, and is read again
 /// at the next start.
 const REFUSALS: u32 = 12;
 
