@@ -286,6 +286,8 @@ pub enum DeliveryOutcome {
         error: String,
         /// When to try again.
         due_at: Timestamp,
+        /// Until then the target wants nothing at all.
+        silent: bool,
     },
 }
 

@@ -1,6 +1,7 @@
 //! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
 
 mod buckets;
+mod outbox;
 mod past_outbox;
 
 use prometheus::{
@@ -9,6 +10,7 @@ use prometheus::{
 };
 
 use self::buckets::{NOTICE_BUCKETS, STAGE_BUCKETS, VERIFY_BUCKETS};
+use self::outbox::Outbox;
 use self::past_outbox::PastOutbox;
 use crate::domain::profile::Reject;
 use crate::domain::rule::{Class, Priority};
@@ -72,7 +74,7 @@ pub struct Metrics {
     pub command_verify: Histogram,
     alarms_active: IntGaugeVec,
     alarm_events: IntCounterVec,
-    notices_pending: IntGaugeVec,
+    outbox: Outbox,
     deliveries: IntCounterVec,
     replies: IntCounterVec,
     /// From an alarm event's commit to its delivery.
@@ -271,12 +273,7 @@ impl Metrics {
                 "Steps in alarms' lives, by step and class.",
                 &["event", "class"],
             ),
-            notices_pending: gauges(
-                r,
-                "ninewatch_notices_pending",
-                "Notices in the outbox that their target has not got yet.",
-                &["target"],
-            ),
+            outbox: Outbox::new(r),
             replies: counters(
                 r,
                 "ninewatch_reply_acknowledgements_total",
@@ -442,7 +439,12 @@ impl Metrics {
 
     /// The gauge of notices that wait for `target`; resolve once, keep.
     pub fn notices_pending(&self, target: &str) -> IntGauge {
-        self.notices_pending.with_label_values(&[target])
+        self.outbox.pending(target)
+    }
+
+    /// The gauge of notices that `target` has refused and not got; resolve once, keep.
+    pub fn notices_refused(&self, target: &str) -> IntGauge {
+        self.outbox.refused(target)
     }
 
     /// The counter of acknowledgements in the answers of `target` with `result`; resolve once, keep.

@@ -7,6 +7,9 @@ use crate::domain::time::{Millis, Ticks};
 use crate::handoff::Moved;
 use crate::store::PendingNotice;
 
+/// The longest silence that a target's answer may ask for.
+pub const LONGEST_SILENCE: Millis = Millis(3_600_000);
+
 /// How a target wants to be treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manners {
@@ -212,7 +215,7 @@ pub enum Fault {
     Notice,
     /// Its readers': the target knows no way to them. Nothing else waits for it.
     Reader,
-    /// Ours: it was too much, and for so long nothing more is wanted.
+    /// Ours: it was too much, and for so long, at most [`LONGEST_SILENCE`], nothing more is wanted.
     Throttled(Millis),
     /// The configuration's: the address, key or rights are wrong, or this machine's clock. Nothing will be taken until a
     /// person mends it.

@@ -1,10 +1,12 @@
 //! Which notices of one target go out next, alone or in a digest, and when failed ones are tried again. Pure: it is told
 //! the time, and never reads, sends or stores anything.
 
+mod refused;
 mod wait;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use self::refused::{AGAIN, Refused};
 use self::wait::{FIRST_WAIT, LONGEST_WAIT, wait_after};
 use super::pace::Pace;
 use super::parcel::{Fault, Manners, Parcel};
@@ -17,13 +19,6 @@ use crate::store::PendingNotice;
 /// The most notices of one target held in memory, critical ones and others each; further ones wait in the store.
 const WINDOW: usize = 1_024;
 
-/// After so many refusals, about a quarter of an hour, a notice is put away: it stays pending in the store, and is read again
-/// at the next start.
-const REFUSALS: u32 = 12;
-
-/// With so many refused ones in memory, the next is put away at once: there must be room for what is new.
-const REFUSED: usize = WINDOW / 2;
-
 /// With more alarms than this to tell of at once, a target that takes digests gets one.
 const SINGLES: usize = 3;
 
@@ -32,17 +27,15 @@ const SINGLES: usize = 3;
 #[derive(Debug)]
 pub struct Schedule {
     lines: HashMap<Id, Line>,
-    /// The rows of those whose readers the target does not reach: each stands in a line of its own.
-    apart: HashSet<i64>,
     /// The heads of lines with nothing urgent in them.
     others: BTreeSet<Turn>,
     /// The heads of lines with something urgent in them.
     urgent: BTreeSet<Turn>,
-    /// The heads that the target has refused: tried again when nothing else is due.
-    refused: BTreeSet<Turn>,
-    /// How often the rows in memory were refused.
-    refusals: HashMap<i64, u32>,
-    /// How many are held of critical lines.
+    /// What the target has refused, each in a line of its own.
+    refused: Refused,
+    /// The heads of those: tried again when nothing else is due.
+    unwanted: BTreeSet<Turn>,
+    /// How many are held of critical lines, but for those that were refused.
     critical: usize,
     /// How many are held of the others.
     ordinary: usize,
@@ -72,8 +65,6 @@ struct Held {
     due: Ticks,
     /// When it may be tried at the earliest once its target is known to be back.
     if_back: Option<Ticks>,
-    /// The target did not want it: it spoils no digest.
-    alone: bool,
 }
 
 /// The head of a line and when it is due; among equals the older row goes first.
@@ -89,11 +80,10 @@ impl Schedule {
     pub fn new(manners: &Manners) -> Schedule {
         Schedule {
             lines: HashMap::new(),
-            apart: HashSet::new(),
             others: BTreeSet::new(),
             urgent: BTreeSet::new(),
-            refused: BTreeSet::new(),
-            refusals: HashMap::new(),
+            refused: Refused::default(),
+            unwanted: BTreeSet::new(),
             critical: 0,
             ordinary: 0,
             for_target: 0,
@@ -110,11 +100,10 @@ impl Schedule {
         WINDOW.saturating_sub(if critical { self.critical } else { self.ordinary })
     }
 
-    /// In which line a notice stands: that of its alarm, unless it stands apart.
+    /// In which line a notice stands: that of its alarm, unless it was refused.
     fn line_of(&self, notice: &PendingNotice) -> Id {
-        if self.apart.contains(&notice.row) {
-            // No alarm has such an id: its upper bits are a time.
-            Id::from_bits(notice.row.unsigned_abs().into())
+        if self.refused.has(notice.row) {
+            Refused::line_of(notice.row)
         } else {
             notice.alarm
         }
@@ -133,6 +122,11 @@ impl Schedule {
         self.pace.note(at);
     }
 
+    /// The target wants nothing until then.
+    pub fn silence(&mut self, until: Ticks) {
+        self.pace.silence(until);
+    }
+
     /// Takes in a notice read from the store; those of critical lines, and the others, come in order of row, each once. Its due time,
     /// written by the wall clock, is a wait from here on: a jump of that clock moves it no more, and no wait is longer
     /// than the longest back-off.
@@ -147,16 +141,31 @@ impl Schedule {
         let held = Held {
             due: now.ticks.after(Millis(wait.min(LONGEST_WAIT.0))),
             if_back: None,
-            alone: false,
             notice,
         };
         *self.held(held.notice.critical) += 1;
         self.enqueue(held, now.ticks);
     }
 
+    /// What the target has refused.
+    pub(in crate::notify) const fn refused(&mut self) -> &mut Refused {
+        &mut self.refused
+    }
+
+    /// Takes in a notice that was put away and has been read again.
+    pub fn admit_again(&mut self, notice: PendingNotice, now: Ticks) {
+        self.refused.restore(notice.row);
+        let held = Held {
+            due: now,
+            if_back: None,
+            notice,
+        };
+        self.enqueue(held, now);
+    }
+
     /// Puts a notice that was just read at the end of its line.
     fn enqueue(&mut self, held: Held, now: Ticks) {
-        let alarm = held.notice.alarm;
+        let alarm = self.line_of(&held.notice);
         self.take_head(alarm);
         let line = self.lines.entry(alarm).or_default();
         line.waiting.push_back(held);
@@ -174,7 +183,7 @@ impl Schedule {
     pub fn next(&mut self, now: Ticks) -> Option<Parcel> {
         let ready = |turns: &BTreeSet<Turn>| turns.first().is_some_and(|turn| turn.due <= now);
         let urgent = ready(&self.urgent);
-        let any = urgent || ready(&self.others) || ready(&self.refused);
+        let any = urgent || ready(&self.others) || ready(&self.unwanted);
         if !any || !self.pace.allows(now, urgent) {
             return None;
         }
@@ -199,8 +208,8 @@ impl Schedule {
         let first = due(if urgent { &self.urgent } else { &self.others });
         let many = self.gather.is_some() && first.len() > SINGLES && self.most > 1;
         if !many {
-            let refused = self.refused.first().filter(|turn| turn.due <= now);
-            let one = first.first().copied().or(refused.map(|turn| turn.alarm));
+            let unwanted = self.unwanted.first().filter(|turn| turn.due <= now);
+            let one = first.first().copied().or(unwanted.map(|turn| turn.alarm));
             return one.into_iter().collect();
         }
         let rest = if urgent { due(&self.others) } else { Vec::new() };
@@ -214,9 +223,7 @@ impl Schedule {
             return;
         };
         while taken.len() < most
-            && let Some(held) = line
-                .waiting
-                .pop_front_if(|held| held.due <= now && (most == 1 || !held.alone))
+            && let Some(held) = line.waiting.pop_front_if(|held| held.due <= now)
         {
             line.sending = true;
             self.for_target -= usize::from(held.if_back.is_some());
@@ -234,7 +241,7 @@ impl Schedule {
         of(&self.urgent, true)
             .into_iter()
             .chain(of(&self.others, false))
-            .chain(of(&self.refused, false))
+            .chain(of(&self.unwanted, false))
             .min()
     }
 
@@ -244,25 +251,18 @@ impl Schedule {
         self.most = (self.most * 2).min(WINDOW);
         self.down_since = None;
         for notice in parcel.notices() {
-            *self.held(notice.critical) -= 1;
-            self.back_in_line(self.line_of(notice));
-            self.forget(notice.row);
+            let line = self.line_of(notice);
+            self.forget(notice);
+            self.back_in_line(line);
         }
         self.target_is_back();
     }
 
-    /// This row is out of memory.
-    fn forget(&mut self, row: i64) {
-        self.apart.remove(&row);
-        self.refusals.remove(&row);
-    }
-
-    /// Whether the target has refused this row so often, or so many rows, that it is not to stay in memory.
-    fn is_refused_for_good(&mut self, row: i64) -> bool {
-        let many = self.refusals.len() >= REFUSED && !self.refusals.contains_key(&row);
-        let refusals = self.refusals.entry(row).or_default();
-        *refusals += 1;
-        many || *refusals >= REFUSALS
+    /// It is out of memory.
+    fn forget(&mut self, notice: &PendingNotice) {
+        if !self.refused.forget(notice.row) {
+            *self.held(notice.critical) -= 1;
+        }
     }
 
     /// Nothing of this alarm is on its way any more.
@@ -297,26 +297,28 @@ impl Schedule {
         };
         let refused = matches!(fault, Fault::Reader) || (matches!(fault, Fault::Notice) && !digest);
         let (mut moved, mut put_away) = (Vec::new(), 0);
+        let count = parcel.count();
         let mut notices: Vec<PendingNotice> = parcel.into_notices().collect();
         // The later ones first: each goes in front of those that are back already.
         notices.sort_by_key(|notice| std::cmp::Reverse(notice.row));
         for mut notice in notices {
             notice.attempts = notice.attempts.saturating_add(1);
             let line = self.line_of(&notice);
-            let is_gone = lasting && move_on(&mut notice, &mut moved);
-            let refused = !is_gone && refused && self.is_refused_for_good(notice.row);
-            put_away += usize::from(refused);
-            if is_gone || refused {
-                *self.held(notice.critical) -= 1;
+            if lasting && move_on(&mut notice, &mut moved) {
+                self.forget(&notice);
                 self.back_in_line(line);
-                self.forget(notice.row);
                 continue;
             }
-            if matches!(fault, Fault::Reader) && self.apart.insert(notice.row) {
-                // Others of the alarm, for readers that it reaches, do not wait for this.
+            if refused && self.is_put_away(&notice, now) {
+                put_away += 1;
                 self.back_in_line(line);
+                continue;
             }
             let alarm = self.line_of(&notice);
+            if alarm != line {
+                // What follows in its alarm does not wait for it.
+                self.back_in_line(line);
+            }
             self.take_head(alarm);
             let line = self.lines.entry(alarm).or_default();
             line.sending = false;
@@ -324,16 +326,26 @@ impl Schedule {
             line.waiting.push_front(Held {
                 due: now.after(wait),
                 if_back,
-                alone: self.refusals.contains_key(&notice.row),
                 notice,
             });
             self.put_head(alarm);
         }
+        // Nothing is left of it that would be tried sooner.
+        let wait = if put_away == count { AGAIN } else { wait };
         Failed {
             wait,
             moved,
             put_away,
         }
+    }
+
+    /// Counts a refusal. What was refused takes no place from what is new; whether it leaves the memory for now.
+    fn is_put_away(&mut self, notice: &PendingNotice, now: Ticks) -> bool {
+        let known = self.refused.has(notice.row);
+        if !known {
+            *self.held(notice.critical) -= 1;
+        }
+        self.refused.note(notice.row, now)
     }
 
     /// Whether it takes a person, or far too long, until the target takes such a message.
@@ -369,16 +381,15 @@ impl Schedule {
             let mut gone = Vec::new();
             for mut held in std::mem::take(&mut line.waiting) {
                 if move_on(&mut held.notice, &mut moved) {
-                    gone.push((held.notice.critical, held.if_back.is_some(), held.notice.row));
+                    gone.push(held);
                 } else {
                     line.waiting.push_back(held);
                 }
             }
             let over = line.waiting.is_empty() && !line.sending;
-            for (critical, backs_off, row) in gone {
-                self.forget(row);
-                *self.held(critical) -= 1;
-                self.for_target -= usize::from(backs_off);
+            for held in gone {
+                self.forget(&held.notice);
+                self.for_target -= usize::from(held.if_back.is_some());
             }
             if over {
                 self.lines.remove(&alarm);
@@ -392,8 +403,8 @@ impl Schedule {
         let Some((urgent, turn)) = self.turn(alarm) else {
             return;
         };
-        if self.refusals.contains_key(&turn.row) {
-            self.refused.insert(turn);
+        if self.refused.has(turn.row) {
+            self.unwanted.insert(turn);
         } else if urgent {
             self.urgent.insert(turn);
         } else {
@@ -405,7 +416,7 @@ impl Schedule {
         if let Some((_, turn)) = self.turn(alarm) {
             self.urgent.remove(&turn);
             self.others.remove(&turn);
-            self.refused.remove(&turn);
+            self.unwanted.remove(&turn);
         }
     }
 
@@ -458,7 +469,7 @@ pub struct Failed {
     pub wait: Millis,
     /// Of these notices people are told through other targets.
     pub moved: Vec<Moved>,
-    /// How many were refused so often that they are not tried again before the next start.
+    /// How many were refused so often that they are tried again only now and then.
     pub put_away: usize,
 }
 

@@ -1,6 +1,8 @@
 //! The worker of one target: reads the outbox, sends what is due, reports each attempt to the store. Never sends
 //! a notice it has already delivered, and never waits for the store before it sends the next.
 
+mod past;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +10,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use prometheus::{Histogram, IntCounter};
+use prometheus::{Histogram, IntCounter, IntGauge};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Notify;
-use super::parcel::{Divided, Manners, Parcel};
+use super::parcel::{Divided, Fault, Manners, Parcel};
 use super::schedule::{Failed, Schedule};
 use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
@@ -50,6 +52,7 @@ pub(super) struct Worker<T> {
     clock: Clock,
     delivered: IntCounter,
     failed: IntCounter,
+    refused: IntGauge,
     latency: Histogram,
     manners: Manners,
     schedule: Schedule,
@@ -82,6 +85,8 @@ enum Done {
     Read(bool, usize, Result<Vec<PendingNotice>, StoreError>),
     /// When the next held notice is due.
     Held(Result<Option<Timestamp>, StoreError>),
+    /// These rows, which the target had refused, as far as they are owed still.
+    Again(Vec<i64>, Result<Vec<PendingNotice>, StoreError>),
     /// An attempt ended.
     Sent(Parcel, Result<Taken, SendError>),
 }
@@ -106,6 +111,7 @@ impl<T: Target> Worker<T> {
             clock: notify.clock,
             delivered: notify.metrics.deliveries(name, "delivered"),
             failed: notify.metrics.deliveries(name, "failed"),
+            refused: notify.metrics.notices_refused(name),
             latency: notify.metrics.notice_latency.clone(),
             schedule: Schedule::new(&manners),
             manners,
@@ -148,26 +154,6 @@ impl<T: Target> Worker<T> {
         self.finish(running).await;
     }
 
-    /// What went out before a restart counts within the target's limits.
-    async fn remember(&mut self) {
-        let Some(longest) = self.manners.limits.iter().map(|limit| limit.window).max() else {
-            return;
-        };
-        let now = self.clock.now();
-        let since = Timestamp(now.wall.0.saturating_sub_unsigned(longest.0));
-        match self.reader.sent_since(&self.name, since).await {
-            Ok(sent) => {
-                for at in sent {
-                    let age = now.wall.since(at).clamp(0, i64::MAX).unsigned_abs();
-                    self.schedule.remember(Ticks(now.ticks.0.saturating_sub(age)));
-                }
-            }
-            Err(error) => {
-                tracing::warn!(target_name = %self.name, %error, "cannot read what was sent last; its limits may be met");
-            }
-        }
-    }
-
     /// Starts whatever may start now: attempts that are due, and the next reads.
     fn start_due(&mut self, running: &Running) {
         let now = self.clock.now();
@@ -190,6 +176,7 @@ impl<T: Target> Worker<T> {
             self.start_ask(running);
         }
         self.start_release(now.ticks);
+        self.start_again(now.ticks, running);
     }
 
     /// Whether one more attempt may begin. A digest is worth the reading of whatever belongs in it: of a burst, sixty at a time
@@ -284,6 +271,7 @@ impl<T: Target> Worker<T> {
         match done {
             Done::Read(critical, asked, rows) => self.take_in(critical, asked, rows),
             Done::Held(due) => self.note_held(due),
+            Done::Again(rows, read) => self.take_in_again(rows, read),
             Done::Sent(parcel, outcome) => self.settle_attempt(parcel, outcome),
         }
     }
@@ -336,6 +324,7 @@ impl<T: Target> Worker<T> {
             self.latency.observe(latency_ms as f64 / 1_000.0);
         }
         self.schedule.delivered(parcel, now.ticks);
+        self.show_refused();
         self.reports.push_back(Work::Delivery(DeliveryReport {
             message: parcel.id(),
             target: self.name.to_string(),
@@ -358,10 +347,11 @@ impl<T: Target> Worker<T> {
             moved,
             put_away,
         } = self.schedule.failed(parcel, error.fault(), now.ticks);
+        self.show_refused();
         if put_away > 0 {
             tracing::error!(
                 target_name = %self.name, notices = put_away, %error,
-                "refused so often that it is not tried again before the next start, unless somebody has it sent again"
+                "refused so often that it is tried again only now and then"
             );
         }
         tracing::warn!(
@@ -376,13 +366,14 @@ impl<T: Target> Worker<T> {
             outcome: DeliveryOutcome::Retry {
                 error: error.to_string(),
                 due_at: after(now.wall, wait),
+                silent: matches!(error.fault(), Fault::Throttled(_)),
             },
             moved: shrunk.into_iter().chain(moved).collect(),
         }));
     }
 
     /// When there is next something to start that is not started by an answer or a commit.
-    fn next_time(&self) -> Option<Ticks> {
+    fn next_time(&mut self) -> Option<Ticks> {
         let now = self.clock.ticks();
         let send = self.may_send(now).then(|| self.schedule.next_due(now)).flatten();
         let reads = [(true, &self.critical), (false, &self.others)].map(|(critical, cursor)| {
@@ -394,6 +385,7 @@ impl<T: Target> Worker<T> {
             .flatten()
             .chain(send)
             .chain(self.release_at)
+            .chain(self.schedule.refused().again_at())
             .min()
     }
 

@@ -1,14 +1,14 @@
 //! The outbox: notices owed to targets, and the deliveries that were made. Rows only ever grow, so that whoever reads on
 //! from the last one it knows misses none. Decides neither who is owed what nor when it is sent.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::transaction::{Changes, key};
 use super::{PendingNotice, told};
 use crate::domain::directions::{Owed, Recipient};
 use crate::domain::escalation::EscalationChange;
 use crate::domain::id::Id;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::handoff::{DeliveryOutcome, DeliveryReport, Moved};
 
 /// What targets are owed.
@@ -164,9 +164,13 @@ pub(super) fn write_delivery(
     report: &DeliveryReport,
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    let (result, error) = match &report.outcome {
-        DeliveryOutcome::Delivered => ("delivered", None),
-        DeliveryOutcome::Retry { error, .. } => ("failed", Some(error)),
+    let (result, error, silent_until) = match &report.outcome {
+        DeliveryOutcome::Delivered => ("delivered", None, None),
+        DeliveryOutcome::Retry {
+            error,
+            due_at,
+            silent,
+        } => ("failed", Some(error), silent.then_some(due_at.0)),
     };
     for moved in &report.moved {
         move_notice(transaction, moved, report, changes)?;
@@ -177,7 +181,8 @@ pub(super) fn write_delivery(
     let notices = i64::try_from(report.notices.len()).unwrap_or(i64::MAX);
     transaction
         .prepare_cached(
-            "INSERT INTO delivery (message, target, at, notices, result, error) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO delivery (message, target, at, notices, result, error, silent_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             key(report.message),
@@ -185,7 +190,8 @@ pub(super) fn write_delivery(
             report.at.0,
             notices,
             result,
-            error
+            error,
+            silent_until
         ])?;
     let delivery = transaction.last_insert_rowid();
     for notice in &report.notices {
@@ -202,7 +208,7 @@ pub(super) fn write_delivery(
                     changes.pending.push((report.target.clone(), -1));
                 }
             }
-            DeliveryOutcome::Retry { error, due_at } => {
+            DeliveryOutcome::Retry { error, due_at, .. } => {
                 transaction
                     .prepare_cached(
                         "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, delivery = ?3, last_error = ?4
@@ -347,29 +353,43 @@ pub(super) fn pending(
 ) -> rusqlite::Result<Vec<PendingNotice>> {
     connection
         .prepare_cached(
-            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people FROM outbox
+            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical FROM outbox
              WHERE target = ?1 AND critical = ?2 AND row > ?3 AND delivered_at IS NULL AND held = 0
              ORDER BY row LIMIT ?4",
         )?
-        .query_map(params![target, critical, after, limit], |row| {
-            let id = |column| {
-                row.get(column)
-                    .map(|bytes| Id::from_bits(u128::from_be_bytes(bytes)))
-            };
-            Ok(PendingNotice {
-                row: row.get(0)?,
-                id: id(1)?,
-                alarm: id(2)?,
-                body: row.get(3)?,
-                created_at: Timestamp(row.get(4)?),
-                attempts: row.get(5)?,
-                due_at: Timestamp(row.get(6)?),
-                urgent: row.get(7)?,
-                people: read_people(row.get_ref(8)?.as_str_or_null()?),
-                critical,
-            })
-        })?
+        .query_map(params![target, critical, after, limit], read_notice)?
         .collect()
+}
+
+/// What is owed still of these rows.
+pub(super) fn owed(connection: &Connection, rows: &[i64]) -> rusqlite::Result<Vec<PendingNotice>> {
+    let mut of_row = connection.prepare_cached(
+        "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical FROM outbox
+         WHERE row = ?1 AND delivered_at IS NULL AND held = 0",
+    )?;
+    let notices = rows
+        .iter()
+        .map(|row| of_row.query_row([row], read_notice).optional());
+    notices.filter_map(Result::transpose).collect()
+}
+
+fn read_notice(row: &Row<'_>) -> rusqlite::Result<PendingNotice> {
+    let id = |column| {
+        row.get(column)
+            .map(|bytes| Id::from_bits(u128::from_be_bytes(bytes)))
+    };
+    Ok(PendingNotice {
+        row: row.get(0)?,
+        id: id(1)?,
+        alarm: id(2)?,
+        body: row.get(3)?,
+        created_at: Timestamp(row.get(4)?),
+        attempts: row.get(5)?,
+        due_at: Timestamp(row.get(6)?),
+        urgent: row.get(7)?,
+        people: read_people(row.get_ref(8)?.as_str_or_null()?),
+        critical: row.get(9)?,
+    })
 }
 
 /// Whom a stored notice is for. What another version wrote must keep nobody from being told: then it is for whoever reads
@@ -393,6 +413,22 @@ pub(super) fn sent_since(
         .prepare_cached("SELECT at FROM delivery WHERE target = ?1 AND at >= ?2 ORDER BY at")?
         .query_map(params![target, since.0], |row| row.get(0).map(Timestamp))?
         .collect()
+}
+
+/// For how long `target` still wants nothing at `now`, as it said since `since`. The wall clock may have been put back: no
+/// longer than it asked for.
+pub(super) fn silence(
+    connection: &Connection,
+    target: &str,
+    (since, now): (Timestamp, Timestamp),
+) -> rusqlite::Result<Option<Millis>> {
+    let left: Option<i64> = connection
+        .prepare_cached(
+            "SELECT max(min(silent_until - ?3, silent_until - at)) FROM delivery
+             WHERE target = ?1 AND at >= ?2 AND silent_until > ?3",
+        )?
+        .query_row(params![target, since.0, now.0], |row| row.get(0))?;
+    Ok(left.and_then(|left| u64::try_from(left).ok()).map(Millis))
 }
 
 /// Deletes the oldest deliveries made before `before`, at most `limit`; how many there were.

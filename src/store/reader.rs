@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::transaction::key;
 use super::{EventRow, PendingNotice, StoreError, chain, outbox, schema};
 use crate::domain::id::Id;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 
 /// How many questions may wait before askers do.
 const QUESTIONS: usize = 64;
@@ -145,6 +145,26 @@ impl StoreReader {
         let target = target.to_owned();
         self.ask("read held notices", move |connection| {
             outbox::next_held(connection, &target)
+        })
+        .await
+    }
+
+    /// What is owed still of these rows of the outbox.
+    pub async fn owed(&self, rows: Vec<i64>) -> Result<Vec<PendingNotice>, StoreError> {
+        self.ask("read notices", move |connection| outbox::owed(connection, &rows))
+            .await
+    }
+
+    /// For how long `target` still wants nothing at `now`, as it said since `since`.
+    pub async fn silence(
+        &self,
+        target: &str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Millis>, StoreError> {
+        let target = target.to_owned();
+        self.ask("read deliveries", move |connection| {
+            outbox::silence(connection, &target, (since, now))
         })
         .await
     }

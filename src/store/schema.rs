@@ -243,6 +243,10 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE INDEX outbox_held_line ON outbox (alarm, target) WHERE held = 1;
 ",
+    // `silent_until`: until then the target wants nothing at all, as it said then.
+    "
+    ALTER TABLE delivery ADD COLUMN silent_until INTEGER;
+",
 ];
 
 /// The database inside `data_dir`.

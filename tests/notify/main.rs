@@ -332,7 +332,7 @@ async fn a_notice_is_not_sent_again_while_its_report_waits_for_the_store() {
     let mut failed = 0;
     for _ in 0..40 {
         let report = next_report(&mut reports).await;
-        if let DeliveryOutcome::Retry { error, due_at } = report.outcome {
+        if let DeliveryOutcome::Retry { error, due_at, .. } = report.outcome {
             failed += 1;
             assert_eq!(error, "the target answered HTTP 500");
             let wait = due_at.since(report.at);

@@ -219,13 +219,13 @@ async fn a_burst_is_told_within_the_quota(service: Service) {
 }
 
 /// Tells `count` critical alarms one by one, and says whether the last was taken.
-async fn one_by_one(store: &TestStore, robot: &mut Robot, count: u64) -> bool {
+async fn one_by_one(store: &TestStore, got: &mut mpsc::Receiver<(String, bool)>, count: u64) -> bool {
     let mut last = false;
     for number in 1..=count {
         store
             .commit(vec![alarm(number, Priority::Critical, &["group"])])
             .await;
-        let (text, taken) = robot.next().await;
+        let (text, taken) = within("a message", got.recv()).await.unwrap();
         assert_eq!(told(&text), 1);
         last = taken;
     }
@@ -237,7 +237,7 @@ async fn what_exceeds_the_quota_waits_across_restarts(service: Service) {
     let store = TestStore::open(folder.path());
     let mut robot = Robot::start(service, 0).await;
     let running = Running::start(&store, vec![robot.settings.clone()]);
-    assert!(one_by_one(&store, &mut robot, kept(service)).await);
+    assert!(one_by_one(&store, &mut robot.got, kept(service)).await);
     all_delivered(&store, "group").await;
     running.stop().await;
     // Once a target without a quota has them, the robot could have been sent too much.
@@ -274,18 +274,26 @@ async fn a_refusal_is_believed(service: Service) {
     let others = quotas(service).first().unwrap().0 - 8;
     let mut robot = Robot::start(service, others).await;
     let witness = Sink::start(|_| Answer::Status(204)).await;
-    let targets = vec![robot.settings.clone(), target("witness", witness.address)];
-    let running = Running::start(&store, targets);
-    assert!(!one_by_one(&store, &mut robot, 9).await, "it was taken");
+    let start = || {
+        let targets = vec![robot.settings.clone(), target("witness", witness.address)];
+        Running::start(&store, targets)
+    };
+    let mut running = start();
+    assert!(!one_by_one(&store, &mut robot.got, 9).await, "it was taken");
     let both = ["group", "witness"];
-    let burst = (1_000..1_300).map(|number| alarm(number, Priority::Critical, &both));
-    store.commit(burst.collect()).await;
-    all_delivered(&store, "witness").await;
+    // A restart does not forget it either.
+    for round in 1..=2 {
+        let burst = (0..300).map(|number| alarm(1_000 * round + number, Priority::Critical, &both));
+        store.commit(burst.collect()).await;
+        all_delivered(&store, "witness").await;
+        running.stop().await;
+        running = start();
+    }
     running.stop().await;
     assert!(robot.got.try_recv().is_err(), "it was sent more");
     assert_eq!(store.metrics.deliveries("group", "delivered").get(), 8);
     assert_eq!(store.metrics.deliveries("group", "failed").get(), 1);
-    assert_eq!(store.reader.pending_count("group").await.unwrap(), 301);
+    assert_eq!(store.reader.pending_count("group").await.unwrap(), 601);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

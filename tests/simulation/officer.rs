@@ -148,6 +148,7 @@ impl Worker {
         let outcome = DeliveryOutcome::Retry {
             error: "trouble".to_owned(),
             due_at: Timestamp(now.wall.0.saturating_add_unsigned(failing.wait.0)),
+            silent: false,
         };
         self.report(&failed, now.wall, outcome);
         if let Some(report) = self.reports.back_mut() {

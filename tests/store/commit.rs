@@ -147,6 +147,7 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
     let retry = DeliveryOutcome::Retry {
         error: "500".to_owned(),
         due_at: Timestamp(99),
+        silent: false,
     };
     for work in [
         report(pending[0].row, retry),

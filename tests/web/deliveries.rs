@@ -62,6 +62,7 @@ async fn site() -> Site {
     let failed = DeliveryOutcome::Retry {
         error: "the target answered HTTP 500".to_owned(),
         due_at: Timestamp(1_767_225_701_000),
+        silent: false,
     };
     let moved = Moved {
         notice: 4,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::config::Service;
 use crate::domain::time::{Millis, Timestamp};
+use crate::notify::parcel::LONGEST_SILENCE;
 use crate::notify::target::{SendError, Taken};
 
 /// After WeCom's 45009, as those who met it waited.
@@ -14,9 +15,6 @@ const DINGTALK_WAIT: Millis = Millis(600_000);
 
 /// After Feishu's limits, and after HTTP 429 that does not say how long.
 const WAIT: Millis = Millis(60_000);
-
-/// The longest wait that an answer may ask for.
-const LONGEST_WAIT: Millis = Millis(3_600_000);
 
 /// How far DingTalk and Feishu let a clock be off, in milliseconds.
 const CLOCK_TOLERANCE_MS: u64 = 3_600_000;
@@ -43,7 +41,7 @@ pub(super) fn verdict(service: Service, answer: &Answer<'_>, at: Timestamp) -> R
         (Service::Wecom, 45_009) => SendError::Throttled(WECOM_WAIT),
         (Service::Dingtalk, 130_101) => SendError::Throttled(DINGTALK_WAIT),
         // The month's quota is used up.
-        (Service::Dingtalk, 90_030) => SendError::Throttled(LONGEST_WAIT),
+        (Service::Dingtalk, 90_030) => SendError::Throttled(LONGEST_SILENCE),
         (Service::Feishu, 9_499 | 11_232) => SendError::Throttled(WAIT),
         (Service::Dingtalk, 310_000) | (Service::Feishu, 19_021) if clock() => SendError::Clock,
         (Service::Wecom, 93_000)
@@ -78,7 +76,7 @@ fn code(service: Service, body: &Value) -> Option<i64> {
 fn retry_after(header: &str) -> Millis {
     let seconds: Option<u64> = header.trim().parse().ok();
     let wait = seconds.map_or(WAIT, |seconds| Millis(seconds.saturating_mul(1_000)));
-    wait.clamp(Millis(1_000), LONGEST_WAIT)
+    wait.clamp(Millis(1_000), LONGEST_SILENCE)
 }
 
 /// Whether a signature was refused for this machine's clock: the service says so, or its own clock is far from ours.

@@ -3,6 +3,7 @@
 mod hour;
 
 use super::super::parcel::Limit;
+use super::refused::REFUSALS;
 use super::wait::back_off;
 use super::*;
 use crate::domain::officer::{Contact, Language};
@@ -100,7 +101,7 @@ fn one_alarm_goes_in_order_and_others_do_not_wait() {
 fn a_failed_notice_holds_its_own_alarm_only() {
     let mut schedule = schedule([notice(1, 1), notice(2, 1), notice(3, 2)]);
     assert_eq!(rows(&mut schedule, 0), [1, 3]);
-    let Failed { wait, .. } = schedule.failed(one(1, 1), Fault::Notice, Ticks(0));
+    let Failed { wait, .. } = schedule.failed(one(1, 1), Fault::Target, Ticks(0));
     schedule.delivered(&one(3, 2), Ticks(0));
     assert_eq!(schedule.next_due(Ticks(0)), Some(Ticks(wait.0)));
     assert_eq!(rows(&mut schedule, wait.0 - 1), NONE);
@@ -380,7 +381,8 @@ fn what_its_readers_cannot_be_reached_with_holds_up_nothing_of_its_alarm() {
     schedule.delivered(&one(3, 7), Ticks(failed.wait.0));
     schedule.delivered(&one(1, 7), Ticks(failed.wait.0));
     assert_eq!(schedule.room(false), WINDOW);
-    assert!(schedule.lines.is_empty() && schedule.apart.is_empty());
+    assert!(schedule.lines.is_empty());
+    assert_eq!(schedule.refused().count(), 0);
 }
 
 #[test]
@@ -427,20 +429,82 @@ fn what_is_refused_for_good_leaves_room_for_what_is_critical() {
         now += LONGEST_WAIT.0;
     }
     assert_eq!(schedule.room(true), WINDOW);
-    assert!(schedule.lines.is_empty() && schedule.refusals.is_empty() && schedule.refused.is_empty());
+    assert!(schedule.lines.is_empty() && schedule.unwanted.is_empty());
+    assert_eq!(schedule.refused().count(), 1_100);
 }
 
 #[test]
-fn a_later_notice_of_the_alarm_goes_once_the_refused_one_is_put_away() {
-    let mut schedule = schedule([notice(1, 1), notice(2, 1)]);
+fn what_follows_in_an_alarm_does_not_wait_for_what_is_refused() {
+    let mut schedule = schedule([notice(1, 7), notice(2, 7)]);
+    assert_eq!(rows(&mut schedule, 0), [1], "one after the other");
+    let failed = schedule.failed(one(1, 7), Fault::Notice, Ticks(0));
+    assert_eq!(rows(&mut schedule, 0), [2]);
+    schedule.delivered(&one(2, 7), Ticks(0));
+    assert_eq!(rows(&mut schedule, failed.wait.0), [1], "and it is tried again");
+}
+
+#[test]
+fn what_waits_behind_refused_ones_takes_no_place_from_what_is_new() {
+    for followers in 1..=3 {
+        let mut schedule = Schedule::new(&Manners::default());
+        let mut row = 0;
+        let refuse = |schedule: &mut Schedule| {
+            while let Some(parcel) = schedule.next(Ticks(0)) {
+                schedule.failed(parcel, Fault::Notice, Ticks(0));
+            }
+        };
+        // A refused row stands in a line of its number: alarms have far greater ids.
+        for alarm in 1_000_001..=1_002_000 {
+            for _ in 0..=followers {
+                row += 1;
+                assert!(schedule.room(true) > 0, "no room for row {row}");
+                schedule.admit(urgent(row, alarm), at(0));
+            }
+            refuse(&mut schedule);
+        }
+        schedule.admit(urgent(row + 1, 2_000_000), at(0));
+        assert_eq!(next_rows(&mut schedule, 0), [row + 1]);
+        let refused = usize::try_from(row).unwrap();
+        assert_eq!(schedule.refused().count(), refused);
+        assert_eq!(schedule.room(true), WINDOW - 1);
+        assert!(schedule.lines.len() <= 513, "what is put away is out of memory");
+    }
+}
+
+#[test]
+fn what_is_put_away_comes_back_now_and_then() {
+    let mut schedule = schedule([notice(1, 1)]);
     let mut now = 0;
     for _ in 0..REFUSALS {
+        assert_eq!(schedule.refused().take_again(Ticks(now)), NONE);
         let parcel = schedule.next(Ticks(now)).unwrap();
-        assert_eq!(parcel.first().row, 1);
-        schedule.failed(parcel, Fault::Notice, Ticks(now));
-        now += LONGEST_WAIT.0;
+        now += schedule.failed(parcel, Fault::Notice, Ticks(now)).wait.0;
     }
-    assert_eq!(rows(&mut schedule, now), [2]);
+    assert_eq!(schedule.next(Ticks(now)), None);
+    for _ in 0..3 {
+        assert_eq!(schedule.refused().again_at(), Some(Ticks(now)));
+        assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
+        assert_eq!(schedule.refused().take_again(Ticks(now)), NONE, "once");
+        schedule.refused().give_back(vec![1], Ticks(now));
+        now += AGAIN.0;
+        assert_eq!(
+            schedule.refused().take_again(Ticks(now)),
+            [1],
+            "it could not be read"
+        );
+        schedule.admit_again(notice(1, 1), Ticks(now));
+        let parcel = schedule.next(Ticks(now)).unwrap();
+        let failed = schedule.failed(parcel, Fault::Notice, Ticks(now));
+        assert_eq!((failed.put_away, failed.wait), (1, AGAIN));
+        now += AGAIN.0;
+    }
+    assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
+    schedule.admit_again(notice(1, 1), Ticks(now));
+    assert_eq!(schedule.refused().again_at(), None);
+    let parcel = schedule.next(Ticks(now)).unwrap();
+    schedule.delivered(&parcel, Ticks(now));
+    assert_eq!((schedule.refused().count(), schedule.room(false)), (0, WINDOW));
+    assert!(schedule.lines.is_empty());
 }
 
 #[test]

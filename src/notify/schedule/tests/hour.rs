@@ -23,6 +23,10 @@ struct World {
     flights: VecDeque<(u64, Parcel)>,
     /// From when to when it is away.
     away: std::ops::Range<u64>,
+    /// Until when it refuses every so many-th row.
+    refuses: (u64, i64),
+    /// What was read and is owed, by row.
+    owed: HashMap<i64, PendingNotice>,
     /// What it allows within a minute, if it counts. Beyond it, it takes nothing for ten minutes.
     quota: Option<usize>,
     silent_until: u64,
@@ -51,6 +55,8 @@ impl World {
             outbox: [critical, others],
             flights: VecDeque::new(),
             away: 0..0,
+            refuses: (0, 1),
+            owed: HashMap::new(),
             quota: None,
             silent_until: 0,
             counted: VecDeque::new(),
@@ -66,11 +72,13 @@ impl World {
             let due = (self.flights.len() < self.manners.at_once)
                 .then(|| self.schedule.next_due(Ticks(self.now)))
                 .flatten();
+            let again = self.schedule.refused().again_at();
             let arrival = self.outbox.iter().filter_map(|lane| lane.front());
             let arrival = arrival.map(|notice| notice.created_at.since(at(0).wall).unsigned_abs());
             let answer = self.flights.front().map(|(at, _)| *at);
             let next = arrival
                 .chain(due.map(|due| due.0))
+                .chain(again.map(|again| again.0))
                 .chain(answer)
                 .filter(|at| *at > self.now)
                 .min();
@@ -92,8 +100,13 @@ impl World {
             while self.schedule.room(critical) > 0
                 && let Some(notice) = lane.pop_front_if(|notice| notice.created_at <= now.wall)
             {
+                self.owed.insert(notice.row, notice.clone());
                 self.schedule.admit(notice, now);
             }
+        }
+        for row in self.schedule.refused().take_again(now.ticks) {
+            let notice = self.owed.get(&row).expect("it is owed").clone();
+            self.schedule.admit_again(notice, now.ticks);
         }
     }
 
@@ -114,6 +127,10 @@ impl World {
             self.seen.excess += 1;
             self.silent_until = now + 10 * MINUTE;
             Some(Fault::Throttled(Millis(10 * MINUTE)))
+        } else if self.refuses.0 > now && parcel.notices().any(|notice| notice.row % self.refuses.1 == 0) {
+            // What it refuses it has counted all the same.
+            self.counted.push_back(now);
+            Some(Fault::Notice)
         } else {
             None
         };
@@ -124,6 +141,9 @@ impl World {
         }
         self.counted.push_back(now);
         self.schedule.delivered(&parcel, Ticks(now));
+        for notice in parcel.notices() {
+            self.owed.remove(&notice.row);
+        }
         self.seen.taken.push((now, parcel.into_notices().collect()));
     }
 }
@@ -253,6 +273,41 @@ fn ten_thousand_alarms_at_once_fit_into_a_minute_with_the_critical_first() {
     assert!(seen.taken.len() <= 18, "{} messages", seen.taken.len());
     let (last, _) = seen.taken.last().unwrap();
     assert!(*last <= MINUTE, "{last} ms");
+}
+
+/// A receiver that chokes on every third notice for six hours keeps nothing else from arriving, and has those too once it is mended.
+#[test]
+fn what_a_target_refuses_for_hours_holds_up_nothing_and_arrives_in_the_end() {
+    for manners in [Manners::default(), group()] {
+        let notices: Vec<_> = (1..=4_000)
+            .map(|row: i64| {
+                let alarm = 1_000_000 + u128::from(row.unsigned_abs()) / 2;
+                let told = if row % 5 == 0 {
+                    urgent(row, alarm)
+                } else {
+                    notice(row, alarm)
+                };
+                later(row.unsigned_abs() * 5 * SECOND, told)
+            })
+            .collect();
+        let mut world = World::new(manners, notices);
+        world.quota = (world.manners.at_once == 1).then_some(20);
+        world.refuses = (6 * HOUR, 3);
+        let seen = world.run(48 * HOUR);
+        assert_eq!(seen.excess, 0);
+        let mut rows = seen.rows();
+        rows.sort_unstable();
+        assert_eq!(rows, (1..=4_000).collect::<Vec<i64>>(), "each once");
+        let wanted = seen
+            .taken
+            .iter()
+            .flat_map(|(at, notices)| notices.iter().map(move |notice| (at, notice)));
+        let waits = wanted
+            .filter(|(_, notice)| notice.row % 3 != 0)
+            .map(|(at, notice)| at.saturating_sub(notice.created_at.since(self::at(0).wall).unsigned_abs()));
+        let worst = waits.max().unwrap();
+        assert!(worst <= 10 * MINUTE, "a notice that it wants waited {worst} ms");
+    }
 }
 
 /// When, of which alarm, and whether it is critical.
