@@ -117,3 +117,35 @@ async fn what_waits_for_the_end_of_quiet_hours_comes_then_and_holds_nothing_up()
     assert_eq!(store.metrics.notices_pending("duty").get(), 0);
     assert!(sink.got.try_recv().is_err(), "something came twice");
 }
+
+/// So many notices of a target are in memory at a time; it holds as many critical ones besides.
+const WINDOW: u64 = 1_024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_is_released_however_much_waits_for_the_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let mut sink = Sink::start(|_| Answer::Hang).await;
+    let backlog = (1..=WINDOW + 100).map(|number| raised(number, number, &["duty"]));
+    let mut quiet = raised(5_000, 5_000, &["duty"]);
+    quiet.owed = vec![Owed {
+        everyone: false,
+        not_before: Some(Timestamp(wall().0 + 1_000)),
+        ..Owed::direct("duty")
+    }];
+    store.commit(backlog.collect()).await;
+    let running = Running::start(&store, vec![target("duty", sink.address)]);
+    for _ in 0..8 {
+        sink.next().await;
+    }
+    store.commit(vec![quiet]).await;
+    let released = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while store.reader.next_held("duty").await.unwrap().is_some() {
+            tick.tick().await;
+        }
+    };
+    within("its release", released).await;
+    assert_eq!(store.metrics.deliveries("duty", "delivered").get(), 0);
+    running.stop().await;
+}

@@ -155,7 +155,7 @@ const fn throttled(milliseconds: u64) -> Result<Taken, SendError> {
 const OFF: &str = "Sun, 06 Sep 2020 05:00:00 GMT";
 
 #[rustfmt::skip]
-const CASES: [Case; 23] = [
+const CASES: [Case; 26] = [
     (Service::Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, "", Ok(Taken)),
     (Service::Dingtalk, 200, r#"{"errcode":"0"}"#, "", Ok(Taken)),
     (Service::Feishu, 200, r#"{"code":0,"msg":"success","data":{}}"#, "", Ok(Taken)),
@@ -175,6 +175,9 @@ const CASES: [Case; 23] = [
     (Service::Dingtalk, 200, r#"{"errcode":"310000","errmsg":"sign not match"}"#, "", Err(SendError::Misconfigured(310_000))),
     (Service::Dingtalk, 200, r#"{"errcode":310000,"errmsg":"invalid timestamp"}"#, "", Err(SendError::Clock)),
     (Service::Dingtalk, 200, r#"{"errcode":310000,"errmsg":"sign not match"}"#, OFF, Err(SendError::Clock)),
+    (Service::Dingtalk, 200, r#"{"errcode":300001,"errmsg":"token is not exist"}"#, "", Err(SendError::Misconfigured(300_001))),
+    (Service::Dingtalk, 200, r#"{"errcode":90030,"errmsg":"webhook over limit"}"#, "", throttled(3_600_000)),
+    (Service::Feishu, 400, r#"{"code":19001,"msg":"param invalid: incoming webhook access token invalid"}"#, "", Err(SendError::Misconfigured(19_001))),
     (Service::Feishu, 200, r#"{"code":19021}"#, OFF, Err(SendError::Clock)),
     (Service::Feishu, 200, r#"{"code":19024}"#, "", Err(SendError::Misconfigured(19_024))),
     (Service::Feishu, 400, r#"{"code":9499}"#, "", throttled(60_000)),
