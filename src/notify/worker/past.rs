@@ -17,11 +17,10 @@ impl<T: Target> Worker<T> {
             .silence(&self.name, since(LONGEST_SILENCE), now.wall)
             .await
         {
-            Ok(silent) => {
-                for left in silent {
-                    tracing::info!(target_name = %self.name, wait_ms = left.0, "the target wanted nothing for a while, and still does not");
-                    self.schedule.silence(now.ticks.after(left));
-                }
+            Ok(None) => {}
+            Ok(Some(left)) => {
+                tracing::info!(target_name = %self.name, wait_ms = left.0, "the target wanted nothing for a while, and still does not");
+                self.schedule.silence(now.ticks.after(left));
             }
             Err(error) => {
                 tracing::warn!(target_name = %self.name, %error, "cannot read whether the target wanted nothing; it may be disturbed");
