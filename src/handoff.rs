@@ -288,6 +288,8 @@ pub enum DeliveryOutcome {
         due_at: Timestamp,
         /// Until then the target wants nothing at all.
         silent: bool,
+        /// It does not want these notices.
+        refused: bool,
     },
 }
 

@@ -189,6 +189,7 @@ impl Emergency {
             critical: true,
             urgent: true,
             people: Vec::new(),
+            refused: false,
         };
         Ok(Notice {
             pending: Arc::new(pending),

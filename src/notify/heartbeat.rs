@@ -148,6 +148,7 @@ impl Heartbeat {
             critical: false,
             urgent: false,
             people: Vec::new(),
+            refused: false,
         })
     }
 }

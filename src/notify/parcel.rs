@@ -248,6 +248,7 @@ mod tests {
             critical: false,
             urgent: false,
             people: people.collect(),
+            refused: false,
         }
     }
 

@@ -1,16 +1,17 @@
 //! Which notices of one target go out next, alone or in a digest, and when failed ones are tried again. Pure: it is told
 //! the time, and never reads, sends or stores anything.
 
+pub mod failed;
 mod refused;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use self::failed::{Failed, move_on};
 use self::refused::{AGAIN, Refused};
 use self::wait::{FIRST_WAIT, LONGEST_WAIT, wait_after};
 use super::pace::Pace;
 use super::parcel::{Fault, Manners, Parcel};
-use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Moment, Ticks};
 use crate::handoff::Moved;
@@ -143,7 +144,11 @@ impl Schedule {
             if_back: None,
             notice,
         };
-        *self.held(held.notice.critical) += 1;
+        if !held.notice.refused {
+            *self.held(held.notice.critical) += 1;
+        } else if !self.refused.restore(held.notice.row, now.ticks) {
+            return;
+        }
         self.enqueue(held, now.ticks);
     }
 
@@ -154,7 +159,10 @@ impl Schedule {
 
     /// Takes in a notice that was put away and has been read again.
     pub fn admit_again(&mut self, notice: PendingNotice, now: Ticks) {
-        self.refused.restore(notice.row);
+        // There was room for it when it was asked for.
+        if !self.refused.restore(notice.row, now) {
+            return;
+        }
         let held = Held {
             due: now,
             if_back: None,
@@ -335,6 +343,7 @@ impl Schedule {
         Failed {
             wait,
             moved,
+            refused,
             put_away,
         }
     }
@@ -460,33 +469,6 @@ impl Line {
     fn is_urgent(&self) -> bool {
         self.waiting.iter().any(|held| held.notice.urgent)
     }
-}
-
-/// What follows a failed attempt.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Failed {
-    /// How long what is left of it waits.
-    pub wait: Millis,
-    /// Of these notices people are told through other targets.
-    pub moved: Vec<Moved>,
-    /// How many were refused so often that they are tried again only now and then.
-    pub put_away: usize,
-}
-
-/// Lets whoever of `notice` has another channel be told through that. Whether nobody is left.
-fn move_on(notice: &mut PendingNotice, moved: &mut Vec<Moved>) -> bool {
-    let (to, left) = Recipient::onward(std::mem::take(&mut notice.people));
-    notice.people = left;
-    if to.is_empty() {
-        return false;
-    }
-    let ends = notice.people.is_empty();
-    moved.push(Moved {
-        notice: notice.row,
-        to,
-        left: (!ends).then(|| notice.people.clone()),
-    });
-    ends
 }
 
 #[cfg(test)]

@@ -218,6 +218,7 @@ mod tests {
             critical: false,
             urgent: false,
             people: Vec::new(),
+            refused: false,
         }
     }
 

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Notify;
 use super::parcel::{Divided, Fault, Manners, Parcel};
-use super::schedule::{Failed, Schedule};
+use super::schedule::Schedule;
+use super::schedule::failed::Failed;
 use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
 use crate::domain::id::Id;
@@ -346,6 +347,7 @@ impl<T: Target> Worker<T> {
             wait,
             moved,
             put_away,
+            refused,
         } = self.schedule.failed(parcel, error.fault(), now.ticks);
         self.show_refused();
         if put_away > 0 {
@@ -367,6 +369,7 @@ impl<T: Target> Worker<T> {
                 error: error.to_string(),
                 due_at: after(now.wall, wait),
                 silent: matches!(error.fault(), Fault::Throttled(_)),
+                refused,
             },
             moved: shrunk.into_iter().chain(moved).collect(),
         }));

@@ -484,6 +484,8 @@ pub struct PendingNotice {
     pub urgent: bool,
     /// For whom it is; nobody in particular: whoever reads the target.
     pub people: Vec<Recipient>,
+    /// Its target has not wanted it.
+    pub refused: bool,
 }
 
 /// A stored event of the hash chain.

@@ -170,6 +170,7 @@ pub(super) fn write_delivery(
             error,
             due_at,
             silent,
+            ..
         } => ("failed", Some(error), silent.then_some(due_at.0)),
     };
     for moved in &report.moved {
@@ -208,13 +209,19 @@ pub(super) fn write_delivery(
                     changes.pending.push((report.target.clone(), -1));
                 }
             }
-            DeliveryOutcome::Retry { error, due_at, .. } => {
+            DeliveryOutcome::Retry {
+                error,
+                due_at,
+                refused,
+                ..
+            } => {
                 transaction
                     .prepare_cached(
-                        "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, delivery = ?3, last_error = ?4
+                        "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, delivery = ?3, last_error = ?4,
+                             refused = refused OR ?5
                          WHERE row = ?1 AND delivered_at IS NULL",
                     )?
-                    .execute(params![notice, due_at.0, delivery, error])?;
+                    .execute(params![notice, due_at.0, delivery, error, refused])?;
             }
         }
     }
@@ -353,7 +360,7 @@ pub(super) fn pending(
 ) -> rusqlite::Result<Vec<PendingNotice>> {
     connection
         .prepare_cached(
-            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical FROM outbox
+            "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical, refused FROM outbox
              WHERE target = ?1 AND critical = ?2 AND row > ?3 AND delivered_at IS NULL AND held = 0
              ORDER BY row LIMIT ?4",
         )?
@@ -364,7 +371,7 @@ pub(super) fn pending(
 /// What is owed still of these rows.
 pub(super) fn owed(connection: &Connection, rows: &[i64]) -> rusqlite::Result<Vec<PendingNotice>> {
     let mut of_row = connection.prepare_cached(
-        "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical FROM outbox
+        "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical, refused FROM outbox
          WHERE row = ?1 AND delivered_at IS NULL AND held = 0",
     )?;
     let notices = rows
@@ -389,6 +396,7 @@ fn read_notice(row: &Row<'_>) -> rusqlite::Result<PendingNotice> {
         urgent: row.get(7)?,
         people: read_people(row.get_ref(8)?.as_str_or_null()?),
         critical: row.get(9)?,
+        refused: row.get(10)?,
     })
 }
 

@@ -243,9 +243,10 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE INDEX outbox_held_line ON outbox (alarm, target) WHERE held = 1;
 ",
-    // `silent_until`: until then the target wants nothing at all, as it said then.
+    // `silent_until`: until then the target wants nothing at all, as it said then. `refused`: its target does not want this notice.
     "
     ALTER TABLE delivery ADD COLUMN silent_until INTEGER;
+    ALTER TABLE outbox ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

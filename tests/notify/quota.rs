@@ -14,6 +14,7 @@ use ninewatch::handoff::AlarmCommit;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::people::{person, raised_for};
 use super::*;
 
 const MINUTE_MS: i64 = 60_000;
@@ -273,9 +274,11 @@ async fn a_refusal_is_believed(service: Service) {
     let store = TestStore::open(folder.path());
     let others = quotas(service).first().unwrap().0 - 8;
     let mut robot = Robot::start(service, others).await;
-    let witness = Sink::start(|_| Answer::Status(204)).await;
+    let mut witness = Sink::start(|_| Answer::Status(204)).await;
+    let address = witness.address;
+    let settings = robot.settings.clone();
     let start = || {
-        let targets = vec![robot.settings.clone(), target("witness", witness.address)];
+        let targets = vec![settings.clone(), target("witness", address)];
         Running::start(&store, targets)
     };
     let mut running = start();
@@ -289,6 +292,10 @@ async fn a_refusal_is_believed(service: Service) {
         running.stop().await;
         running = start();
     }
+    // Its people are told through their next channel.
+    let wang = person("wang", &["witness"]);
+    store.commit(vec![raised_for(7_000, "group", &[wang])]).await;
+    while witness.next().await.number() != 7_000 {}
     running.stop().await;
     assert!(robot.got.try_recv().is_err(), "it was sent more");
     assert_eq!(store.metrics.deliveries("group", "delivered").get(), 8);

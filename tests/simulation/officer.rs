@@ -149,6 +149,7 @@ impl Worker {
             error: "trouble".to_owned(),
             due_at: Timestamp(now.wall.0.saturating_add_unsigned(failing.wait.0)),
             silent: false,
+            refused: false,
         };
         self.report(&failed, now.wall, outcome);
         if let Some(report) = self.reports.back_mut() {

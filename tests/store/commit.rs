@@ -148,6 +148,7 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
         error: "500".to_owned(),
         due_at: Timestamp(99),
         silent: false,
+        refused: false,
     };
     for work in [
         report(pending[0].row, retry),

@@ -63,6 +63,7 @@ async fn site() -> Site {
         error: "the target answered HTTP 500".to_owned(),
         due_at: Timestamp(1_767_225_701_000),
         silent: false,
+        refused: false,
     };
     let moved = Moved {
         notice: 4,

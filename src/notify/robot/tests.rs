@@ -60,7 +60,7 @@ fn parcel(count: usize, name: &str) -> Parcel {
         critical: true,
         urgent: true,
         people: Vec::new(),
-    });
+    refused: false, });
     Parcel::of(notices.collect()).unwrap()
 }
 

@@ -13,13 +13,10 @@ pub(super) const REFUSALS: u32 = 12;
 pub(super) const MOST: usize = 512;
 
 /// Of so many that are put away the rows are known, to be read again; further ones wait in the store for the next start.
-const KNOWN: usize = 16_384;
+const KNOWN: usize = 65_536;
 
-/// How often some of what is put away is tried once more.
+/// How often of what is put away so much is tried once more as there is room for.
 pub(super) const AGAIN: Millis = Millis(600_000);
-
-/// How many of them.
-const AT_ONCE: usize = 64;
 
 /// The refused notices of one target.
 #[derive(Debug, Default)]
@@ -77,7 +74,7 @@ impl Refused {
         if self.again_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let room = MOST.saturating_sub(self.times.len()).min(AT_ONCE);
+        let room = MOST.saturating_sub(self.times.len());
         let rows: Vec<i64> = self.away.drain(..room.min(self.away.len())).collect();
         self.again_at = (!self.away.is_empty()).then(|| now.after(AGAIN));
         rows
@@ -95,9 +92,16 @@ impl Refused {
         self.again_at
     }
 
-    /// This row was put away and is in memory again: refused once more, it is put away once more.
-    pub(super) fn restore(&mut self, row: i64) {
-        self.times.insert(row, REFUSALS - 1);
+    /// This row was refused before and has been read again: refused once more, it is put away. `false`: it is put away at once,
+    /// for want of room.
+    pub(super) fn restore(&mut self, row: i64, now: Ticks) -> bool {
+        let room = self.times.len() < MOST;
+        if room {
+            self.times.insert(row, REFUSALS - 1);
+        } else {
+            self.put_away(row, now);
+        }
+        room
     }
 
     /// How many there are, those put away included.

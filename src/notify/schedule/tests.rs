@@ -1,11 +1,12 @@
 //! What a schedule sends when: in which order, alone or together, and when again.
 
 mod hour;
+mod refused;
 
 use super::super::parcel::Limit;
-use super::refused::REFUSALS;
 use super::wait::back_off;
 use super::*;
+use crate::domain::directions::Recipient;
 use crate::domain::officer::{Contact, Language};
 use crate::domain::time::Timestamp;
 
@@ -23,6 +24,7 @@ fn notice(row: i64, alarm: u128) -> PendingNotice {
         critical: false,
         urgent: false,
         people: Vec::new(),
+        refused: false,
     }
 }
 
@@ -365,146 +367,6 @@ fn what_waits_for_a_silenced_target_goes_another_way_and_the_rest_waits() {
     assert_eq!((schedule.room(true), schedule.room(false)), (WINDOW - 1, WINDOW));
     assert_eq!(schedule.next(Ticks(10)), None);
     assert_eq!(next_rows(&mut schedule, 600_010), [4]);
-}
-
-#[test]
-fn what_its_readers_cannot_be_reached_with_holds_up_nothing_of_its_alarm() {
-    let mut schedule = schedule([notice(1, 7), notice(2, 7)]);
-    let refused = schedule.next(Ticks(0)).unwrap();
-    assert_eq!(rows(&mut schedule, 0), NONE, "one after the other");
-    let failed = schedule.failed(refused, Fault::Reader, Ticks(0));
-    assert_eq!(rows(&mut schedule, 0), [2], "the next goes at once");
-    schedule.delivered(&one(2, 7), Ticks(0));
-    assert_eq!(rows(&mut schedule, failed.wait.0), [1], "and it is tried again");
-    schedule.admit(notice(3, 7), at(failed.wait.0));
-    assert_eq!(rows(&mut schedule, failed.wait.0), [3]);
-    schedule.delivered(&one(3, 7), Ticks(failed.wait.0));
-    schedule.delivered(&one(1, 7), Ticks(failed.wait.0));
-    assert_eq!(schedule.room(false), WINDOW);
-    assert!(schedule.lines.is_empty());
-    assert_eq!(schedule.refused().count(), 0);
-}
-
-#[test]
-fn of_a_digest_that_does_not_reach_all_each_is_tried_alone() {
-    let mut schedule = of(
-        &robot(),
-        (1..=5).map(|row| urgent(row, 7 + u128::try_from(row % 2).unwrap())),
-    );
-    let digest = schedule
-        .next(Ticks(0))
-        .map(|parcel| parcel.into_notices().collect::<Vec<_>>());
-    let digest = Parcel::of(digest.unwrap()).unwrap();
-    let count = digest.count();
-    let failed = schedule.failed(digest, Fault::Reader, Ticks(0));
-    let alone: Vec<usize> = std::iter::from_fn(|| schedule.next(Ticks(failed.wait.0)))
-        .map(|parcel| parcel.count())
-        .collect();
-    assert!(
-        !alone.is_empty() && alone.iter().all(|count| *count == 1),
-        "{alone:?} of {count}"
-    );
-}
-
-#[test]
-fn what_is_refused_for_good_leaves_room_for_what_is_critical() {
-    let mut schedule = Schedule::new(&Manners::default());
-    let mut now = 0;
-    for row in 1..=1_100 {
-        assert!(schedule.room(true) > 0, "no room for {row}");
-        schedule.admit(urgent(row, u128::from(row.unsigned_abs())), at(now));
-        while let Some(parcel) = schedule.next(Ticks(now)) {
-            schedule.failed(parcel, Fault::Notice, Ticks(now));
-        }
-        now += 1;
-    }
-    now += 3_600_000;
-    schedule.admit(urgent(2_000, 2_000), at(now));
-    assert_eq!(next_rows(&mut schedule, now), [2_000], "refused ones go after it");
-    schedule.delivered(&Parcel::single(urgent(2_000, 2_000)), Ticks(now));
-    for _ in 0..REFUSALS {
-        while let Some(parcel) = schedule.next(Ticks(now)) {
-            schedule.failed(parcel, Fault::Notice, Ticks(now));
-        }
-        now += LONGEST_WAIT.0;
-    }
-    assert_eq!(schedule.room(true), WINDOW);
-    assert!(schedule.lines.is_empty() && schedule.unwanted.is_empty());
-    assert_eq!(schedule.refused().count(), 1_100);
-}
-
-#[test]
-fn what_follows_in_an_alarm_does_not_wait_for_what_is_refused() {
-    let mut schedule = schedule([notice(1, 7), notice(2, 7)]);
-    assert_eq!(rows(&mut schedule, 0), [1], "one after the other");
-    let failed = schedule.failed(one(1, 7), Fault::Notice, Ticks(0));
-    assert_eq!(rows(&mut schedule, 0), [2]);
-    schedule.delivered(&one(2, 7), Ticks(0));
-    assert_eq!(rows(&mut schedule, failed.wait.0), [1], "and it is tried again");
-}
-
-#[test]
-fn what_waits_behind_refused_ones_takes_no_place_from_what_is_new() {
-    for followers in 1..=3 {
-        let mut schedule = Schedule::new(&Manners::default());
-        let mut row = 0;
-        let refuse = |schedule: &mut Schedule| {
-            while let Some(parcel) = schedule.next(Ticks(0)) {
-                schedule.failed(parcel, Fault::Notice, Ticks(0));
-            }
-        };
-        // A refused row stands in a line of its number: alarms have far greater ids.
-        for alarm in 1_000_001..=1_002_000 {
-            for _ in 0..=followers {
-                row += 1;
-                assert!(schedule.room(true) > 0, "no room for row {row}");
-                schedule.admit(urgent(row, alarm), at(0));
-            }
-            refuse(&mut schedule);
-        }
-        schedule.admit(urgent(row + 1, 2_000_000), at(0));
-        assert_eq!(next_rows(&mut schedule, 0), [row + 1]);
-        let refused = usize::try_from(row).unwrap();
-        assert_eq!(schedule.refused().count(), refused);
-        assert_eq!(schedule.room(true), WINDOW - 1);
-        assert!(schedule.lines.len() <= 513, "what is put away is out of memory");
-    }
-}
-
-#[test]
-fn what_is_put_away_comes_back_now_and_then() {
-    let mut schedule = schedule([notice(1, 1)]);
-    let mut now = 0;
-    for _ in 0..REFUSALS {
-        assert_eq!(schedule.refused().take_again(Ticks(now)), NONE);
-        let parcel = schedule.next(Ticks(now)).unwrap();
-        now += schedule.failed(parcel, Fault::Notice, Ticks(now)).wait.0;
-    }
-    assert_eq!(schedule.next(Ticks(now)), None);
-    for _ in 0..3 {
-        assert_eq!(schedule.refused().again_at(), Some(Ticks(now)));
-        assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
-        assert_eq!(schedule.refused().take_again(Ticks(now)), NONE, "once");
-        schedule.refused().give_back(vec![1], Ticks(now));
-        now += AGAIN.0;
-        assert_eq!(
-            schedule.refused().take_again(Ticks(now)),
-            [1],
-            "it could not be read"
-        );
-        schedule.admit_again(notice(1, 1), Ticks(now));
-        let parcel = schedule.next(Ticks(now)).unwrap();
-        let failed = schedule.failed(parcel, Fault::Notice, Ticks(now));
-        assert_eq!((failed.put_away, failed.wait), (1, AGAIN));
-        now += AGAIN.0;
-    }
-    assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
-    schedule.admit_again(notice(1, 1), Ticks(now));
-    assert_eq!(schedule.refused().again_at(), None);
-    let parcel = schedule.next(Ticks(now)).unwrap();
-    schedule.delivered(&parcel, Ticks(now));
-    assert_eq!((schedule.refused().count(), schedule.room(false)), (0, WINDOW));
-    assert!(schedule.lines.is_empty());
 }
 
 #[test]
