@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Notify;
 use super::parcel::{Divided, Manners, Parcel};
+use super::reason::Failures;
 use super::schedule::{Failed, Schedule};
 use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
@@ -50,6 +51,7 @@ pub(super) struct Worker<T> {
     clock: Clock,
     delivered: IntCounter,
     failed: IntCounter,
+    failures: Failures,
     latency: Histogram,
     manners: Manners,
     schedule: Schedule,
@@ -106,6 +108,7 @@ impl<T: Target> Worker<T> {
             clock: notify.clock,
             delivered: notify.metrics.deliveries(name, "delivered"),
             failed: notify.metrics.deliveries(name, "failed"),
+            failures: Failures::of(name, &notify.metrics),
             latency: notify.metrics.notice_latency.clone(),
             schedule: Schedule::new(&manners),
             manners,
@@ -350,6 +353,7 @@ impl<T: Target> Worker<T> {
     fn settle_failed(&mut self, parcel: Parcel, error: &SendError, shrunk: Vec<Moved>) {
         let now = self.clock.now();
         self.failed.inc();
+        self.failures.count(error);
         let message = parcel.id();
         let notices: Vec<i64> = parcel.notices().map(|notice| notice.row).collect();
         let attempt = parcel.first().attempts.saturating_add(1);
