@@ -1,6 +1,7 @@
 //! The process's own metrics: every handle is resolved once, here, so that no loop looks one up.
 
 mod buckets;
+mod deliveries;
 mod outbox;
 mod past_outbox;
 
@@ -10,6 +11,7 @@ use prometheus::{
 };
 
 use self::buckets::{NOTICE_BUCKETS, STAGE_BUCKETS, VERIFY_BUCKETS};
+use self::deliveries::Deliveries;
 use self::outbox::Outbox;
 use self::past_outbox::PastOutbox;
 use crate::domain::profile::Reject;
@@ -75,7 +77,7 @@ pub struct Metrics {
     alarms_active: IntGaugeVec,
     alarm_events: IntCounterVec,
     outbox: Outbox,
-    deliveries: IntCounterVec,
+    deliveries: Deliveries,
     replies: IntCounterVec,
     /// From an alarm event's commit to its delivery.
     pub notice_latency: Histogram,
@@ -280,12 +282,7 @@ impl Metrics {
                 "Acknowledgements in the answers of targets: acknowledged, refused by the gateway, malformed.",
                 &["target", "result"],
             ),
-            deliveries: counters(
-                r,
-                "ninewatch_deliveries_total",
-                "Attempts to deliver a notice, by target and result.",
-                &["target", "result"],
-            ),
+            deliveries: Deliveries::new(r),
             notice_latency: registered(
                 r,
                 Histogram::with_opts(
@@ -454,7 +451,12 @@ impl Metrics {
 
     /// The counter of deliveries to `target` with `result`; resolve once, keep.
     pub fn deliveries(&self, target: &str, result: &str) -> IntCounter {
-        self.deliveries.with_label_values(&[target, result])
+        self.deliveries.result(target, result)
+    }
+
+    /// The counter of failed attempts to deliver to `target`, for `reason`; resolve once, keep.
+    pub fn delivery_failures(&self, target: &str, reason: &str) -> IntCounter {
+        self.deliveries.failure(target, reason)
     }
 
     /// The gauge of devices of `kind` with `presence`; resolve once, keep.

@@ -11,6 +11,7 @@ mod http;
 mod mail;
 mod pace;
 pub mod parcel;
+mod reason;
 mod reply;
 mod robot;
 pub mod schedule;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Notify;
 use super::parcel::{Divided, Fault, Manners, Parcel};
+use super::reason::Failures;
 use super::schedule::Schedule;
 use super::schedule::failed::Failed;
 use super::target::{SendError, Taken, Target};
@@ -54,6 +55,7 @@ pub(super) struct Worker<T> {
     delivered: IntCounter,
     failed: IntCounter,
     refused: IntGauge,
+    failures: Failures,
     latency: Histogram,
     manners: Manners,
     schedule: Schedule,
@@ -113,6 +115,7 @@ impl<T: Target> Worker<T> {
             delivered: notify.metrics.deliveries(name, "delivered"),
             failed: notify.metrics.deliveries(name, "failed"),
             refused: notify.metrics.notices_refused(name),
+            failures: Failures::of(name, &notify.metrics),
             latency: notify.metrics.notice_latency.clone(),
             schedule: Schedule::new(&manners),
             manners,
@@ -340,6 +343,7 @@ impl<T: Target> Worker<T> {
     fn settle_failed(&mut self, parcel: Parcel, error: &SendError, shrunk: Vec<Moved>) {
         let now = self.clock.now();
         self.failed.inc();
+        self.failures.count(error);
         let message = parcel.id();
         let notices: Vec<i64> = parcel.notices().map(|notice| notice.row).collect();
         let attempt = parcel.first().attempts.saturating_add(1);

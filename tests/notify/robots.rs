@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use super::outward::{TestStore, within};
 use super::people::{person, raised_for};
-use super::{Running, all_delivered, target};
+use super::{Running, all_delivered, raised, target};
 
 const SECRET: &str = "SEC of the test's own";
 
@@ -160,4 +160,102 @@ async fn feishu_has_it_exactly_when_its_code_says_so_signed_in_the_body() {
     let lines = body["content"]["post"]["zh_cn"]["content"].as_array().unwrap();
     let called = serde_json::json!([{"tag": "at", "user_id": "ou_wang"}]);
     assert_eq!(lines.last(), Some(&called));
+}
+
+/// A robot's server that gives one answer to everything.
+async fn answering(status: u16, answer: &'static str) -> (std::net::SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let status = StatusCode::from_u16(status).unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let router = Router::new().fallback(move || std::future::ready((status, answer)));
+        axum::serve(listener, router).await.unwrap();
+    });
+    (address, server)
+}
+
+fn dingtalk(name: &str, address: std::net::SocketAddr) -> TargetSettings {
+    TargetSettings {
+        kind: TargetKind::Robot(RobotSettings {
+            service: Service::Dingtalk,
+            mention_all: false,
+            language: Language::Zh,
+            template: None,
+        }),
+        secret: Some(Secret::new(SECRET.to_owned())),
+        ..target(name, address)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_and_a_wrong_clock_are_counted_apart_from_a_server_that_is_unwell() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let cases = [
+        (
+            "key",
+            "configuration",
+            200,
+            r#"{"errcode":310000,"errmsg":"sign not match"}"#,
+        ),
+        (
+            "time",
+            "clock",
+            200,
+            r#"{"errcode":310000,"errmsg":"invalid timestamp"}"#,
+        ),
+        ("unwell", "away", 503, ""),
+    ];
+    let (mut servers, mut targets) = (Vec::new(), Vec::new());
+    for (name, _, status, answer) in cases {
+        let (address, server) = answering(status, answer).await;
+        servers.push(server);
+        targets.push(dingtalk(name, address));
+    }
+    let running = Running::start(&store, targets);
+    let line = |name: &str, reason: &str, count: u32| {
+        format!("ninewatch_delivery_failures_total{{reason=\"{reason}\",target=\"{name}\"}} {count}")
+    };
+    let shown = async |wanted: &[String]| {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
+        loop {
+            let text = store.metrics.render().unwrap();
+            if wanted.iter().all(|line| text.lines().any(|shown| shown == line)) {
+                return text;
+            }
+            tick.tick().await;
+        }
+    };
+    let zeros: Vec<String> = cases
+        .iter()
+        .map(|(name, reason, ..)| line(name, reason, 0))
+        .collect();
+    within("the reasons at 0", shown(&zeros)).await;
+    let names = cases.map(|(name, ..)| name);
+    store.commit(vec![raised(1, 1, &names)]).await;
+    // The server that is unwell is tried again soon: only that it counts is certain.
+    let counted: Vec<String> = cases[..2]
+        .iter()
+        .map(|(name, reason, ..)| line(name, reason, 1))
+        .collect();
+    let text = within("the reasons counted", shown(&counted)).await;
+    let unwell = store.metrics.delivery_failures("unwell", "away");
+    within("an attempt at the server that is unwell", async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
+        while unwell.get() == 0 {
+            tick.tick().await;
+        }
+    })
+    .await;
+    running.stop().await;
+    for (name, reason) in [
+        ("key", "clock"),
+        ("key", "away"),
+        ("time", "configuration"),
+        ("unwell", "configuration"),
+    ] {
+        let none = line(name, reason, 0);
+        assert!(text.contains(&none), "{none}\n{text}");
+    }
 }
