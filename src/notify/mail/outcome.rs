@@ -49,9 +49,11 @@ impl Outcome {
                 Err(error @ SendError::Mail(MailError::Recipient(_) | MailError::Letter)),
             ) => self.unknown.push((*number, error)),
             (Reader::Officer(officer), Err(error)) if is_of_one(&error) => {
-                self.refuse(error).officers.push(officer.clone());
+                self.refuse(error, |people| people.officers.push(officer.clone()));
             }
-            (Reader::Default(_), Err(error)) if is_of_one(&error) => self.refuse(error).rest = true,
+            (Reader::Default(_), Err(error)) if is_of_one(&error) => {
+                self.refuse(error, |people| people.rest = true);
+            }
             (Reader::Officer(_) | Reader::Default(_), Err(error)) => self.keep(error),
         }
     }
@@ -61,18 +63,17 @@ impl Outcome {
         self.error.get_or_insert(error);
     }
 
-    /// Who is refused by the fault of this.
-    fn refuse(&mut self, cause: SendError) -> &mut Told {
-        let same = |apart: &Apart| apart.cause.fault() == cause.fault();
-        let place = self.refused.iter().position(same);
-        let place = place.unwrap_or(self.refused.len());
-        if place == self.refused.len() {
-            self.refused.push(Apart {
-                people: Told::default(),
-                cause,
-            });
+    /// Adds to those who are refused by the fault of this.
+    fn refuse(&mut self, cause: SendError, whom: impl FnOnce(&mut Told)) {
+        let fault = cause.fault();
+        let mut known = self.refused.iter_mut();
+        if let Some(known) = known.find(|apart| apart.cause.fault() == fault) {
+            whom(&mut known.people);
+            return;
         }
-        &mut self.refused[place].people
+        let mut people = Told::default();
+        whom(&mut people);
+        self.refused.push(Apart { people, cause });
     }
 
     /// Whether nothing of it has to be remembered: all is taken, or everybody who gets what is for nobody in particular has theirs.
@@ -98,7 +99,7 @@ impl Outcome {
         if !self.unknown.is_empty() && self.unknown.len() == letters.defaults() {
             // Nobody reads for all.
             if let Some((_, error)) = self.unknown.pop() {
-                self.refuse(error).rest = true;
+                self.refuse(error, |people| people.rest = true);
             }
         }
         for apart in &mut self.refused {
