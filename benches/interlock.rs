@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --bench interlock [-- --dangers N --window N --case NAME]`
 
+#[path = "support/floor.rs"]
+mod floor;
 #[path = "../tests/support/mosquitto.rs"]
 #[expect(
     dead_code,
@@ -24,17 +26,16 @@ mod process;
 #[path = "support/wire.rs"]
 mod wire;
 
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use floor::{Ear, Floor, summed_up};
 use mosquitto::Mosquitto;
 use ninewatch::clock::monotonic;
 use postgres::Postgres;
 use process::Gateway;
-use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, QoS};
+use rumqttc::QoS;
 use wire::{Client, Telemetry};
 
 const COMMANDS: &str = "ninewatch/+/shutoff_valve/+/command";
@@ -43,8 +44,6 @@ const PONG: &str = "bench/pong";
 
 /// From one danger to the next, half of it from a danger to a round trip of the floor.
 const PACE: Duration = Duration::from_millis(50);
-
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// strace that holds every sync for 2 s, and no other system call: those pass by a filter in the kernel. With `-D` it
 /// stands beside the gateway and not above it.
@@ -144,12 +143,7 @@ struct Seen {
 fn tell(case: &Case, mut seen: Seen) -> anyhow::Result<()> {
     let mut figures = Vec::new();
     for times in [&mut seen.commands, &mut seen.round_trips] {
-        times.sort_unstable();
-        for of_hundred in [50, 99] {
-            let place = (times.len() * of_hundred).div_ceil(100).saturating_sub(1);
-            let time = times.get(place).context("a danger")?;
-            figures.push(time.as_secs_f64() * 1e6);
-        }
+        figures.extend(summed_up(times, Duration::from_micros(1))?);
     }
     let [p50, p99, floor_p50, floor_p99] = figures.as_slice() else {
         anyhow::bail!("four figures");
@@ -175,7 +169,7 @@ fn measure(case: &Case, dangers: usize, window: u16) -> anyhow::Result<Seen> {
     let wrapper: &[&str] = if case.disk_frozen { &FROZEN_DISK } else { &[] };
     let gateway = Gateway::start_under(wrapper, folder.path(), broker.port, &config)?;
     for name in ["ninewatch_mqtt_connected", "ninewatch_command_link_connected"] {
-        wait_for(&gateway, name, 1)?;
+        gateway.wait_for(name, 1)?;
     }
     let mut site = Site::start(broker.port)?;
     for number in 0..dangers {
@@ -184,11 +178,7 @@ fn measure(case: &Case, dangers: usize, window: u16) -> anyhow::Result<Seen> {
     }
     let telemetry = Telemetry::start(broker.port, case.rate)?;
     telemetry.wait_sent(3 * case.rate);
-    wait_for(
-        &gateway,
-        "ninewatch_messages_acknowledged_total",
-        2 * dangers as u64,
-    )?;
+    gateway.wait_for("ninewatch_messages_acknowledged_total", 2 * dangers as u64)?;
     if let Some(sinks) = &sinks {
         sinks.database.freeze();
     }
@@ -197,21 +187,12 @@ fn measure(case: &Case, dangers: usize, window: u16) -> anyhow::Result<Seen> {
     seen
 }
 
-fn wait_for(gateway: &Gateway, metric: &str, least: u64) -> anyhow::Result<()> {
-    let started = monotonic();
-    while gateway.metric(metric).unwrap_or_default() < least {
-        ensure!(started.elapsed() < PATIENCE, "{metric} stays below {least}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 /// A voice for every detector and valve, an ear for every valve, and the floor's client. Each danger is in a venue of its
 /// own: the shipped rules hold an alarm for half a minute after the gas.
 struct Site {
     voice: Client,
     ear: Client,
-    _responder: Responder,
+    _floor: Floor,
 }
 
 impl Site {
@@ -222,7 +203,7 @@ impl Site {
         Ok(Site {
             voice: Client::connect(port, "voice")?,
             ear,
-            _responder: Responder::start(port)?,
+            _floor: Floor::start(&["--responder", &port.to_string()])?,
         })
     }
 
@@ -281,53 +262,16 @@ impl Site {
     }
 }
 
-/// The floor: this program again, as a client of the library that publishes what it gets.
-struct Responder(Child);
-
-impl Responder {
-    fn start(port: u16) -> anyhow::Result<Responder> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--responder", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().context("its output")?;
-        let responder = Responder(child);
-        BufReader::new(output)
-            .lines()
-            .next()
-            .context("it ended early")??;
-        Ok(responder)
-    }
-}
-
-impl Drop for Responder {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// The floor: sends back what it gets.
 fn respond(port: u16) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let options = MqttOptions::new("responder", "127.0.0.1", port);
-        let (client, mut events) = AsyncClient::new(options, 64);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        events.set_network_options(network);
-        client.subscribe(PING, QoS::AtLeastOnce).await?;
+        let mut ear = Ear::open(port, PING).await?;
         loop {
-            match events.poll().await? {
-                Event::Incoming(Packet::SubAck(_)) => println!("subscribed"),
-                Event::Incoming(Packet::Publish(publish)) => {
-                    client.try_publish(PONG, QoS::AtLeastOnce, false, publish.payload)?;
-                }
-                Event::Incoming(_) | Event::Outgoing(_) => {}
-            }
+            let payload = ear.hear().await?;
+            ear.client.try_publish(PONG, QoS::AtLeastOnce, false, payload)?;
         }
     })
 }

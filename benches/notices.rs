@@ -4,6 +4,9 @@
 //!
 //! `cargo bench --bench notices [-- --dangers N]`
 
+#[path = "support/floor.rs"]
+#[expect(dead_code, reason = "each bench asks for something else")]
+mod floor;
 #[path = "../tests/support/mosquitto.rs"]
 #[expect(
     dead_code,
@@ -19,20 +22,19 @@ mod process;
 mod wire;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use axum::Router;
 use axum::http::StatusCode;
+use floor::{Ear, Floor, summed_up};
 use mosquitto::Mosquitto;
 use ninewatch::clock::monotonic;
 use process::Gateway;
-use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, QoS};
 use serde::Deserialize;
 use wire::{Client, Telemetry};
 
@@ -92,12 +94,7 @@ struct Seen {
 fn tell(name: &str, seen: &mut Seen) -> anyhow::Result<[f64; 2]> {
     let mut figures = Vec::new();
     for times in [&mut seen.notices, &mut seen.floor] {
-        times.sort_unstable();
-        for of_hundred in [50, 99] {
-            let place = (times.len() * of_hundred).div_ceil(100).saturating_sub(1);
-            let time = times.get(place).context("a danger")?;
-            figures.push(time.as_secs_f64() * 1e3);
-        }
+        figures.extend(summed_up(times, Duration::from_millis(1))?);
     }
     let [p50, p99, floor_p50, floor_p99] = figures.as_slice() else {
         anyhow::bail!("four figures");
@@ -133,19 +130,17 @@ fn measure(hangs: bool, dangers: u32, seen: &mut Seen) -> anyhow::Result<()> {
     ]
     .concat();
     let gateway = Gateway::start(folder.path(), broker.port, &config)?;
-    wait_for(&gateway, "ninewatch_mqtt_connected", 1)?;
-    let _floor = Floor::start(broker.port, &sink.url, &folder.path().join("floor"))?;
+    gateway.wait_for("ninewatch_mqtt_connected", 1)?;
+    let file = folder.path().join("floor");
+    let file = file.to_str().context("a path in UTF-8")?;
+    let _floor = Floor::start(&["--floor", &broker.port.to_string(), &sink.url, file])?;
     let mut voice = Client::connect(broker.port, "voice")?;
     for number in 0..dangers {
         says(&mut voice, number, "1.0")?;
     }
     let telemetry = Telemetry::start(broker.port, RATE)?;
     telemetry.wait_sent(3 * RATE);
-    wait_for(
-        &gateway,
-        "ninewatch_messages_acknowledged_total",
-        u64::from(dangers),
-    )?;
+    gateway.wait_for("ninewatch_messages_acknowledged_total", u64::from(dangers))?;
     for number in 0..dangers {
         let started = monotonic();
         says(&mut voice, number, "60.0")?;
@@ -171,15 +166,6 @@ fn says(voice: &mut Client, number: u32, lel: &str) -> anyhow::Result<()> {
     let topic = format!("ninewatch/d{number}/gas_detector/g1/telemetry");
     voice.publish(&topic, &format!(r#"{{"lel":{lel}}}"#))?;
     voice.acknowledged()
-}
-
-fn wait_for(gateway: &Gateway, metric: &str, least: u64) -> anyhow::Result<()> {
-    let started = monotonic();
-    while gateway.metric(metric).unwrap_or_default() < least {
-        ensure!(started.elapsed() < PATIENCE, "{metric} stays below {least}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 /// The part of a body that is looked at.
@@ -251,47 +237,14 @@ async fn serve(listener: TcpListener, sender: SyncSender<(String, Instant)>) -> 
     Ok(())
 }
 
-/// The floor: this program again, as a client of the libraries.
-struct Floor(Child);
-
-impl Floor {
-    fn start(port: u16, url: &str, file: &Path) -> anyhow::Result<Floor> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--floor", &port.to_string(), url])
-            .arg(file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().context("its output")?;
-        let floor = Floor(child);
-        BufReader::new(output)
-            .lines()
-            .next()
-            .context("it ended early")??;
-        Ok(floor)
-    }
-}
-
-impl Drop for Floor {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// The floor: writes what it gets to a file, syncs that, and posts it.
 fn floor(port: u16, url: &str, file: &Path) -> anyhow::Result<()> {
     let mut file = File::create(file)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let options = MqttOptions::new("floor", "127.0.0.1", port);
-        let (client, mut events) = AsyncClient::new(options, 64);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        events.set_network_options(network);
-        client.subscribe(PING, QoS::AtLeastOnce).await?;
+        let mut ear = Ear::open(port, PING).await?;
         let tls = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(
             rustls::crypto::ring::default_provider(),
         ))
@@ -303,16 +256,11 @@ fn floor(port: u16, url: &str, file: &Path) -> anyhow::Result<()> {
             .no_proxy()
             .build()?;
         loop {
-            match events.poll().await? {
-                Event::Incoming(Packet::SubAck(_)) => println!("subscribed"),
-                Event::Incoming(Packet::Publish(publish)) => {
-                    file.write_all(&publish.payload)?;
-                    file.sync_data()?;
-                    let sent = web.post(url).body(publish.payload).send().await?;
-                    ensure!(sent.status().is_success(), "the sink refuses");
-                }
-                Event::Incoming(_) | Event::Outgoing(_) => {}
-            }
+            let payload = ear.hear().await?;
+            file.write_all(&payload)?;
+            file.sync_data()?;
+            let sent = web.post(url).body(payload).send().await?;
+            ensure!(sent.status().is_success(), "the sink refuses");
         }
     })
 }

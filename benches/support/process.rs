@@ -7,7 +7,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use ninewatch::clock::monotonic;
+
+/// After it a figure that does not come is an error.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
@@ -61,6 +65,16 @@ impl Gateway {
         stream.read_to_string(&mut text).ok()?;
         let line = text.lines().find(|line| line.starts_with(name))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Waits until that is at least so much.
+    pub(crate) fn wait_for(&self, name: &str, least: u64) -> anyhow::Result<()> {
+        let started = monotonic();
+        while self.metric(name).unwrap_or_default() < least {
+            ensure!(started.elapsed() < PATIENCE, "{name} stays below {least}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        Ok(())
     }
 }
 
