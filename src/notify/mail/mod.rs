@@ -9,9 +9,9 @@ mod server;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use lettre::message::Mailbox;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 pub(super) use self::fault::MailError;
 use self::letter::{Letters, letters};
@@ -114,7 +114,7 @@ impl Mail {
                 Turn::Owed(letter) => owed.push(letter),
             }
         }
-        let begun = Instant::now();
+        let mut over = std::pin::pin!(tokio::time::sleep(self.server.timeout()));
         let Some((first, others)) = owed.split_first() else {
             return outcome;
         };
@@ -126,7 +126,7 @@ impl Mail {
             }
         };
         for letter in std::iter::once(first).chain(others) {
-            if letter.id != first.id && begun.elapsed() >= self.server.timeout() {
+            if letter.id != first.id && over.as_mut().now_or_never().is_some() {
                 outcome.keep(MailError::Slow(self.server.timeout()).into());
                 break;
             }
