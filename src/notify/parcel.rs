@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Ticks};
 use crate::handoff::Moved;
@@ -15,6 +16,8 @@ pub const LONGEST_SILENCE: Millis = Millis(3_600_000);
 pub struct Manners {
     /// The most attempts under way at once, at least 1.
     pub at_once: usize,
+    /// How many of these are kept for what is urgent.
+    pub for_urgent: usize,
     /// How many messages it takes in which time; all of them hold.
     pub limits: Vec<Limit>,
     /// How many messages of the first limit are kept for what is urgent.
@@ -30,6 +33,7 @@ impl Default for Manners {
     fn default() -> Manners {
         Manners {
             at_once: 8,
+            for_urgent: 0,
             limits: Vec::new(),
             reserve: 0,
             gather: None,
@@ -108,6 +112,7 @@ impl Parcel {
     /// What is left of it once those `told` have it.
     pub fn divided(self, told: &Told) -> Divided {
         let sent_at = self.sent_at;
+        let some = told != Told::NOBODY;
         let (mut taken, mut left, mut shrunk) = (Vec::new(), Vec::new(), Vec::new());
         for mut notice in self.into_notices() {
             let before = notice.people.len();
@@ -118,6 +123,10 @@ impl Parcel {
                 // What is for nobody in particular has whoever reads the target.
                 0 if before > 0 || told.rest => taken.push(notice),
                 now => {
+                    if some {
+                        // The target takes something: it is not backed off from.
+                        notice.attempts = 0;
+                    }
                     if now < before {
                         shrunk.push(Moved {
                             notice: notice.row,
@@ -134,6 +143,41 @@ impl Parcel {
             taken: parcel(taken),
             left: parcel(left),
             shrunk,
+        }
+    }
+
+    /// What of it is for nobody but those whom the target refuses. Of other notices those go on through their next channel;
+    /// where they have none they stay with the others.
+    pub fn parted(self, refused: &Told, fault: Fault) -> Parted {
+        let sent_at = self.sent_at;
+        let (mut apart, mut left, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+        for mut notice in self.into_notices() {
+            let is_refused = |person: &Recipient| refused.officers.contains(&person.officer);
+            let count = notice.people.iter().filter(|person| is_refused(person)).count();
+            if count == notice.people.len() && (count > 0 || refused.rest) {
+                apart.push(notice);
+                continue;
+            }
+            if count > 0 && fault == Fault::Reader {
+                let (gone, others) = notice.people.into_iter().partition(is_refused);
+                let (to, stay) = Recipient::onward(gone);
+                notice.people = others;
+                notice.people.extend(stay);
+                if !to.is_empty() {
+                    moved.push(Moved {
+                        notice: notice.row,
+                        to,
+                        left: Some(notice.people.clone()),
+                    });
+                }
+            }
+            left.push(notice);
+        }
+        let parcel = |notices| Parcel::of(notices).map(|parcel| parcel.started(sent_at));
+        Parted {
+            apart: parcel(apart),
+            left: parcel(left),
+            moved,
         }
     }
 
@@ -188,6 +232,7 @@ impl Told {
 impl std::fmt::Display for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.officers.len(), self.rest) {
+            (0, false) => f.write_str("none of its people"),
             (0, true) => f.write_str("those who read for all"),
             (officers, true) => write!(f, "{officers} of its people and those who read for all"),
             (officers, false) => write!(f, "{officers} of its people"),
@@ -204,6 +249,17 @@ pub struct Divided {
     pub left: Option<Parcel>,
     /// Of that, what is for fewer people now.
     pub shrunk: Vec<Moved>,
+}
+
+/// A message that the target refuses for some of its people.
+#[derive(Debug)]
+pub struct Parted {
+    /// What is for them alone.
+    pub apart: Option<Parcel>,
+    /// What is for others.
+    pub left: Option<Parcel>,
+    /// Of that, what is for fewer people now, and whom it goes on to.
+    pub moved: Vec<Moved>,
 }
 
 /// Whose fault a failed attempt was, and so what is tried next.
@@ -225,7 +281,6 @@ pub enum Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::directions::Recipient;
     use crate::domain::officer::{Contact, Language};
     use crate::domain::time::Timestamp;
 
@@ -271,6 +326,53 @@ mod tests {
             notices.map(|notice| notice.row).collect()
         };
         (rows(divided.taken), rows(divided.left))
+    }
+
+    #[test]
+    fn who_is_refused_does_not_decide_for_the_others() {
+        let with_next = |officer: &str| Recipient {
+            next: vec!["phone".to_owned()],
+            ..notice(1, &[officer]).people.remove(0)
+        };
+        let mixed = PendingNotice {
+            people: vec![with_next("wang"), with_next("li")],
+            ..notice(2, &[])
+        };
+        let parcel = Parcel::of(vec![
+            notice(1, &["wang"]),
+            mixed,
+            notice(3, &["wang", "li"]),
+            notice(4, &[]),
+        ]);
+        let refused = Told {
+            officers: vec!["wang".to_owned()],
+            rest: false,
+        };
+        let rows = |parcel: Option<Parcel>| -> Vec<(i64, Vec<String>)> {
+            let notices = parcel.into_iter().flat_map(Parcel::into_notices);
+            notices
+                .map(|notice| {
+                    let people = notice.people.into_iter().map(|person| person.officer);
+                    (notice.row, people.collect())
+                })
+                .collect()
+        };
+        let people = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let parted = parcel.unwrap().parted(&refused, Fault::Reader);
+        assert_eq!(rows(parted.apart), [(1, people(&["wang"]))]);
+        assert_eq!(
+            rows(parted.left),
+            [
+                (2, people(&["li"])),
+                (3, people(&["li", "wang"])),
+                (4, Vec::new())
+            ]
+        );
+        let [moved] = parted.moved.as_slice() else {
+            panic!("{:?}", parted.moved);
+        };
+        assert_eq!((moved.notice, moved.to[0].0.as_str()), (2, "phone"));
+        assert_eq!(moved.to[0].1[0].officer, "wang");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! the time, and never reads, sends or stores anything.
 
 pub mod failed;
+mod line;
 mod refused;
 mod wait;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 use self::failed::{Failed, move_on};
+use self::line::{Held, Line, Turn, due_of};
 use self::refused::{AGAIN, Refused};
 use self::wait::{FIRST_WAIT, LONGEST_WAIT, wait_after};
 use super::pace::Pace;
@@ -36,6 +38,8 @@ pub struct Schedule {
     refused: Refused,
     /// The heads of those: tried again when nothing else is due.
     unwanted: BTreeSet<Turn>,
+    /// Since when the rows in memory were tried in vain because the target was away, or too slow for them.
+    unreached: HashMap<i64, Ticks>,
     /// How many are held of critical lines, but for those that were refused.
     critical: usize,
     /// How many are held of the others.
@@ -52,30 +56,6 @@ pub struct Schedule {
     most: usize,
 }
 
-/// The notices of one alarm, in order of row.
-#[derive(Debug, Default)]
-struct Line {
-    waiting: VecDeque<Held>,
-    /// The first of them are on their way, and so not in `waiting`.
-    sending: bool,
-}
-
-#[derive(Debug)]
-struct Held {
-    notice: PendingNotice,
-    due: Ticks,
-    /// When it may be tried at the earliest once its target is known to be back.
-    if_back: Option<Ticks>,
-}
-
-/// The head of a line and when it is due; among equals the older row goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
-    due: Ticks,
-    row: i64,
-    alarm: Id,
-}
-
 impl Schedule {
     /// Nothing known yet of a target with these manners.
     pub fn new(manners: &Manners) -> Schedule {
@@ -85,6 +65,7 @@ impl Schedule {
             urgent: BTreeSet::new(),
             refused: Refused::default(),
             unwanted: BTreeSet::new(),
+            unreached: HashMap::new(),
             critical: 0,
             ordinary: 0,
             for_target: 0,
@@ -192,10 +173,26 @@ impl Schedule {
         let ready = |turns: &BTreeSet<Turn>| turns.first().is_some_and(|turn| turn.due <= now);
         let urgent = ready(&self.urgent);
         let any = urgent || ready(&self.others) || ready(&self.unwanted);
-        if !any || !self.pace.allows(now, urgent) {
+        let rest = if urgent {
+            due_of(&self.others, now, self.most)
+        } else {
+            Vec::new()
+        };
+        any.then(|| self.made(urgent, rest, now)).flatten()
+    }
+
+    /// The same of urgent lines alone, beside messages of whatever kind.
+    pub fn next_urgent(&mut self, now: Ticks) -> Option<Parcel> {
+        let ready = self.urgent.first().is_some_and(|turn| turn.due <= now);
+        ready.then(|| self.made(true, Vec::new(), now)).flatten()
+    }
+
+    /// The message of what is due, urgent or not; in a digest with `rest`.
+    fn made(&mut self, urgent: bool, rest: Vec<Id>, now: Ticks) -> Option<Parcel> {
+        if !self.pace.allows(now, urgent) {
             return None;
         }
-        let alarms = self.chosen(urgent, now);
+        let alarms = self.chosen(urgent, rest, now);
         let room = if alarms.len() > 1 { self.most } else { 1 };
         let mut notices = Vec::new();
         for alarm in alarms {
@@ -208,19 +205,15 @@ impl Schedule {
     }
 
     /// Whose notices go into the next message, the most important first: those of one alarm, or of all when they are many.
-    fn chosen(&self, urgent: bool, now: Ticks) -> Vec<Id> {
-        let due = |turns: &BTreeSet<Turn>| -> Vec<Id> {
-            let due = turns.iter().take_while(|turn| turn.due <= now).take(self.most);
-            due.map(|turn| turn.alarm).collect()
-        };
-        let first = due(if urgent { &self.urgent } else { &self.others });
+    fn chosen(&self, urgent: bool, rest: Vec<Id>, now: Ticks) -> Vec<Id> {
+        let turns = if urgent { &self.urgent } else { &self.others };
+        let first = due_of(turns, now, self.most);
         let many = self.gather.is_some() && first.len() > SINGLES && self.most > 1;
         if !many {
             let unwanted = self.unwanted.first().filter(|turn| turn.due <= now);
             let one = first.first().copied().or(unwanted.map(|turn| turn.alarm));
             return one.into_iter().collect();
         }
-        let rest = if urgent { due(&self.others) } else { Vec::new() };
         first.into_iter().chain(rest).take(self.most).collect()
     }
 
@@ -242,15 +235,16 @@ impl Schedule {
 
     /// When [`Schedule::next`] has something again.
     pub fn next_due(&self, now: Ticks) -> Option<Ticks> {
-        let of = |turns: &BTreeSet<Turn>, urgent| {
-            let due = turns.first()?.due;
-            Some(due.max(self.pace.earliest(now, urgent)))
-        };
-        of(&self.urgent, true)
-            .into_iter()
-            .chain(of(&self.others, false))
-            .chain(of(&self.unwanted, false))
-            .min()
+        let others = [self.others.first(), self.unwanted.first()];
+        let others = others.into_iter().flatten().map(|turn| turn.due).min();
+        let others = others.map(|due| due.max(self.pace.earliest(now, false)));
+        self.next_urgent_due(now).into_iter().chain(others).min()
+    }
+
+    /// When [`Schedule::next_urgent`] has something again.
+    pub fn next_urgent_due(&self, now: Ticks) -> Option<Ticks> {
+        let due = self.urgent.first()?.due;
+        Some(due.max(self.pace.earliest(now, true)))
     }
 
     /// The target has the message: the next of its alarms may go, and so may all that waited for the target.
@@ -268,6 +262,7 @@ impl Schedule {
 
     /// It is out of memory.
     fn forget(&mut self, notice: &PendingNotice) {
+        self.unreached.remove(&notice.row);
         if !self.refused.forget(notice.row) {
             *self.held(notice.critical) -= 1;
         }
@@ -288,7 +283,8 @@ impl Schedule {
     /// The attempt failed: its notices go back to the heads of their lines, and where the target fails lastingly people are
     /// told through the next of their channels.
     pub fn failed(&mut self, parcel: Parcel, fault: Fault, now: Ticks) -> Failed {
-        self.pace.answered(parcel.sent_at(), now);
+        let sent_at = parcel.sent_at();
+        self.pace.answered(sent_at, now);
         let digest = parcel.is_digest();
         if let (Fault::Notice, true) = (fault, digest) {
             // One of them may be what is not wanted: the others get through in smaller company.
@@ -312,7 +308,8 @@ impl Schedule {
         for mut notice in notices {
             notice.attempts = notice.attempts.saturating_add(1);
             let line = self.line_of(&notice);
-            if lasting && move_on(&mut notice, &mut moved) {
+            let late = matches!(fault, Fault::Target) && self.is_late(notice.row, sent_at, now);
+            if (lasting || late) && move_on(&mut notice, &mut moved) {
                 self.forget(&notice);
                 self.back_in_line(line);
                 continue;
@@ -354,7 +351,11 @@ impl Schedule {
         if !known {
             *self.held(notice.critical) -= 1;
         }
-        self.refused.note(notice.row, now)
+        let put_away = self.refused.note(notice.row, now);
+        if put_away {
+            self.unreached.remove(&notice.row);
+        }
+        put_away
     }
 
     /// Whether it takes a person, or far too long, until the target takes such a message.
@@ -372,6 +373,11 @@ impl Schedule {
             }
             Fault::Target => now.since(*self.down_since.get_or_insert(now)) >= self.fall_over,
         }
+    }
+
+    /// Whether this notice is tried in vain for too long, although the target takes others meanwhile.
+    fn is_late(&mut self, row: i64, sent_at: Ticks, now: Ticks) -> bool {
+        now.since(*self.unreached.entry(row).or_insert(sent_at)) >= self.fall_over
     }
 
     /// While the target wants nothing for long: whatever waits for it goes to the next channels of its people, where they
@@ -462,12 +468,6 @@ impl Schedule {
             }
             self.put_head(alarm);
         }
-    }
-}
-
-impl Line {
-    fn is_urgent(&self) -> bool {
-        self.waiting.iter().any(|held| held.notice.urgent)
     }
 }
 

@@ -69,12 +69,30 @@ pub(super) enum SendError {
     Partly {
         /// Who has it.
         told: Told,
+        /// Who is refused, and by which fault.
+        apart: Vec<Apart>,
         /// What keeps it from the others.
         cause: Box<SendError>,
     },
 }
 
+/// Those whom a target refuses, while it may take the message for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Apart {
+    pub(super) people: Told,
+    pub(super) cause: SendError,
+}
+
 impl SendError {
+    /// Whose outcome is their own.
+    pub(super) fn apart(&self) -> &[Apart] {
+        if let SendError::Partly { apart, .. } = self {
+            apart
+        } else {
+            &[]
+        }
+    }
+
     /// Who has the message in spite of it.
     pub(super) fn told(&self) -> &Told {
         if let SendError::Partly { told, .. } = self {

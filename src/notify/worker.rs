@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Notify;
-use super::parcel::{Divided, Fault, Manners, Parcel};
+use super::parcel::{Divided, Fault, Manners, Parcel, Parted};
 use super::reason::Failures;
 use super::schedule::Schedule;
 use super::schedule::failed::Failed;
@@ -70,6 +70,8 @@ pub(super) struct Worker<T> {
     critical: Cursor,
     others: Cursor,
     sending: usize,
+    /// Of these, how many were not begun in a place kept for what is urgent.
+    in_open_places: usize,
 }
 
 /// How far the outbox has been read. Rows only ever grow, so each is read once in the life of the process; what the store
@@ -90,8 +92,8 @@ enum Done {
     Held(Result<Option<Timestamp>, StoreError>),
     /// These rows, which the target had refused, as far as they are owed still.
     Again(Vec<i64>, Result<Vec<PendingNotice>, StoreError>),
-    /// An attempt ended.
-    Sent(Parcel, Result<Taken, SendError>),
+    /// An attempt ended; whether it had a place kept for what is urgent.
+    Sent(bool, Parcel, Result<Taken, SendError>),
 }
 
 type Running = FuturesUnordered<BoxFuture<'static, Done>>;
@@ -126,6 +128,7 @@ impl<T: Target> Worker<T> {
             critical: cursor(),
             others: cursor(),
             sending: 0,
+            in_open_places: 0,
         }
     }
 
@@ -162,14 +165,21 @@ impl<T: Target> Worker<T> {
     fn start_due(&mut self, running: &Running) {
         let now = self.clock.now();
         while self.may_send(now.ticks) {
-            let Some(parcel) = self.schedule.next(now.ticks) else {
+            let kept = self.only_urgent();
+            let parcel = if kept {
+                self.schedule.next_urgent(now.ticks)
+            } else {
+                self.schedule.next(now.ticks)
+            };
+            let Some(parcel) = parcel else {
                 break;
             };
             self.sending += 1;
+            self.in_open_places += usize::from(!kept);
             let target = Arc::clone(&self.target);
             running.push(Box::pin(async move {
                 let outcome = target.send(&parcel, now.wall).await;
-                Done::Sent(parcel, outcome)
+                Done::Sent(kept, parcel, outcome)
             }));
         }
         for critical in [true, false] {
@@ -193,6 +203,12 @@ impl<T: Target> Worker<T> {
         let gathers =
             self.manners.gather.is_some() && (reads(true, &self.critical) || reads(false, &self.others));
         !gathers && self.sending < self.manners.at_once && self.reports.len() < REPORTS
+    }
+
+    /// Whether only places kept for what is urgent are free.
+    fn only_urgent(&self) -> bool {
+        let open = self.manners.at_once.saturating_sub(self.manners.for_urgent);
+        self.in_open_places >= open.max(1)
     }
 
     fn start_read(&mut self, critical: bool, now: Ticks, running: &Running) {
@@ -276,7 +292,11 @@ impl<T: Target> Worker<T> {
             Done::Read(critical, asked, rows) => self.take_in(critical, asked, rows),
             Done::Held(due) => self.note_held(due),
             Done::Again(rows, read) => self.take_in_again(rows, read),
-            Done::Sent(parcel, outcome) => self.settle_attempt(parcel, outcome),
+            Done::Sent(kept, parcel, outcome) => {
+                self.sending = self.sending.saturating_sub(1);
+                self.in_open_places = self.in_open_places.saturating_sub(usize::from(!kept));
+                self.settle_attempt(parcel, outcome);
+            }
         }
     }
 
@@ -303,7 +323,6 @@ impl<T: Target> Worker<T> {
     }
 
     fn settle_attempt(&mut self, parcel: Parcel, outcome: Result<Taken, SendError>) {
-        self.sending = self.sending.saturating_sub(1);
         fail::fail_point!("notice-sent", |_| std::process::abort());
         match outcome {
             Ok(Taken) => self.settle_delivered(&parcel),
@@ -312,12 +331,30 @@ impl<T: Target> Worker<T> {
                 if let Some(taken) = taken {
                     self.settle_delivered(&taken);
                 }
-                if let Some(left) = left {
-                    self.settle_failed(left, &error, shrunk);
-                }
+                self.settle_left(left, &error, shrunk);
             }
         }
         self.move_stranded();
+    }
+
+    /// Those who are refused are told otherwise, or later; the others by what keeps it from them.
+    fn settle_left(&mut self, mut left: Option<Parcel>, error: &SendError, mut shrunk: Vec<Moved>) {
+        for part in error.apart() {
+            let Some(parcel) = left.take() else { return };
+            let Parted {
+                apart,
+                left: others,
+                moved,
+            } = parcel.parted(&part.people, part.cause.fault());
+            shrunk.extend(moved);
+            left = others;
+            if let Some(apart) = apart {
+                self.settle_failed(apart, &part.cause, std::mem::take(&mut shrunk));
+            }
+        }
+        if let Some(left) = left {
+            self.settle_failed(left, error, shrunk);
+        }
     }
 
     fn settle_delivered(&mut self, parcel: &Parcel) {
@@ -382,7 +419,14 @@ impl<T: Target> Worker<T> {
     /// When there is next something to start that is not started by an answer or a commit.
     fn next_time(&mut self) -> Option<Ticks> {
         let now = self.clock.ticks();
-        let send = self.may_send(now).then(|| self.schedule.next_due(now)).flatten();
+        let due = || {
+            if self.only_urgent() {
+                self.schedule.next_urgent_due(now)
+            } else {
+                self.schedule.next_due(now)
+            }
+        };
+        let send = self.may_send(now).then(due).flatten();
         let reads = [(true, &self.critical), (false, &self.others)].map(|(critical, cursor)| {
             let may_read = !cursor.reading && self.schedule.room(critical) > 0;
             cursor.read_at.filter(|_| may_read)

@@ -22,7 +22,7 @@ use super::{Running, all_delivered, target};
 
 const PASSWORD: &str = "a password of the test's own";
 
-fn mail(folder: &Path, port: u16, tls: MailTls) -> TargetSettings {
+pub(super) fn mail(folder: &Path, port: u16, tls: MailTls) -> TargetSettings {
     let encrypted = tls != MailTls::None;
     TargetSettings {
         name: "mail".to_owned(),
@@ -61,21 +61,24 @@ fn authority(pem: &[u8]) -> Vec<CertificateDer<'static>> {
 }
 
 /// The same with other members.
-fn changed(mut settings: TargetSettings, change: impl FnOnce(&mut MailSettings)) -> TargetSettings {
+pub(super) fn changed(
+    mut settings: TargetSettings,
+    change: impl FnOnce(&mut MailSettings),
+) -> TargetSettings {
     if let TargetKind::Mail(mail) = &mut settings.kind {
         change(mail);
     }
     settings
 }
 
-fn reader(officer: &str, email: &str, next: &[&str]) -> Recipient {
+pub(super) fn reader(officer: &str, email: &str, next: &[&str]) -> Recipient {
     let mut reader = person(officer, next);
     reader.contact.email = Some(email.to_owned());
     reader
 }
 
 /// Step `number`, with names of people who would have headers and markup of their own.
-fn raised(number: u64, people: &[Recipient]) -> AlarmCommit {
+pub(super) fn raised(number: u64, people: &[Recipient]) -> AlarmCommit {
     let mut commit = raised_for(number, "mail", people);
     let mut body: Value = serde_json::from_str(&commit.body).unwrap();
     body["alarm"]["title"] = json!({"zh": "燃气浓度高报", "en": "Gas concentration high"});
@@ -310,7 +313,7 @@ async fn a_retry_is_known_by_its_message_id_and_reaches_only_who_lacks_it() {
     );
     assert_eq!(
         errors[1],
-        "1 of its people have the message; for the others: the mail server refused the recipient with code 550"
+        "1 of its people have the message; for the others: the mail server takes nothing for now (code 451)"
     );
     assert!(
         errors.iter().all(|error| !error.contains("example")),

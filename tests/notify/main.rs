@@ -15,6 +15,8 @@ mod quota;
 mod robots;
 mod sink;
 #[cfg(test)]
+mod slow_mail;
+#[cfg(test)]
 mod smtp;
 
 use std::collections::{HashMap, HashSet};

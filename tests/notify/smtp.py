@@ -34,6 +34,7 @@ def read(content):
 class Handler:
     def __init__(self):
         self.seen = collections.Counter()
+        self.others = asyncio.Event()
 
     def refused_before(self, what):
         self.seen[what] += 1
@@ -42,7 +43,11 @@ class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
         name = address.split("@")[0]
         code = 250
-        if name == "nobody":
+        if name == "break" and not self.refused_before(address):
+            server.transport.abort()
+        elif name == "closed" and not self.refused_before(address):
+            code = 421
+        elif name == "nobody":
             code = 550
         elif name == "later" and not self.refused_before(address):
             code = 451
@@ -55,6 +60,20 @@ class Handler:
     async def handle_DATA(self, server, session, envelope):
         name = envelope.rcpt_tos[0].split("@")[0]
         code = 250
+        if name == "hang":
+            await asyncio.Event().wait()
+        elif name == "hold":
+            # Until somebody else has a letter.
+            await self.others.wait()
+        elif name.startswith("slow"):
+            await asyncio.sleep(0.6)
+        elif name == "cut" and not self.refused_before(envelope.rcpt_tos[0]):
+            # It has the letter, and nobody hears of it.
+            say(code=0, to=envelope.rcpt_tos, message=read(envelope.content))
+            server.transport.abort()
+            return "250 unheard"
+        else:
+            self.others.set()
         if name == "spam":
             code = 554
         elif name == "busy" and not self.refused_before(envelope.rcpt_tos[0]):
@@ -74,6 +93,7 @@ async def main():
     options.add_argument("--tls", choices=["none", "starttls", "smtps"], default="none")
     options.add_argument("--certificate")
     options.add_argument("--key")
+    options.add_argument("--port", type=int, default=0)
     options = options.parse_args()
     context = None
     if options.tls != "none":
@@ -92,7 +112,7 @@ async def main():
         )
 
     secured = context if options.tls == "smtps" else None
-    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0, ssl=secured)
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", options.port, ssl=secured)
     say(port=server.sockets[0].getsockname()[1])
     await server.serve_forever()
 

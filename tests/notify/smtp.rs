@@ -21,6 +21,11 @@ pub(crate) struct Smtp {
 impl Smtp {
     /// A server that speaks `tls` (`none`, `starttls`, `smtps`), its certificate, for localhost, in `folder`.
     pub(crate) async fn start(folder: &Path, tls: &str) -> Smtp {
+        Smtp::start_at(folder, tls, 0).await
+    }
+
+    /// The same at this port; 0: at a free one.
+    pub(crate) async fn start_at(folder: &Path, tls: &str, port: u16) -> Smtp {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let (certificate, key) = (folder.join("smtp.pem"), folder.join("smtp.key"));
@@ -28,7 +33,7 @@ impl Smtp {
         std::fs::write(&key, signing_key.serialize_pem()).unwrap();
         let mut child = Command::new("/usr/bin/python3")
             .arg("tests/notify/smtp.py")
-            .args(["--tls", tls, "--certificate"])
+            .args(["--port", &port.to_string(), "--tls", tls, "--certificate"])
             .arg(certificate)
             .arg("--key")
             .arg(key)

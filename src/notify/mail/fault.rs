@@ -1,5 +1,7 @@
 //! What a mail server's answers mean: whose fault it is when it does not take a message. Names neither address nor password.
 
+use std::time::Duration;
+
 use lettre::transport::smtp::Error;
 
 use crate::notify::parcel::Fault;
@@ -11,6 +13,9 @@ pub(in crate::notify) enum MailError {
     /// A 4xx answer: not now.
     #[error("the mail server takes nothing for now (code {0})")]
     Busy(u16),
+    /// It takes letters, but not all of them in time.
+    #[error("the mail server is slow: not all letters were posted within {0:?}")]
+    Slow(Duration),
     /// It refuses the connection, the login or the sender.
     #[error("the mail server refused this gateway with code {0}: look at username, password and from")]
     Gateway(u16),
@@ -34,7 +39,7 @@ pub(in crate::notify) enum MailError {
 impl MailError {
     pub(in crate::notify) const fn fault(&self) -> Fault {
         match self {
-            MailError::Busy(_) => Fault::Target,
+            MailError::Busy(_) | MailError::Slow(_) => Fault::Target,
             MailError::Gateway(_) | MailError::Unencrypted | MailError::NoLogin => Fault::Configuration,
             MailError::Recipient(_) | MailError::Address | MailError::Letter => Fault::Reader,
         }

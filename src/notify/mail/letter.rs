@@ -31,6 +31,8 @@ pub(super) struct Letter {
     pub(super) id: String,
     /// Whose it is.
     pub(super) reader: Reader,
+    /// Whether something in it must not wait.
+    pub(super) urgent: bool,
     pub(super) to: Address,
     pub(super) bytes: Vec<u8>,
 }
@@ -183,6 +185,7 @@ fn written(
     Ok(Letter {
         id,
         reader: draft.reader.clone(),
+        urgent: draft.parcel.is_urgent(),
         to: draft.to.email.clone(),
         bytes: message.formatted(),
     })

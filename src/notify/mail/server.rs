@@ -71,6 +71,11 @@ impl<L: LookUp> Server<L> {
         })
     }
 
+    /// How long the opening may take, and each letter.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Connects, encrypts and logs in.
     pub(super) async fn open(&self) -> Result<Conversation, SendError> {
         let opened = tokio::time::timeout(self.timeout, self.opened()).await;

@@ -161,6 +161,7 @@ impl Target for Robot {
         };
         Manners {
             at_once: 1,
+            for_urgent: 0,
             limits,
             reserve: 4,
             gather: Some(GATHER),

@@ -63,6 +63,7 @@ fn of(manners: &Manners, notices: impl IntoIterator<Item = PendingNotice>) -> Sc
 fn robot() -> Manners {
     Manners {
         at_once: 1,
+        for_urgent: 0,
         limits: vec![Limit {
             messages: 6,
             window: Millis(60_000),
@@ -376,4 +377,47 @@ fn a_refusal_begins_no_outage_and_ends_one() {
     schedule.failed(first, Fault::Target, Ticks(0));
     schedule.failed(second, Fault::Notice, Ticks(1));
     assert_eq!(schedule.down_since, None);
+}
+
+#[test]
+fn a_notice_tried_in_vain_for_too_long_goes_on_although_others_are_taken() {
+    let manners = Manners {
+        fall_over: Millis(15_000),
+        ..Manners::default()
+    };
+    let person = Recipient {
+        officer: "wang".to_owned(),
+        name: "wang".to_owned(),
+        language: Language::Zh,
+        contact: Contact::default(),
+        next: vec!["phone".to_owned()],
+    };
+    let slow = PendingNotice {
+        people: vec![person],
+        ..notice(1, 1)
+    };
+    let mut schedule = of(&manners, [slow]);
+    for (now, moved) in [(0, 0), (6_000, 0), (13_000, 1)] {
+        let parcel = schedule.next(Ticks(now)).unwrap();
+        assert_eq!(parcel.first().row, 1);
+        let other = notice(i64::try_from(now).unwrap() + 2, u128::from(now) + 2);
+        schedule.admit(other, at(now));
+        let other = schedule.next(Ticks(now)).unwrap();
+        schedule.delivered(&other, Ticks(now + 4_000));
+        let failed = schedule.failed(parcel, Fault::Target, Ticks(now + 5_000));
+        assert_eq!(failed.moved.len(), moved, "after {now}");
+    }
+    assert!(schedule.lines.is_empty() && schedule.unreached.is_empty());
+}
+
+#[test]
+fn beside_a_long_message_only_what_is_urgent_goes() {
+    let ordinary = (1..=20).map(|row| notice(row, u128::from(row.unsigned_abs())));
+    let mut schedule = of(&robot(), ordinary.chain([urgent(30, 30)]));
+    let now = 10_000;
+    assert_eq!(schedule.next_urgent_due(Ticks(now)), Some(Ticks(now)));
+    let beside = schedule.next_urgent(Ticks(now)).unwrap();
+    assert_eq!((beside.first().row, beside.count()), (30, 1));
+    assert_eq!(schedule.next_urgent(Ticks(now)), None);
+    assert_eq!(schedule.next_urgent_due(Ticks(now)), None, "nothing to wake for");
 }

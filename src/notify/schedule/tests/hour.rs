@@ -1,6 +1,8 @@
 //! A target over simulated hours, as its worker treats it: away for an hour, counting and punishing, in bursts of ten thousand.
 //! Whatever happens, everything arrives, once and in order, and never one message more than the target allows.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -185,6 +187,7 @@ fn later(after: u64, notice: PendingNotice) -> PendingNotice {
 fn group() -> Manners {
     Manners {
         at_once: 1,
+        for_urgent: 0,
         limits: vec![Limit {
             messages: 18,
             window: Millis(MINUTE),
