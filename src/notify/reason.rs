@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(Reason::of(&MailError::Recipient(550).into()), Reason::Reader);
         let partly = SendError::Partly {
             told: super::super::parcel::Told::default(),
+            apart: Vec::new(),
             cause: Box::new(SendError::Clock),
         };
         assert_eq!(Reason::of(&partly), Reason::Clock);
