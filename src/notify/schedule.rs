@@ -3,7 +3,7 @@
 
 pub mod failed;
 mod line;
-mod refused;
+pub mod refused;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
@@ -134,7 +134,7 @@ impl Schedule {
     }
 
     /// What the target has refused.
-    pub(in crate::notify) const fn refused(&mut self) -> &mut Refused {
+    pub const fn refused(&mut self) -> &mut Refused {
         &mut self.refused
     }
 

@@ -1,7 +1,7 @@
 //! The target of notices with its moods, and the worker that sends to it: the real schedule and outbox, with attempts
 //! that end when the dice say so.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use ninewatch::domain::id::Id;
 use ninewatch::domain::time::{Millis, Moment, Timestamp};
@@ -27,6 +27,8 @@ pub(crate) struct Officer {
     pub(crate) received: HashMap<Id, String>,
     /// The newest row of each alarm that came.
     newest: HashMap<Id, i64>,
+    /// The rows that it did not want once: nothing waits for them.
+    refused: HashSet<i64>,
     /// In percent.
     pub(crate) trouble: u64,
 }
@@ -45,13 +47,15 @@ impl Officer {
             None => {}
         }
         self.received.insert(notice.id, notice.body.clone());
-        match self.newest.insert(notice.alarm, notice.row) {
-            Some(newer) if newer > notice.row => Err(format!(
-                "of alarm {} row {} came after {newer}",
+        let newest = self.newest.entry(notice.alarm).or_insert(notice.row);
+        if *newest > notice.row && !self.refused.contains(&notice.row) {
+            return Err(format!(
+                "of alarm {} row {} came after {newest}",
                 notice.alarm, notice.row
-            )),
-            Some(_) | None => Ok(()),
+            ));
         }
+        *newest = notice.row.max(*newest);
+        Ok(())
     }
 }
 
@@ -105,6 +109,16 @@ impl Worker {
                 self.schedule.admit(notice, now);
             }
         }
+        for row in self.schedule.refused().take_again(now.ticks) {
+            for critical in [true, false] {
+                let found = store
+                    .pending_notices((self.target, critical), row - 1, 1)
+                    .map_err(|error| error.to_string())?;
+                for notice in found.into_iter().filter(|found| found.row == row) {
+                    self.schedule.admit_again(notice, now.ticks);
+                }
+            }
+        }
         while self.sending.len() < self.at_once {
             let Some(parcel) = self.schedule.next(now.ticks) else {
                 break;
@@ -145,11 +159,14 @@ impl Worker {
         let fault = dice.pick(&[Fault::Target, Fault::Notice, Fault::Throttled(Millis(5_000))]);
         let failed = parcel.clone();
         let failing = self.schedule.failed(parcel, fault, now.ticks);
+        if failing.refused {
+            officer.refused.extend(failed.notices().map(|notice| notice.row));
+        }
         let outcome = DeliveryOutcome::Retry {
             error: "trouble".to_owned(),
             due_at: Timestamp(now.wall.0.saturating_add_unsigned(failing.wait.0)),
-            silent: false,
-            refused: false,
+            silent: matches!(fault, Fault::Throttled(_)),
+            refused: failing.refused,
         };
         self.report(&failed, now.wall, outcome);
         if let Some(report) = self.reports.back_mut() {

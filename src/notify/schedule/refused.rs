@@ -20,7 +20,7 @@ pub(super) const AGAIN: Millis = Millis(600_000);
 
 /// The refused notices of one target.
 #[derive(Debug, Default)]
-pub(in crate::notify) struct Refused {
+pub struct Refused {
     /// How often the rows in memory were refused.
     times: HashMap<i64, u32>,
     /// The rows that are put away, those that have waited longest first.
@@ -70,7 +70,7 @@ impl Refused {
     }
 
     /// What was put away and is to be read and tried once more.
-    pub(in crate::notify) fn take_again(&mut self, now: Ticks) -> Vec<i64> {
+    pub fn take_again(&mut self, now: Ticks) -> Vec<i64> {
         if self.again_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
@@ -81,14 +81,14 @@ impl Refused {
     }
 
     /// These could not be read.
-    pub(in crate::notify) fn give_back(&mut self, rows: Vec<i64>, now: Ticks) {
+    pub fn give_back(&mut self, rows: Vec<i64>, now: Ticks) {
         for row in rows {
             self.put_away(row, now);
         }
     }
 
     /// When [`Refused::take_again`] has something.
-    pub(in crate::notify) const fn again_at(&self) -> Option<Ticks> {
+    pub const fn again_at(&self) -> Option<Ticks> {
         self.again_at
     }
 
@@ -105,7 +105,7 @@ impl Refused {
     }
 
     /// How many there are, those put away included.
-    pub(in crate::notify) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.times.len() + self.away.len() + self.unknown
     }
 }
