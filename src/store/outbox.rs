@@ -11,6 +11,9 @@ use crate::domain::id::Id;
 use crate::domain::time::{Millis, Timestamp};
 use crate::handoff::{DeliveryOutcome, DeliveryReport, Moved};
 
+/// How many held notices one transaction releases for a target.
+const RELEASED: i64 = 256;
+
 /// What targets are owed.
 pub(super) struct Notice<'a> {
     /// The event's id.
@@ -326,7 +329,8 @@ pub(super) fn resend(
     Ok(())
 }
 
-/// Those of `target` whose time has come are owed now.
+/// The oldest of those of `target` whose time has come are owed now, [`RELEASED`] at the most: alarms do not wait for the
+/// commit of a whole night's. There being new notices, their worker asks for the next.
 pub(super) fn release(
     transaction: &Transaction<'_>,
     target: &str,
@@ -335,9 +339,9 @@ pub(super) fn release(
 ) -> rusqlite::Result<()> {
     let due = transaction
         .prepare_cached(
-            "SELECT row FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row",
+            "SELECT row FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row LIMIT ?3",
         )?
-        .query_map(params![target, now.0], |row| row.get(0))?
+        .query_map(params![target, now.0, RELEASED], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<i64>>>()?;
     free(transaction, &due, now)?;
     changes.notices_added |= !due.is_empty();

@@ -149,3 +149,56 @@ async fn what_is_held_is_released_however_much_waits_for_the_target() {
     assert_eq!(store.metrics.deliveries("duty", "delivered").get(), 0);
     running.stop().await;
 }
+
+/// How many are released at a time.
+const SLICE: u64 = 256;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_nights_notices_are_released_in_slices_and_arrive_in_order() {
+    const NIGHT: u64 = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = TestStore::open(folder.path());
+    let until = Timestamp(wall().0 + 500);
+    let quiet = |number: u64| {
+        // Two of each alarm, in different slices.
+        let mut quiet = raised(number, number % (NIGHT / 2), &["duty"]);
+        quiet.owed = vec![Owed {
+            everyone: false,
+            not_before: Some(until),
+            ..Owed::direct("duty")
+        }];
+        quiet
+    };
+    store.commit((1..=NIGHT).map(quiet).collect()).await;
+    let held = || {
+        let count = column(
+            folder.path(),
+            "SELECT CAST(count(*) AS TEXT) FROM outbox WHERE held = 1",
+        );
+        count.first().unwrap().parse::<u64>().unwrap()
+    };
+    let before = held();
+    assert!(before >= NIGHT / 2, "{before}");
+    let mut committed = store.committed.clone();
+    let first = async {
+        while held() == before {
+            store.work.send(Work::Release("duty".to_owned())).await.unwrap();
+            let patience = Duration::from_millis(50);
+            let _nothing_was_due = tokio::time::timeout(patience, committed.changed()).await;
+        }
+    };
+    within("the first slice", first).await;
+    let left = held();
+    assert_eq!((before - left) % SLICE, 0, "{before} before, {left} left");
+    let mut sink = Sink::start(|_| Answer::Status(200)).await;
+    let running = Running::start(&store, vec![target("duty", sink.address)]);
+    let mut newest = std::collections::HashMap::new();
+    for _ in 0..before {
+        let got = sink.next().await;
+        let earlier = newest.insert(got.alarm(), got.number());
+        assert!(earlier.is_none_or(|earlier| earlier < got.number()), "{got:?}");
+    }
+    all_delivered(&store, "duty").await;
+    running.stop().await;
+    assert!(sink.got.try_recv().is_err(), "something came twice");
+}
