@@ -33,7 +33,6 @@ use crate::restore::{Restored, restore};
 use crate::store::{FollowerEnds, FollowerLine, History, Outlets, Recovered, Store, StoreReader, Writer};
 use crate::supervise::Supervise;
 use crate::web::{BoundWeb, Limits, Web};
-use crate::words::Vocabulary;
 
 /// Where the embedded broker listens: MQTT's own port, for devices and bridges on this machine.
 const EMBEDDED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -162,7 +161,6 @@ impl Running {
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
         let links = links(&settings.gateway)?;
-        let vocabulary = Arc::new(Vocabulary::of(&settings.definitions.source().kinds));
         let configured = configured(&settings).map_err(|problem| anyhow!(problem))?;
         let directory = configured.1.directory();
         let (gateway, filters) = gateway(
@@ -235,7 +233,7 @@ impl Running {
             supervise,
             notify: Notify {
                 targets: settings.targets,
-                vocabulary,
+                vocabulary: reloading.vocabulary,
                 links,
                 operators: operator_tx,
                 reader: notices,

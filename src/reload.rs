@@ -14,6 +14,7 @@ use crate::domain::profile::decoder::Decoder;
 use crate::gateway::{Reconfiguration, Surroundings};
 use crate::handoff::Directory;
 use crate::metrics::Metrics;
+use crate::words::{InForce, Vocabulary};
 
 /// Requests that may wait for the reload under way.
 const QUEUE: usize = 4;
@@ -88,6 +89,7 @@ pub struct Reload {
     reconfigurations: mpsc::Sender<Reconfiguration>,
     subscriptions: watch::Sender<Vec<String>>,
     directory: watch::Sender<Arc<Directory>>,
+    vocabulary: watch::Sender<Arc<Vocabulary>>,
     metrics: Metrics,
 }
 
@@ -102,6 +104,13 @@ pub struct Reloading {
     pub subscriptions: watch::Receiver<Vec<String>>,
     /// For the web side: names and kinds.
     pub directory: watch::Receiver<Arc<Directory>>,
+    /// For those who write texts: what points and commands are called.
+    pub vocabulary: InForce,
+}
+
+/// What its kinds call things.
+fn spoken(directory: &Directory) -> Vocabulary {
+    Vocabulary::of(&directory.definitions.source().kinds)
 }
 
 impl Reload {
@@ -117,6 +126,7 @@ impl Reload {
         let (request_tx, requests) = mpsc::channel(QUEUE);
         let (reconfigure_tx, reconfigurations) = mpsc::channel(1);
         let (filter_tx, subscriptions) = watch::channel(filters);
+        let (vocabulary_tx, vocabulary) = InForce::new(spoken(&directory));
         let (directory_tx, directory) = watch::channel(Arc::new(directory));
         metrics.config_last_reload_successful.set(1);
         let reload = Reload {
@@ -126,6 +136,7 @@ impl Reload {
             reconfigurations: reconfigure_tx,
             subscriptions: filter_tx,
             directory: directory_tx,
+            vocabulary: vocabulary_tx,
             metrics,
         };
         let reloading = Reloading {
@@ -133,6 +144,7 @@ impl Reload {
             reconfigurations,
             subscriptions,
             directory,
+            vocabulary,
         };
         (reload, reloading)
     }
@@ -202,6 +214,7 @@ impl Reload {
             .await
             .map_err(|_| ReloadError::Stopping)?;
         let ended = durable.await.map_err(|_| ReloadError::Stopping)?;
+        self.vocabulary.send_replace(Arc::new(spoken(&directory)));
         self.directory.send_replace(Arc::new(directory));
         // After the change, so that the first message by a new filter finds its profile.
         self.subscriptions.send_if_modified(|present| {

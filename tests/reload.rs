@@ -14,7 +14,7 @@ use support::gateway::{Gateway, TEST_RULES, signal, write};
 use support::http::{self, Answer};
 use support::mosquitto::Mosquitto;
 use support::publisher::Publisher;
-use support::sink::Sink;
+use support::sink::{Mood, Sink};
 use support::{PATIENCE, eventually};
 
 const LOADED: &str = "ninewatch_config_last_reload_successful";
@@ -296,4 +296,46 @@ async fn reloads_outlast_a_kill() {
     sink.wait_for("alarm.recovered", "test-high", "k1").await;
     assert_eq!(sink.of("alarm.raised", "test-high", "k1").len(), 1);
     sink.assert_all_signed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_use_the_words_of_the_kinds_in_force() {
+    let kinds = include_str!("../config/kinds.toml");
+    let (before, after) = ("燃气浓度", "瓦斯含量");
+    assert!(kinds.contains(before));
+    let broker = Mosquitto::start("");
+    let hook = Sink::start();
+    let group = Sink::start();
+    group.set(Mood::Say(r#"{"errcode":0}"#));
+    let robot = format!(
+        "[[target]]\nname = \"group\"\nkind = \"wecom\"\nurl = \"{}?key=k\"\n",
+        group.url()
+    );
+    let gateway = Gateway::prepare(broker.port, &hook.url())
+        .edited("[[target]]\n", &format!("{robot}[[target]]\n"))
+        .edited("targets = [", "targets = [\"group\", ")
+        .start()
+        .await;
+    let told = async |device: &str, word: &str| {
+        eventually("the group is told in these words", PATIENCE, async || {
+            let texts = group.attempts();
+            let mut texts = texts
+                .iter()
+                .map(|attempt| attempt.json()["markdown"]["content"].to_string());
+            texts
+                .any(|text| text.contains(device) && text.contains(word))
+                .then_some(())
+        })
+        .await;
+    };
+    let mut device = Publisher::start(broker.port, "device");
+    device.gas("g1", r#"{"lel":60.0}"#).await;
+    told("厨房", before).await;
+    write(
+        &gateway.folder().join("kinds.toml"),
+        &kinds.replace(before, after),
+    );
+    reloaded(&gateway).await;
+    device.gas("g2", r#"{"lel":60.0}"#).await;
+    told("g2", after).await;
 }

@@ -7,7 +7,7 @@ use super::settings::{RobotSettings, Service};
 use super::value::Value;
 use crate::domain::officer::Language;
 use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
-use crate::words::{Style, Words};
+use crate::words::{InForce, Style, Words};
 
 /// Reads what a robot of `service` has beside what every target has.
 pub(super) fn read(table: &mut Table<'_>, service: Service) -> RobotSettings {
@@ -47,7 +47,7 @@ pub(super) fn tried(value: &Value<'_>, style: Style) -> Option<Arc<str>> {
         }
     };
     for language in Language::ALL {
-        let words = Words::new(language, style, time_zone(DEFAULT_TIME_ZONE)?, Arc::default());
+        let words = Words::new(language, style, time_zone(DEFAULT_TIME_ZONE)?, InForce::default());
         if let Err(error) = words.with_template(&source) {
             let line = error.line.unwrap_or(1);
             value.wrong(format!("{}:{line}: {error}", path.display()));

@@ -14,7 +14,7 @@ use super::{Back, NotifyError};
 use crate::config::{TargetKind, TargetSettings};
 use crate::domain::time::Timestamp;
 use crate::store::StoreReader;
-use crate::words::Vocabulary;
+use crate::words::InForce;
 
 /// One target, ready to send.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl AnyTarget {
     /// without it nobody can. `store` is for those that are told how things stand.
     pub(super) fn new(
         settings: &TargetSettings,
-        vocabulary: &Arc<Vocabulary>,
+        vocabulary: &InForce,
         back: Option<&Back>,
         store: Option<&StoreReader>,
     ) -> Result<AnyTarget, NotifyError> {
@@ -124,7 +124,7 @@ mod tests {
                 acknowledges: false,
                 network: NetworkSettings::default(),
             };
-            let vocabulary = Arc::new(Vocabulary::of([]));
+            let vocabulary = InForce::default();
             let target = AnyTarget::new(&settings, &vocabulary, None, None).unwrap();
             assert!(!format!("{target:?}").contains("k3y"), "{target:?}");
         }

@@ -64,7 +64,7 @@ impl Emergency {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), NotifyError> {
         let mut senders = JoinSet::new();
         let mut queues = Vec::new();
-        let vocabulary = Arc::new(Vocabulary::of([&Kind::gateway()]));
+        let vocabulary = Vocabulary::of([&Kind::gateway()]).into();
         for settings in &self.targets {
             let (queue, notices) = mpsc::channel(QUEUE);
             let target = AnyTarget::new(settings, &vocabulary, None, None)?;

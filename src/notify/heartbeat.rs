@@ -22,7 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::handoff::Probe;
 use crate::metrics::Metrics;
 use crate::store::PendingNotice;
-use crate::words::Vocabulary;
+use crate::words::InForce;
 
 /// How long a probe may be under way before a beat is not earned, unless beats come faster.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ impl Heartbeat {
             stop.cancelled().await;
             return Ok(());
         };
-        let vocabulary = Arc::new(Vocabulary::default());
+        let vocabulary = InForce::default();
         let mut senders = JoinSet::new();
         let mut lines = Vec::new();
         for settings in self

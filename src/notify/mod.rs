@@ -37,7 +37,7 @@ use crate::handoff::{OperatorRequest, Work};
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::store::StoreReader;
-use crate::words::Vocabulary;
+use crate::words::InForce;
 
 /// Everything notify needs: give it these and [`run`](Notify::run) it.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct Notify {
     /// Where notices go.
     pub targets: Vec<TargetSettings>,
     /// What texts call points and commands.
-    pub vocabulary: Arc<Vocabulary>,
+    pub vocabulary: InForce,
     /// Makes the addresses by which officers acknowledge.
     pub links: Links,
     /// Where what operators do goes: targets that may acknowledge by their answers are such.

@@ -14,8 +14,6 @@ mod tests;
 mod told;
 mod vocabulary;
 
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 use minijinja::{Environment, Value, context};
 
@@ -23,7 +21,7 @@ pub use self::calls::calls;
 use self::digest::{Digest, LISTED, PLACES, matters};
 pub use self::template::TemplateError;
 use self::told::{Line, Manner, Told};
-pub use self::vocabulary::Vocabulary;
+pub use self::vocabulary::{InForce, Vocabulary};
 use crate::domain::officer::Language;
 use crate::domain::time::Timestamp;
 
@@ -92,7 +90,7 @@ pub struct Words {
     language: Language,
     style: Style,
     zone: TimeZone,
-    vocabulary: Arc<Vocabulary>,
+    vocabulary: InForce,
     templates: Environment<'static>,
 }
 
@@ -109,7 +107,7 @@ struct Facts {
 
 impl Words {
     /// Words by the template of the house, with times in `zone`.
-    pub fn new(language: Language, style: Style, zone: TimeZone, vocabulary: Arc<Vocabulary>) -> Words {
+    pub fn new(language: Language, style: Style, zone: TimeZone, vocabulary: InForce) -> Words {
         Words {
             language,
             style,
@@ -135,8 +133,10 @@ impl Words {
                     mention,
                     limit: usize::MAX,
                 };
-                let (matters, unreadable) = matters(bodies, self.manner(story.now));
-                let facts = self.facts(&story, &matters, unreadable, (LISTED, PLACES));
+                let vocabulary = self.vocabulary.now();
+                let manner = self.manner(story.now, &vocabulary);
+                let (matters, unreadable) = matters(bodies, manner);
+                let facts = self.facts(&story, (&matters, unreadable), (LISTED, PLACES), manner);
                 template::render(&self.templates, &facts.context)?;
             }
         }
@@ -145,13 +145,15 @@ impl Words {
 
     /// The text of `story`.
     pub fn write(&self, story: &Story<'_>) -> Written {
-        let (matters, unreadable) = matters(story.bodies, self.manner(story.now));
+        let vocabulary = self.vocabulary.now();
+        let manner = self.manner(story.now, &vocabulary);
+        let (matters, unreadable) = matters(story.bodies, manner);
         // Less and less is told one by one; what is not is counted, so that nothing is lost without a word.
         let sizes = [LISTED, 12, 8, 5, 3, 2, 1, 0].map(|listed| (listed, PLACES));
         let mut sizes = sizes.into_iter().chain([(0, 3), (0, 0)]).peekable();
         loop {
             let size = sizes.next().unwrap_or_default();
-            let facts = self.facts(story, &matters, unreadable, size);
+            let facts = self.facts(story, (&matters, unreadable), size, manner);
             let last = sizes.peek().is_none() || matters.len() + unreadable <= 1;
             let (text, why) = match template::render(&self.templates, &facts.context) {
                 Ok(text) => (self.fitted(&text, &facts, story, last), None),
@@ -170,16 +172,22 @@ impl Words {
         }
     }
 
-    fn manner(&self, now: Timestamp) -> Manner<'_> {
+    const fn manner<'a>(&'a self, now: Timestamp, vocabulary: &'a Vocabulary) -> Manner<'a> {
         Manner {
             language: self.language,
             zone: &self.zone,
-            vocabulary: &self.vocabulary,
+            vocabulary,
             now,
         }
     }
 
-    fn facts(&self, story: &Story<'_>, matters: &[Told], unreadable: usize, size: (usize, usize)) -> Facts {
+    fn facts(
+        &self,
+        story: &Story<'_>,
+        (matters, unreadable): (&[Told], usize),
+        size: (usize, usize),
+        manner: Manner<'_>,
+    ) -> Facts {
         let language = self.language;
         let link = story.link.map(clean::link);
         let (headline, lines, items, link, label, told) = if let ([told], 0) = (matters, unreadable) {
@@ -189,7 +197,7 @@ impl Words {
             let lines = told.lines(language);
             (told.headline(language), lines, Vec::new(), link, label, context)
         } else {
-            let digest = Digest::new(matters, unreadable, size, self.manner(story.now));
+            let digest = Digest::new(matters, unreadable, size, manner);
             let first = matters.first();
             let context = context! {
                 digest => true,

@@ -21,7 +21,7 @@ const STYLES: [Style; 5] = [
 const LINK: &str = "https://gw.example/a/01J?sig=abc";
 const NOW: Timestamp = Timestamp(1_767_225_620_000);
 
-fn vocabulary() -> Arc<Vocabulary> {
+fn vocabulary() -> InForce {
     let named = |zh: &str, en: &str| Text {
         zh: zh.to_owned(),
         en: en.to_owned(),
@@ -57,7 +57,7 @@ fn vocabulary() -> Arc<Vocabulary> {
         commands: vec![close],
         ..Kind::default()
     };
-    Arc::new(Vocabulary::of([&detector, &valve]))
+    Vocabulary::of([&detector, &valve]).into()
 }
 
 fn words(language: Language, style: Style) -> Words {

@@ -1,6 +1,9 @@
 //! What points and commands are called, and in which units points are: from the kinds in force.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::domain::kind::{Kind, ValueType};
 use crate::domain::text::Text;
@@ -18,6 +21,34 @@ pub struct Vocabulary {
 pub(super) struct Point {
     pub(super) title: Text,
     pub(super) unit: String,
+}
+
+/// The vocabulary in force: it follows a reload of the kinds.
+#[derive(Debug, Clone)]
+pub struct InForce(watch::Receiver<Arc<Vocabulary>>);
+
+impl InForce {
+    /// `vocabulary`, and where the next one is put in force.
+    pub fn new(vocabulary: Vocabulary) -> (watch::Sender<Arc<Vocabulary>>, InForce) {
+        let (sender, receiver) = watch::channel(Arc::new(vocabulary));
+        (sender, InForce(receiver))
+    }
+
+    pub(super) fn now(&self) -> Arc<Vocabulary> {
+        Arc::clone(&self.0.borrow())
+    }
+}
+
+impl From<Vocabulary> for InForce {
+    fn from(vocabulary: Vocabulary) -> InForce {
+        InForce::new(vocabulary).1
+    }
+}
+
+impl Default for InForce {
+    fn default() -> InForce {
+        Vocabulary::default().into()
+    }
 }
 
 impl Vocabulary {

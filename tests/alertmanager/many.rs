@@ -61,7 +61,7 @@ async fn ten_thousand_alarms_fire_and_keep_no_new_one_waiting() {
     };
     let notify = Notify {
         targets: vec![target],
-        vocabulary: std::sync::Arc::default(),
+        vocabulary: ninewatch::words::InForce::default(),
         links: store.links.clone(),
         reader: store.reader.clone(),
         work: store.work.clone(),

@@ -30,6 +30,7 @@ use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
 use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Work};
 use ninewatch::notify::{Notify, NotifyError};
+use ninewatch::words::InForce;
 use outward::{TestStore, id, ordered, step, within};
 use sink::{Answer, Sink};
 use tokio::net::TcpListener;
@@ -66,7 +67,7 @@ impl Running {
     fn reporting_to(store: &TestStore, targets: Vec<TargetSettings>, work: mpsc::Sender<Work>) -> Running {
         let notify = Notify {
             targets,
-            vocabulary: Arc::default(),
+            vocabulary: InForce::default(),
             reader: store.reader.clone(),
             work,
             operators: mpsc::channel(1).0,

@@ -27,7 +27,7 @@ use crate::domain::officer::Language;
 use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
 use crate::domain::time::{Millis, Timestamp};
 use crate::link::Links;
-use crate::words::{Style, Vocabulary, Words};
+use crate::words::{InForce, Style, Words};
 
 /// How long an ordinary notice waits for company.
 const GATHER: Millis = Millis(5_000);
@@ -65,7 +65,7 @@ impl Mail {
     pub(super) fn new(
         settings: &TargetSettings,
         mail: &MailSettings,
-        (vocabulary, links): (&Arc<Vocabulary>, Option<&Links>),
+        (vocabulary, links): (&InForce, Option<&Links>),
     ) -> Result<Mail, NotifyError> {
         let mailbox = |text: &String| {
             text.parse::<Mailbox>().map_err(|_| NotifyError::Mail {
@@ -76,7 +76,7 @@ impl Mail {
         let from = mailbox(&mail.from)?;
         let zone = || time_zone(DEFAULT_TIME_ZONE).unwrap_or(jiff::tz::TimeZone::UTC);
         let phrases = |language| {
-            let words = |style| Words::new(language, style, zone(), Arc::clone(vocabulary));
+            let words = |style| Words::new(language, style, zone(), vocabulary.clone());
             let own = mail.template.as_deref().and_then(|source| {
                 // It was tried when the configuration was read.
                 words(Style::Html).with_template(source).ok()

@@ -9,7 +9,6 @@ mod tests;
 mod verdict;
 mod wecom;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -30,7 +29,7 @@ use crate::domain::officer::Language;
 use crate::domain::schedule::{DEFAULT_TIME_ZONE, time_zone};
 use crate::domain::time::{Millis, Timestamp};
 use crate::link::Links;
-use crate::words::{Story, Style, Vocabulary, Words, Written, calls};
+use crate::words::{InForce, Story, Style, Words, Written, calls};
 
 /// How much of an answer is read: more is no robot's answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -95,13 +94,13 @@ impl Robot {
     pub(super) fn new(
         settings: &TargetSettings,
         robot: &RobotSettings,
-        (vocabulary, links): (&Arc<Vocabulary>, Option<&Links>),
+        (vocabulary, links): (&InForce, Option<&Links>),
     ) -> Result<Robot, NotifyError> {
         let (client, url) = client(settings)?;
         let zone = || time_zone(DEFAULT_TIME_ZONE).unwrap_or(jiff::tz::TimeZone::UTC);
         let style = style(robot.service);
         let phrases = |language| {
-            let words = |style| Words::new(language, style, zone(), Arc::clone(vocabulary));
+            let words = |style| Words::new(language, style, zone(), vocabulary.clone());
             let own = robot.template.as_deref().and_then(|source| {
                 // It was tried when the configuration was read.
                 words(style).with_template(source).ok()

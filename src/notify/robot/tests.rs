@@ -35,7 +35,7 @@ fn robot_with(service: Service, mention_all: bool, links: Option<&Links>) -> Rob
         network: NetworkSettings::default(),
         acknowledges: false,
     };
-    Robot::new(&settings, &robot, (&Arc::default(), links)).unwrap()
+    Robot::new(&settings, &robot, (&InForce::default(), links)).unwrap()
 }
 
 /// All three.

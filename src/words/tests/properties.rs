@@ -197,10 +197,12 @@ proptest! {
             kinds.iter().filter(|(_, kind, ..)| *kind < 4).map(|(alarm, ..)| alarm).collect();
         WORDS.with(|all| -> Result<(), TestCaseError> {
             let words = &all[0].1;
-            let (matters, lost) = matters(&bodies, words.manner(NOW));
+            let spoken = words.vocabulary.now();
+            let manner = words.manner(NOW, &spoken);
+            let (matters, lost) = matters(&bodies, manner);
             prop_assert_eq!((matters.len(), lost), (alarms.len() + heartbeats, unreadable));
             for size in [(LISTED, PLACES), (3, 2), (0, 0)] {
-                let digest = Digest::new(&matters, lost, size, words.manner(NOW));
+                let digest = Digest::new(&matters, lost, size, manner);
                 let sum = |counts: &[digest::Count]| counts.iter().map(|count| count.count).sum::<usize>();
                 prop_assert_eq!(digest.total, matters.len() + unreadable);
                 prop_assert_eq!(
