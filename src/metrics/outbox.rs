@@ -23,7 +23,7 @@ impl Outbox {
             refused: gauges(
                 registry,
                 "ninewatch_notices_refused",
-                "Of those, the ones that the target has refused since the start: tried again now and then.",
+                "Of those, the ones that the target has refused: tried again now and then.",
                 &["target"],
             ),
         }

@@ -9,7 +9,7 @@ mod wait;
 use std::collections::{BTreeSet, HashMap};
 
 use self::failed::{Failed, move_on};
-use self::line::{Held, Line, Turn, due_of};
+use self::line::{Held, Line, Turn};
 use self::refused::{AGAIN, Refused};
 use self::wait::{FIRST_WAIT, LONGEST_WAIT, wait_after};
 use super::pace::Pace;
@@ -51,6 +51,8 @@ pub struct Schedule {
     /// For how long nothing may be taken before people are told through other targets.
     fall_over: Millis,
     gather: Option<Millis>,
+    /// Whether what is urgent has a place of its own.
+    keeps_place: bool,
     pace: Pace,
     /// The most notices in a digest: fewer after one was refused.
     most: usize,
@@ -72,6 +74,7 @@ impl Schedule {
             down_since: None,
             fall_over: manners.fall_over,
             gather: manners.gather,
+            keeps_place: manners.for_urgent > 0,
             pace: Pace::new(manners),
             most: WINDOW,
         }
@@ -173,8 +176,9 @@ impl Schedule {
         let ready = |turns: &BTreeSet<Turn>| turns.first().is_some_and(|turn| turn.due <= now);
         let urgent = ready(&self.urgent);
         let any = urgent || ready(&self.others) || ready(&self.unwanted);
-        let rest = if urgent {
-            due_of(&self.others, now, self.most)
+        // Where what is urgent has a place of its own, it is not held up by company.
+        let rest = if urgent && !self.keeps_place {
+            self.digestible(&self.others, now)
         } else {
             Vec::new()
         };
@@ -207,14 +211,23 @@ impl Schedule {
     /// Whose notices go into the next message, the most important first: those of one alarm, or of all when they are many.
     fn chosen(&self, urgent: bool, rest: Vec<Id>, now: Ticks) -> Vec<Id> {
         let turns = if urgent { &self.urgent } else { &self.others };
-        let first = due_of(turns, now, self.most);
+        let first = self.digestible(turns, now);
         let many = self.gather.is_some() && first.len() > SINGLES && self.most > 1;
-        if !many {
-            let unwanted = self.unwanted.first().filter(|turn| turn.due <= now);
-            let one = first.first().copied().or(unwanted.map(|turn| turn.alarm));
-            return one.into_iter().collect();
+        // One that was refused is tried in its turn, and alone.
+        let alone = turns.first().is_some_and(|turn| self.refused.has(turn.row));
+        if !many || alone {
+            let due = |turns: &BTreeSet<Turn>| turns.first().filter(|turn| turn.due <= now).copied();
+            let one = due(turns).or_else(|| due(&self.unwanted));
+            return one.map(|turn| turn.alarm).into_iter().collect();
         }
         first.into_iter().chain(rest).take(self.most).collect()
+    }
+
+    /// The alarms of these turns that are due and may go into a digest: what was refused once would spoil it.
+    fn digestible(&self, turns: &BTreeSet<Turn>, now: Ticks) -> Vec<Id> {
+        let due = turns.iter().take_while(|turn| turn.due <= now);
+        let due = due.filter(|turn| !self.refused.has(turn.row));
+        due.take(self.most).map(|turn| turn.alarm).collect()
     }
 
     /// Takes what is due from the head of a line, until `taken` has `most`.
@@ -418,9 +431,9 @@ impl Schedule {
         let Some((urgent, turn)) = self.turn(alarm) else {
             return;
         };
-        if self.refused.has(turn.row) {
+        if self.refused.is_last(turn.row, urgent) {
             self.unwanted.insert(turn);
-        } else if urgent {
+        } else if urgent && !self.refused.has(turn.row) {
             self.urgent.insert(turn);
         } else {
             self.others.insert(turn);

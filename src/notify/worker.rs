@@ -314,6 +314,7 @@ impl<T: Target> Worker<T> {
                     self.schedule.admit(notice, now);
                 }
                 self.move_stranded();
+                self.show_refused();
             }
             Err(error) => {
                 cursor.read_at = Some(now.ticks.after(READ_AGAIN));
@@ -435,7 +436,7 @@ impl<T: Target> Worker<T> {
             .into_iter()
             .flatten()
             .chain(send)
-            .chain(self.release_at)
+            .chain(self.release_at.filter(|_| self.reports.len() < REPORTS))
             .chain(self.schedule.refused().again_at())
             .min()
     }

@@ -1,6 +1,6 @@
 //! The notices of one alarm in their line, and the turn of its head among the others. Pure.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::domain::id::Id;
 use crate::domain::time::Ticks;
@@ -34,10 +34,4 @@ impl Line {
     pub(super) fn is_urgent(&self) -> bool {
         self.waiting.iter().any(|held| held.notice.urgent)
     }
-}
-
-/// The alarms of the turns that are due, `most` at the most.
-pub(super) fn due_of(turns: &BTreeSet<Turn>, now: Ticks, most: usize) -> Vec<Id> {
-    let due = turns.iter().take_while(|turn| turn.due <= now).take(most);
-    due.map(|turn| turn.alarm).collect()
 }

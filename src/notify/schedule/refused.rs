@@ -9,6 +9,12 @@ use crate::domain::time::{Millis, Ticks};
 /// After so many refusals, about a quarter of an hour, a notice is put away.
 pub(super) const REFUSALS: u32 = 12;
 
+/// So often an urgent one that was refused does not go after everything else yet.
+const PATIENCE: u32 = 4;
+
+/// While so many at the most are refused: of many, each alone, ordinary ones would wait too long for their turn.
+const FEW: usize = 8;
+
 /// With so many refused ones in memory, the next is put away at once.
 pub(super) const MOST: usize = 512;
 
@@ -35,6 +41,15 @@ impl Refused {
     /// Whether this row is one of those in memory.
     pub(super) fn has(&self, row: i64) -> bool {
         self.times.contains_key(&row)
+    }
+
+    /// Whether the head of a line goes after everything that was not refused. One or a few that are urgent stand among what is
+    /// ordinary for their next attempts: a refusal may have been a whim.
+    pub(super) fn is_last(&self, row: i64, urgent: bool) -> bool {
+        let few = urgent && self.times.len() <= FEW;
+        self.times
+            .get(&row)
+            .is_some_and(|times| !few || *times >= PATIENCE)
     }
 
     /// The line of its own in which a refused row stands. No alarm has such an id: its upper bits are a time.

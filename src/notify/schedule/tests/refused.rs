@@ -48,16 +48,16 @@ fn what_is_refused_for_good_leaves_room_for_what_is_critical() {
     let mut now = 0;
     for row in 1..=1_100 {
         assert!(schedule.room(true) > 0, "no room for {row}");
-        schedule.admit(urgent(row, u128::from(row.unsigned_abs())), at(now));
+        schedule.admit(urgent(row, 1_000_000 + u128::from(row.unsigned_abs())), at(now));
         while let Some(parcel) = schedule.next(Ticks(now)) {
             schedule.failed(parcel, Fault::Notice, Ticks(now));
         }
         now += 1;
     }
     now += 3_600_000;
-    schedule.admit(urgent(2_000, 2_000), at(now));
+    schedule.admit(urgent(2_000, 2_000_000), at(now));
     assert_eq!(next_rows(&mut schedule, now), [2_000], "refused ones go after it");
-    schedule.delivered(&Parcel::single(urgent(2_000, 2_000)), Ticks(now));
+    schedule.delivered(&Parcel::single(urgent(2_000, 2_000_000)), Ticks(now));
     for _ in 0..REFUSALS {
         while let Some(parcel) = schedule.next(Ticks(now)) {
             schedule.failed(parcel, Fault::Notice, Ticks(now));
@@ -129,7 +129,7 @@ fn what_was_refused_before_a_restart_takes_no_place_from_what_is_new() {
 
 #[test]
 fn what_is_put_away_comes_back_now_and_then() {
-    let mut schedule = schedule([notice(1, 1)]);
+    let mut schedule = schedule([notice(1, 7)]);
     let mut now = 0;
     for _ in 0..REFUSALS {
         assert_eq!(schedule.refused().take_again(Ticks(now)), NONE);
@@ -148,17 +148,56 @@ fn what_is_put_away_comes_back_now_and_then() {
             [1],
             "it could not be read"
         );
-        schedule.admit_again(notice(1, 1), Ticks(now));
+        schedule.admit_again(notice(1, 7), Ticks(now));
         let parcel = schedule.next(Ticks(now)).unwrap();
         let failed = schedule.failed(parcel, Fault::Notice, Ticks(now));
         assert_eq!((failed.put_away, failed.wait), (1, AGAIN));
         now += AGAIN.0;
     }
     assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
-    schedule.admit_again(notice(1, 1), Ticks(now));
+    schedule.admit_again(notice(1, 7), Ticks(now));
     assert_eq!(schedule.refused().again_at(), None);
     let parcel = schedule.next(Ticks(now)).unwrap();
     schedule.delivered(&parcel, Ticks(now));
     assert_eq!((schedule.refused().count(), schedule.room(false)), (0, WINDOW));
     assert!(schedule.lines.is_empty());
+}
+
+#[test]
+fn one_refusal_does_not_put_what_is_urgent_behind_a_backlog() {
+    let mut schedule = of(&robot(), [urgent(1, 7)]);
+    let parcel = schedule.next(Ticks(0)).unwrap();
+    let wait = schedule.failed(parcel, Fault::Notice, Ticks(0)).wait.0;
+    for row in 2..100 {
+        schedule.admit(notice(row, 1_000_000 + u128::from(row.unsigned_abs())), at(wait));
+    }
+    // The others still wait for company.
+    let now = wait + 10_000;
+    assert_eq!(next_rows(&mut schedule, now), [1], "in its turn, and alone");
+    let digest = schedule.next(Ticks(now + 10_000)).unwrap();
+    assert_eq!(digest.count(), 98, "and no digest has it");
+}
+
+#[test]
+fn where_what_is_urgent_has_a_place_of_its_own_its_digests_have_nothing_else() {
+    let manners = Manners {
+        at_once: 2,
+        for_urgent: 1,
+        limits: Vec::new(),
+        gather: Some(Millis::ZERO),
+        ..robot()
+    };
+    let notices = (1..=40).map(|row: i64| {
+        let alarm = 1_000_000 + u128::from(row.unsigned_abs());
+        if row <= 30 {
+            notice(row, alarm)
+        } else {
+            urgent(row, alarm)
+        }
+    });
+    let mut schedule = of(&manners, notices);
+    let first = schedule.next(Ticks(0)).unwrap();
+    assert_eq!(first.count(), 10);
+    assert!(first.notices().all(|notice| notice.urgent));
+    assert_eq!(schedule.next(Ticks(0)).unwrap().count(), 30);
 }
