@@ -2,6 +2,7 @@
 //! to actuate, batches from the gateway to the store, receipts back to ingest, reports from notify to the store. Data only.
 
 pub mod opening;
+pub mod outbox;
 
 use std::sync::Arc;
 
@@ -9,10 +10,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::opening::Opening;
+use self::outbox::OutboxWork;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::definitions::{Definitions, DefinitionsHash};
 use crate::domain::device::{DeviceIndex, DeviceKey};
-use crate::domain::directions::{Directions, Owed, Recipient};
+use crate::domain::directions::{Directions, Owed};
 use crate::domain::engine::Refusal;
 use crate::domain::escalation::EscalationChange;
 use crate::domain::history::{HistoryPoint, Samples};
@@ -275,52 +277,6 @@ pub struct OperatorRequest {
     pub answer: oneshot::Sender<Outcome>,
 }
 
-/// How an attempt to deliver a message ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeliveryOutcome {
-    /// The target has it.
-    Delivered,
-    /// It failed; the next attempt is due then.
-    Retry {
-        /// What went wrong, without secrets.
-        error: String,
-        /// When to try again.
-        due_at: Timestamp,
-        /// Until then the target wants nothing at all.
-        silent: bool,
-        /// It does not want these notices.
-        refused: bool,
-    },
-}
-
-/// One delivery: an attempt to send a message with one notice or several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryReport {
-    /// The message: a notice's id, or that of a digest.
-    pub message: Id,
-    /// Where it was sent.
-    pub target: String,
-    /// The outbox rows of the notices in it; none: nothing was sent, some are only moved.
-    pub notices: Vec<i64>,
-    /// When the attempt ended.
-    pub at: Timestamp,
-    /// How.
-    pub outcome: DeliveryOutcome,
-    /// Of these notices people are to be told through other targets.
-    pub moved: Vec<Moved>,
-}
-
-/// A target failed lastingly: people are told through the next of their channels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
-    /// The outbox row.
-    pub notice: i64,
-    /// Through which targets, and whom.
-    pub to: Vec<(String, Vec<Recipient>)>,
-    /// Those that no other channel reaches; `None`: nobody is left, and the target is owed this notice no more.
-    pub left: Option<Vec<Recipient>>,
-}
-
 /// A part of a segment: closed history, sorted by device.
 #[derive(Debug)]
 pub struct SegmentSlice {
@@ -417,17 +373,8 @@ pub struct CheckpointHead {
 pub enum Work {
     /// Commit a batch, then release its receipts and answers.
     Batch(Box<Batch>),
-    /// Record an attempt to deliver.
-    Delivery(DeliveryReport),
-    /// Owe this target what was held for it and is due now.
-    Release(String),
-    /// Owe the notice of this outbox row to its target once more.
-    Resend {
-        /// The row.
-        notice: i64,
-        /// Told once it is owed.
-        done: oneshot::Sender<()>,
-    },
+    /// What a target's worker asks of the outbox, or somebody who wants a notice sent once more.
+    Outbox(OutboxWork),
     /// Sort closed history by device.
     Segment(Box<SegmentSlice>),
     /// Write a part of a checkpoint.
@@ -447,11 +394,7 @@ impl Work {
         match self {
             Work::Batch(batch) => batch.is_empty(),
             Work::Followed => true,
-            Work::Delivery(_)
-            | Work::Release(_)
-            | Work::Resend { .. }
-            | Work::Segment(_)
-            | Work::Checkpoint(_) => false,
+            Work::Outbox(_) | Work::Segment(_) | Work::Checkpoint(_) => false,
         }
     }
 }

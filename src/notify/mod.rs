@@ -16,6 +16,7 @@ mod reply;
 mod robot;
 pub mod schedule;
 mod sign;
+mod strangers;
 mod target;
 mod webhook;
 mod worker;
@@ -30,6 +31,7 @@ use self::alertmanager::resend::Resend;
 use self::any::AnyTarget;
 pub use self::emergency::Emergency;
 pub use self::heartbeat::Heartbeat;
+use self::strangers::Strangers;
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
@@ -121,8 +123,8 @@ impl Notify {
     /// Sends notices until told to stop or until nobody takes reports any more. After a stop nothing new is
     /// sent; what is under way gets three seconds.
     pub async fn run(self, stop: CancellationToken) -> Result<(), NotifyError> {
-        self.name_strangers().await;
         let mut workers = JoinSet::new();
+        workers.spawn(Strangers::new(&self).run(stop.clone()));
         let back = Back {
             links: self.links.clone(),
             operators: self.operators.clone(),
@@ -137,27 +139,9 @@ impl Notify {
             let worker = Worker::new(&settings.name, Arc::new(target), &self);
             workers.spawn(worker.run(stop.clone()));
         }
-        if workers.is_empty() {
-            stop.cancelled().await;
-        }
         while let Some(ended) = workers.join_next().await {
             ended?;
         }
         Ok(())
-    }
-
-    /// What is owed to targets that there are no more is lost to everybody unless somebody hears of it.
-    async fn name_strangers(&self) {
-        let owing = match self.reader.owing().await {
-            Ok(owing) => owing,
-            Err(error) => {
-                tracing::warn!(%error, "cannot read what targets are owed");
-                return;
-            }
-        };
-        let known = |name: &str| self.targets.iter().any(|target| target.name == name);
-        for (name, notices) in owing.into_iter().filter(|(name, _)| !known(name)) {
-            tracing::error!(target_name = %name, notices, "notices wait for a target that is not configured, and nobody gets them: configure it again, or look at /api/v1/deliveries?target= and tell whom they were for");
-        }
     }
 }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::directions::Recipient;
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Ticks};
-use crate::handoff::Moved;
+use crate::handoff::outbox::Moved;
 use crate::store::PendingNotice;
 
 /// The longest silence that a target's answer may ask for.

@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::parcel::{Fault, Manners, Parcel};
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Moment, Ticks};
-use crate::handoff::Moved;
+use crate::handoff::outbox::Moved;
 use crate::store::PendingNotice;
 
 /// The most notices of one target held in memory, critical ones and others each; further ones wait in the store.
@@ -130,29 +130,15 @@ impl Schedule {
         };
         if !held.notice.refused {
             *self.held(held.notice.critical) += 1;
-        } else if !self.refused.restore(held.notice.row, now.ticks) {
+        } else if !self.refused.restore(held.notice.row) {
             return;
         }
         self.enqueue(held, now.ticks);
     }
 
-    /// What the target has refused.
+    /// What the target has refused. Whatever leaves it is to be held back in the store.
     pub const fn refused(&mut self) -> &mut Refused {
         &mut self.refused
-    }
-
-    /// Takes in a notice that was put away and has been read again.
-    pub fn admit_again(&mut self, notice: PendingNotice, now: Ticks) {
-        // There was room for it when it was asked for.
-        if !self.refused.restore(notice.row, now) {
-            return;
-        }
-        let held = Held {
-            due: now,
-            if_back: None,
-            notice,
-        };
-        self.enqueue(held, now);
     }
 
     /// Puts a notice that was just read at the end of its line.
@@ -327,7 +313,7 @@ impl Schedule {
                 self.back_in_line(line);
                 continue;
             }
-            if refused && self.is_put_away(&notice, now) {
+            if refused && self.is_put_away(&notice) {
                 put_away += 1;
                 self.back_in_line(line);
                 continue;
@@ -359,12 +345,12 @@ impl Schedule {
     }
 
     /// Counts a refusal. What was refused takes no place from what is new; whether it leaves the memory for now.
-    fn is_put_away(&mut self, notice: &PendingNotice, now: Ticks) -> bool {
+    fn is_put_away(&mut self, notice: &PendingNotice) -> bool {
         let known = self.refused.has(notice.row);
         if !known {
             *self.held(notice.critical) -= 1;
         }
-        let put_away = self.refused.note(notice.row, now);
+        let put_away = self.refused.note(notice.row);
         if put_away {
             self.unreached.remove(&notice.row);
         }

@@ -21,9 +21,9 @@ use super::schedule::Schedule;
 use super::schedule::failed::Failed;
 use super::target::{SendError, Taken, Target};
 use crate::clock::Clock;
-use crate::domain::id::Id;
 use crate::domain::time::{Millis, Ticks, Timestamp};
-use crate::handoff::{DeliveryOutcome, DeliveryReport, Moved, Work};
+use crate::handoff::Work;
+use crate::handoff::outbox::{DeliveryOutcome, DeliveryReport, Moved, OutboxWork};
 use crate::store::{PendingNotice, StoreError, StoreReader};
 
 /// How many notices are read from the store at a time.
@@ -60,12 +60,14 @@ pub(super) struct Worker<T> {
     manners: Manners,
     schedule: Schedule,
     /// For the writer.
-    reports: VecDeque<Work>,
+    reports: VecDeque<OutboxWork>,
     /// When something held for the target is due.
     release_at: Option<Ticks>,
     /// Whether that may have changed, and whether the store is being asked.
     ask_held: bool,
     asking_held: bool,
+    /// Whether what the target has refused was left out of that for want of room.
+    passed_over: bool,
     /// Critical lines are read past the others: ten thousand of those keep none of them waiting.
     critical: Cursor,
     others: Cursor,
@@ -90,8 +92,6 @@ enum Done {
     Read(bool, usize, Result<Vec<PendingNotice>, StoreError>),
     /// When the next held notice is due.
     Held(Result<Option<Timestamp>, StoreError>),
-    /// These rows, which the target had refused, as far as they are owed still.
-    Again(Vec<i64>, Result<Vec<PendingNotice>, StoreError>),
     /// An attempt ended; whether it had a place kept for what is urgent.
     Sent(bool, Parcel, Result<Taken, SendError>),
 }
@@ -125,6 +125,7 @@ impl<T: Target> Worker<T> {
             release_at: None,
             ask_held: true,
             asking_held: false,
+            passed_over: false,
             critical: cursor(),
             others: cursor(),
             sending: 0,
@@ -146,7 +147,7 @@ impl<T: Target> Worker<T> {
                 () = work.closed() => return,
                 Ok(permit) = work.reserve(), if !self.reports.is_empty() => {
                     if let Some(report) = self.reports.pop_front() {
-                        permit.send(report);
+                        permit.send(Work::Outbox(report));
                     }
                 }
                 Some(done) = running.next(), if !running.is_empty() => self.settle(done),
@@ -185,12 +186,14 @@ impl<T: Target> Worker<T> {
         for critical in [true, false] {
             self.start_read(critical, now.ticks, running);
         }
+        if self.passed_over && self.room_for_refused() > 0 {
+            (self.passed_over, self.ask_held) = (false, true);
+        }
         if self.ask_held && !self.asking_held {
             (self.ask_held, self.asking_held) = (false, true);
             self.start_ask(running);
         }
         self.start_release(now.ticks);
-        self.start_again(now.ticks, running);
     }
 
     /// Whether one more attempt may begin. A digest is worth the reading of whatever belongs in it: of a burst, sixty at a time
@@ -212,9 +215,11 @@ impl<T: Target> Worker<T> {
     }
 
     fn start_read(&mut self, critical: bool, now: Ticks, running: &Running) {
-        let room = self.schedule.room(critical).min(CHUNK);
+        // What is read may have to be put away, which is a report.
+        let (room, reports) = (self.schedule.room(critical).min(CHUNK), self.reports.len());
         let cursor = self.cursor(critical);
-        if cursor.reading || room == 0 || cursor.read_at.is_none_or(|at| at > now) {
+        let full = room == 0 || reports >= REPORTS;
+        if full || cursor.reading || cursor.read_at.is_none_or(|at| at > now) {
             return;
         }
         cursor.read_at = None;
@@ -237,14 +242,11 @@ impl<T: Target> Worker<T> {
             return;
         }
         tracing::warn!(target_name = %self.name, notices = moved.len(), "the target wants nothing for now: its people are told through others");
-        self.reports.push_back(Work::Delivery(DeliveryReport {
-            message: Id::from_bits(0),
+        self.reports.push_back(OutboxWork::Move {
             target: self.name.to_string(),
-            notices: Vec::new(),
             at: now.wall,
-            outcome: DeliveryOutcome::Delivered,
             moved,
-        }));
+        });
     }
 
     fn note_held(&mut self, due: Result<Option<Timestamp>, StoreError>) {
@@ -271,12 +273,21 @@ impl<T: Target> Worker<T> {
         }
         // Its commit has the outbox read again, and then it is asked when the next ones are due.
         self.release_at = Some(now.after(LOOK_AGAIN));
-        self.reports.push_back(Work::Release(self.name.to_string()));
+        let refused = self.room_for_refused();
+        self.passed_over |= refused == 0 && self.schedule.refused().count() > 0;
+        self.reports.push_back(OutboxWork::Release {
+            target: self.name.to_string(),
+            refused,
+        });
     }
 
-    fn start_ask(&self, running: &Running) {
+    fn start_ask(&mut self, running: &Running) {
         let (reader, name) = (self.reader.clone(), Arc::clone(&self.name));
-        running.push(Box::pin(async move { Done::Held(reader.next_held(&name).await) }));
+        let with_refused = self.room_for_refused() > 0;
+        self.passed_over = !with_refused && self.schedule.refused().count() > 0;
+        running.push(Box::pin(async move {
+            Done::Held(reader.next_held(&name, with_refused).await)
+        }));
     }
 
     const fn cursor(&mut self, critical: bool) -> &mut Cursor {
@@ -291,7 +302,6 @@ impl<T: Target> Worker<T> {
         match done {
             Done::Read(critical, asked, rows) => self.take_in(critical, asked, rows),
             Done::Held(due) => self.note_held(due),
-            Done::Again(rows, read) => self.take_in_again(rows, read),
             Done::Sent(kept, parcel, outcome) => {
                 self.sending = self.sending.saturating_sub(1);
                 self.in_open_places = self.in_open_places.saturating_sub(usize::from(!kept));
@@ -314,7 +324,7 @@ impl<T: Target> Worker<T> {
                     self.schedule.admit(notice, now);
                 }
                 self.move_stranded();
-                self.show_refused();
+                self.put_away();
             }
             Err(error) => {
                 cursor.read_at = Some(now.ticks.after(READ_AGAIN));
@@ -367,7 +377,7 @@ impl<T: Target> Worker<T> {
         }
         self.schedule.delivered(parcel, now.ticks);
         self.show_refused();
-        self.reports.push_back(Work::Delivery(DeliveryReport {
+        self.reports.push_back(OutboxWork::Delivery(DeliveryReport {
             message: parcel.id(),
             target: self.name.to_string(),
             notices: parcel.notices().map(|notice| notice.row).collect(),
@@ -391,7 +401,6 @@ impl<T: Target> Worker<T> {
             put_away,
             refused,
         } = self.schedule.failed(parcel, error.fault(), now.ticks);
-        self.show_refused();
         if put_away > 0 {
             tracing::error!(
                 target_name = %self.name, notices = put_away, %error,
@@ -402,7 +411,7 @@ impl<T: Target> Worker<T> {
             target_name = %self.name, %message, notices = notices.len(), attempt, %error, wait_ms = wait.0,
             moved = moved.len(), "a message was not delivered"
         );
-        self.reports.push_back(Work::Delivery(DeliveryReport {
+        self.reports.push_back(OutboxWork::Delivery(DeliveryReport {
             message,
             target: self.name.to_string(),
             notices,
@@ -415,6 +424,7 @@ impl<T: Target> Worker<T> {
             },
             moved: shrunk.into_iter().chain(moved).collect(),
         }));
+        self.put_away();
     }
 
     /// When there is next something to start that is not started by an answer or a commit.
@@ -429,7 +439,8 @@ impl<T: Target> Worker<T> {
         };
         let send = self.may_send(now).then(due).flatten();
         let reads = [(true, &self.critical), (false, &self.others)].map(|(critical, cursor)| {
-            let may_read = !cursor.reading && self.schedule.room(critical) > 0;
+            let may_read =
+                !cursor.reading && self.schedule.room(critical) > 0 && self.reports.len() < REPORTS;
             cursor.read_at.filter(|_| may_read)
         });
         reads
@@ -437,7 +448,6 @@ impl<T: Target> Worker<T> {
             .flatten()
             .chain(send)
             .chain(self.release_at.filter(|_| self.reports.len() < REPORTS))
-            .chain(self.schedule.refused().again_at())
             .min()
     }
 
@@ -454,7 +464,7 @@ impl<T: Target> Worker<T> {
         }
         let reports = async {
             for report in self.reports.drain(..) {
-                if self.work.send(report).await.is_err() {
+                if self.work.send(Work::Outbox(report)).await.is_err() {
                     return;
                 }
             }

@@ -16,6 +16,8 @@ pub enum DeliveryState {
     Pending,
     /// It is owed, and waits for the end of quiet hours.
     Held,
+    /// It is owed, and its target does not want it: it is tried now and then.
+    Refused,
     /// The target has it.
     Delivered,
     /// People are told through another target.
@@ -26,8 +28,11 @@ impl DeliveryState {
     /// As a condition, spelt out: a partial index serves only the literal one.
     const fn condition(self) -> &'static str {
         match self {
-            DeliveryState::Pending => "outbox.delivered_at IS NULL AND outbox.held = 0 AND",
-            DeliveryState::Held => "outbox.held = 1 AND",
+            DeliveryState::Pending => {
+                "outbox.delivered_at IS NULL AND outbox.held = 0 AND outbox.refused = 0 AND"
+            }
+            DeliveryState::Held => "outbox.held = 1 AND outbox.refused = 0 AND",
+            DeliveryState::Refused => "outbox.refused = 1 AND outbox.delivered_at IS NULL AND",
             DeliveryState::Delivered => "outbox.result = 'delivered' AND",
             DeliveryState::Moved => "outbox.result = 'moved' AND",
         }
@@ -62,7 +67,7 @@ pub struct DeliveryRow {
     pub about: Id,
     /// Where it is owed.
     pub target: String,
-    /// `pending`, `held`, `delivered` or `moved`.
+    /// `pending`, `held`, `refused`, `delivered` or `moved`.
     pub state: &'static str,
     /// The ids of the officers for whom it is.
     pub to: Vec<String>,
@@ -78,12 +83,15 @@ pub struct DeliveryRow {
     pub message: Option<Id>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// It is tried by itself: neither over nor held back.
+    #[serde(skip)]
+    pub is_tried: bool,
 }
 
 const COLUMNS: &str =
     "outbox.row, outbox.id, json_extract(outbox.body, '$.type'), outbox.alarm, outbox.target, outbox.held,
      outbox.result, outbox.people, outbox.created_at, outbox.attempts, outbox.due_at, outbox.delivered_at,
-     delivery.message, outbox.last_error FROM outbox LEFT JOIN delivery ON delivery.row = outbox.delivery";
+     delivery.message, outbox.last_error, outbox.refused FROM outbox LEFT JOIN delivery ON delivery.row = outbox.delivery";
 
 impl StoreReader {
     /// The notices that `filter` lets through, newest first.
@@ -145,12 +153,14 @@ fn row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
             .map(|bytes| Id::from_bits(u128::from_be_bytes(bytes)))
     };
     let held: bool = row.get(5)?;
+    let refused: bool = row.get(14)?;
     let delivered_at: Option<i64> = row.get(11)?;
-    let state = match (held, row.get_ref(6)?.as_str_or_null()?) {
-        (true, _) => "held",
-        (false, Some("moved")) => "moved",
-        (false, Some(_)) => "delivered",
-        (false, None) => "pending",
+    let state = match row.get_ref(6)?.as_str_or_null()? {
+        Some("moved") => "moved",
+        Some(_) => "delivered",
+        None if refused => "refused",
+        None if held => "held",
+        None => "pending",
     };
     let people: Option<String> = row.get(7)?;
     let people = people.and_then(|people| serde_json::from_str::<Vec<Value>>(&people).ok());
@@ -176,5 +186,6 @@ fn row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
             .get::<_, Option<[u8; 16]>>(12)?
             .map(|bytes| Id::from_bits(u128::from_be_bytes(bytes))),
         last_error: row.get(13)?,
+        is_tried: delivered_at.is_none() && !held,
     })
 }

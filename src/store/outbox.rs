@@ -1,18 +1,18 @@
 //! The outbox: notices owed to targets, and the deliveries that were made. Rows only ever grow, so that whoever reads on
 //! from the last one it knows misses none. Decides neither who is owed what nor when it is sent.
 
+pub(super) mod held;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use self::held::{free, held_before, supersede};
 use super::transaction::{Changes, key};
 use super::{PendingNotice, told};
 use crate::domain::directions::{Owed, Recipient};
 use crate::domain::escalation::EscalationChange;
 use crate::domain::id::Id;
 use crate::domain::time::{Millis, Timestamp};
-use crate::handoff::{DeliveryOutcome, DeliveryReport, Moved};
-
-/// How many held notices one transaction releases for a target.
-const RELEASED: i64 = 256;
+use crate::handoff::outbox::{DeliveryOutcome, DeliveryReport, Moved, OutboxWork};
 
 /// What targets are owed.
 pub(super) struct Notice<'a> {
@@ -26,6 +26,28 @@ pub(super) struct Notice<'a> {
     pub(super) critical: bool,
     /// It goes before those that are not.
     pub(super) urgent: bool,
+}
+
+/// Carries out `work`.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    work: &OutboxWork,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    match work {
+        OutboxWork::Delivery(report) => write_delivery(transaction, report, changes),
+        OutboxWork::Move { target, at, moved } => move_all(transaction, moved, (target, *at), changes),
+        OutboxWork::PutAway { notices, until } => {
+            // Their worker is to ask when the next is due.
+            changes.notices_added = true;
+            held::put_away(transaction, notices, *until)
+        }
+        OutboxWork::Release { target, refused } => {
+            held::release(transaction, (target, *refused), now, changes)
+        }
+        OutboxWork::Resend { notice, .. } => resend(transaction, *notice, now, changes),
+    }
 }
 
 /// Owes `notice` to whom it is `owed`.
@@ -86,83 +108,8 @@ pub(super) fn write_notices(
     Ok(())
 }
 
-/// Those held for people, or for whoever reads the target, who are told of the same line now: else they would hear of what was
-/// before after what came later. In order.
-fn held_before(
-    transaction: &Transaction<'_>,
-    (notice, owed): (&Notice<'_>, &Owed),
-    people: Option<&str>,
-) -> rusqlite::Result<Vec<i64>> {
-    transaction
-        .prepare_cached(
-            "SELECT row FROM outbox
-             WHERE alarm = ?1 AND target = ?2 AND held = 1 AND id <> ?3
-             AND ((?4 AND (people IS NULL OR everyone = 1)) OR EXISTS
-                 (SELECT 1 FROM json_each(outbox.people) AS waits JOIN json_each(?5) AS told
-                  ON json_extract(waits.value, '$.officer') = json_extract(told.value, '$.officer')))
-             ORDER BY row",
-        )?
-        .query_map(
-            params![
-                key(notice.line),
-                owed.target,
-                key(notice.id),
-                owed.is_for_everyone(),
-                people
-            ],
-            |row| row.get(0),
-        )?
-        .collect()
-}
-
-/// A telling that is held takes the place of the one before it for the same people: a night is no hundred messages in the morning.
-fn supersede(
-    transaction: &Transaction<'_>,
-    (notice, owed): (&Notice<'_>, &Owed),
-    people: Option<&str>,
-    changes: &mut Changes,
-) -> rusqlite::Result<()> {
-    let gone = transaction
-        .prepare_cached(
-            "DELETE FROM outbox
-             WHERE alarm = ?1 AND target = ?2 AND held = 1 AND people IS ?3 AND everyone = ?4 AND id <> ?5
-             AND json_extract(body, '$.type') = 'alarm.escalated' AND json_extract(?6, '$.type') = 'alarm.escalated'",
-        )?
-        .execute(params![
-            key(notice.line),
-            owed.target,
-            people,
-            owed.everyone,
-            key(notice.id),
-            notice.body
-        ])?;
-    if let Some(gone) = i64::try_from(gone).ok().filter(|gone| *gone > 0) {
-        changes.pending.push((owed.target.clone(), -gone));
-    }
-    Ok(())
-}
-
-/// These held ones are owed now, in new rows: whoever reads on from the last one finds them.
-fn free(transaction: &Transaction<'_>, rows: &[i64], now: Timestamp) -> rusqlite::Result<()> {
-    for row in rows {
-        transaction
-            .prepare_cached(
-                "INSERT INTO outbox
-                 (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, everyone)
-                 SELECT id, target, alarm, body, created_at, attempts, min(due_at, ?2), urgent, critical, people,
-                     everyone FROM outbox WHERE row = ?1",
-            )?
-            .execute(params![row, now.0])?;
-        note_told(transaction, transaction.last_insert_rowid())?;
-        transaction
-            .prepare_cached("DELETE FROM outbox WHERE row = ?1")?
-            .execute([row])?;
-    }
-    Ok(())
-}
-
 /// Records what became of a message, and of each notice in it.
-pub(super) fn write_delivery(
+fn write_delivery(
     transaction: &Transaction<'_>,
     report: &DeliveryReport,
     changes: &mut Changes,
@@ -176,12 +123,7 @@ pub(super) fn write_delivery(
             ..
         } => ("failed", Some(error), silent.then_some(due_at.0)),
     };
-    for moved in &report.moved {
-        move_notice(transaction, moved, report, changes)?;
-    }
-    if report.notices.is_empty() {
-        return Ok(());
-    }
+    move_all(transaction, &report.moved, (&report.target, report.at), changes)?;
     let notices = i64::try_from(report.notices.len()).unwrap_or(i64::MAX);
     transaction
         .prepare_cached(
@@ -231,11 +173,22 @@ pub(super) fn write_delivery(
     Ok(())
 }
 
+fn move_all(
+    transaction: &Transaction<'_>,
+    moved: &[Moved],
+    from: (&str, Timestamp),
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    moved
+        .iter()
+        .try_for_each(|moved| move_notice(transaction, moved, from, changes))
+}
+
 /// Owes a notice to other targets, and to its own no more or for fewer people.
 fn move_notice(
     transaction: &Transaction<'_>,
     moved: &Moved,
-    report: &DeliveryReport,
+    (from, at): (&str, Timestamp),
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
     let json = |people: &Vec<Recipient>| {
@@ -246,7 +199,7 @@ fn move_notice(
             .prepare_cached(
                 "UPDATE outbox SET delivered_at = ?2, result = 'moved' WHERE row = ?1 AND delivered_at IS NULL",
             )?
-            .execute(params![moved.notice, report.at.0])?,
+            .execute(params![moved.notice, at.0])?,
         Some(left) => transaction
             .prepare_cached("UPDATE outbox SET people = ?2 WHERE row = ?1 AND delivered_at IS NULL")?
             .execute(params![moved.notice, json(left)?])?,
@@ -256,7 +209,7 @@ fn move_notice(
         return Ok(());
     }
     if moved.left.is_none() {
-        changes.pending.push((report.target.clone(), -1));
+        changes.pending.push((from.to_owned(), -1));
         // Its people are told elsewhere; whoever else reads the target has not been told.
         let stays = transaction
             .prepare_cached(
@@ -264,9 +217,9 @@ fn move_notice(
                  SELECT id, target, alarm, body, created_at, 0, ?2, urgent, critical FROM outbox
                  WHERE row = ?1 AND everyone = 1",
             )?
-            .execute(params![moved.notice, report.at.0])?;
+            .execute(params![moved.notice, at.0])?;
         if stays > 0 {
-            changes.pending.push((report.target.clone(), 1));
+            changes.pending.push((from.to_owned(), 1));
             changes.notices_added = true;
         }
     }
@@ -278,7 +231,7 @@ fn move_notice(
                      WHERE alarm = moved.alarm AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1),
                      critical), ?4 FROM outbox AS moved WHERE row = ?1",
             )?
-            .execute(params![moved.notice, target, report.at.0, json(people)?])?;
+            .execute(params![moved.notice, target, at.0, json(people)?])?;
         if inserted > 0 {
             note_told(transaction, transaction.last_insert_rowid())?;
             changes.pending.push((target.clone(), 1));
@@ -305,8 +258,30 @@ fn note_told(transaction: &Transaction<'_>, row: i64) -> rusqlite::Result<()> {
     told::note(transaction, &told)
 }
 
-/// Owes the notice of `row` to its target once more.
-pub(super) fn resend(
+/// Owes the notice of `row` to its target once more, or at once where it is held back. What is owed already stays as it is:
+/// its target would get it twice.
+fn resend(
+    transaction: &Transaction<'_>,
+    row: i64,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let state = transaction
+        .prepare_cached("SELECT held, delivered_at IS NULL FROM outbox WHERE row = ?1")?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match state {
+        Some((true, _)) => {
+            free(transaction, &[row], now)?;
+            changes.notices_added = true;
+            Ok(())
+        }
+        None | Some((false, true)) => Ok(()),
+        Some((false, false)) => owe_again(transaction, row, now, changes),
+    }
+}
+
+fn owe_again(
     transaction: &Transaction<'_>,
     row: i64,
     now: Timestamp,
@@ -329,32 +304,6 @@ pub(super) fn resend(
     Ok(())
 }
 
-/// The oldest of those of `target` whose time has come are owed now, [`RELEASED`] at the most: alarms do not wait for the
-/// commit of a whole night's. There being new notices, their worker asks for the next.
-pub(super) fn release(
-    transaction: &Transaction<'_>,
-    target: &str,
-    now: Timestamp,
-    changes: &mut Changes,
-) -> rusqlite::Result<()> {
-    let due = transaction
-        .prepare_cached(
-            "SELECT row FROM outbox WHERE target = ?1 AND held = 1 AND due_at <= ?2 ORDER BY row LIMIT ?3",
-        )?
-        .query_map(params![target, now.0, RELEASED], |row| row.get(0))?
-        .collect::<rusqlite::Result<Vec<i64>>>()?;
-    free(transaction, &due, now)?;
-    changes.notices_added |= !due.is_empty();
-    Ok(())
-}
-
-/// When the next of those held for `target` is due.
-pub(super) fn next_held(connection: &Connection, target: &str) -> rusqlite::Result<Option<Timestamp>> {
-    connection
-        .prepare_cached("SELECT min(due_at) FROM outbox WHERE target = ?1 AND held = 1")?
-        .query_row([target], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp)))
-}
-
 /// What `target` has not got yet, critical or not, in the rows after `after`: oldest first, at most `limit`.
 pub(super) fn pending(
     connection: &Connection,
@@ -370,18 +319,6 @@ pub(super) fn pending(
         )?
         .query_map(params![target, critical, after, limit], read_notice)?
         .collect()
-}
-
-/// What is owed still of these rows.
-pub(super) fn owed(connection: &Connection, rows: &[i64]) -> rusqlite::Result<Vec<PendingNotice>> {
-    let mut of_row = connection.prepare_cached(
-        "SELECT row, id, alarm, body, created_at, attempts, due_at, urgent, people, critical, refused FROM outbox
-         WHERE row = ?1 AND delivered_at IS NULL AND held = 0",
-    )?;
-    let notices = rows
-        .iter()
-        .map(|row| of_row.query_row([row], read_notice).optional());
-    notices.filter_map(Result::transpose).collect()
 }
 
 fn read_notice(row: &Row<'_>) -> rusqlite::Result<PendingNotice> {

@@ -140,19 +140,22 @@ impl StoreReader {
         .await
     }
 
-    /// When the next of the notices held for `target` is due.
-    pub async fn next_held(&self, target: &str) -> Result<Option<Timestamp>, StoreError> {
+    /// When the next of the notices held for `target` is due; of what it has refused only `with_refused`.
+    pub async fn next_held(&self, target: &str, with_refused: bool) -> Result<Option<Timestamp>, StoreError> {
         let target = target.to_owned();
         self.ask("read held notices", move |connection| {
-            outbox::next_held(connection, &target)
+            outbox::held::next_held(connection, (&target, with_refused))
         })
         .await
     }
 
-    /// What is owed still of these rows of the outbox.
-    pub async fn owed(&self, rows: Vec<i64>) -> Result<Vec<PendingNotice>, StoreError> {
-        self.ask("read notices", move |connection| outbox::owed(connection, &rows))
-            .await
+    /// How many notices `target` has refused and is owed still.
+    pub async fn refused(&self, target: &str) -> Result<u64, StoreError> {
+        let target = target.to_owned();
+        self.ask("count refused notices", move |connection| {
+            outbox::held::refused(connection, &target).map(schema::from_sql)
+        })
+        .await
     }
 
     /// For how long `target` still wants nothing at `now`, as it said since `since`.

@@ -248,6 +248,10 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE delivery ADD COLUMN silent_until INTEGER;
     ALTER TABLE outbox ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 ",
+    // What targets do not want is counted and listed.
+    "
+    CREATE INDEX outbox_refused ON outbox (target, row) WHERE refused = 1 AND delivered_at IS NULL;
+",
 ];
 
 /// The database inside `data_dir`.

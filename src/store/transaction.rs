@@ -60,11 +60,9 @@ pub(super) fn write(
     for work in works {
         match work {
             Work::Batch(batch) => write_batch(&transaction, batch, (now, shedding), &mut changes)?,
-            Work::Delivery(report) => outbox::write_delivery(&transaction, report, &mut changes)?,
+            Work::Outbox(work) => outbox::write(&transaction, work, now, &mut changes)?,
             Work::Segment(slice) => segments::write(&transaction, slice)?,
             Work::Checkpoint(part) => checkpoint::write_part(&transaction, part)?,
-            Work::Release(target) => outbox::release(&transaction, target, now, &mut changes)?,
-            Work::Resend { notice, .. } => outbox::resend(&transaction, *notice, now, &mut changes)?,
             Work::Followed => {}
         }
     }

@@ -358,12 +358,7 @@ impl WriterThread {
                         }
                     }
                 }
-                Work::Delivery(_)
-                | Work::Release(_)
-                | Work::Resend { .. }
-                | Work::Segment(_)
-                | Work::Checkpoint(_)
-                | Work::Followed => {}
+                Work::Outbox(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {}
             }
         }
         for (class, priority, by) in &changes.standing {
@@ -378,12 +373,7 @@ impl WriterThread {
     fn release(&mut self, works: Vec<Work>, changes: &Changes) {
         let next_input = works.iter().rev().find_map(|work| match work {
             Work::Batch(batch) => Some(batch.first_input.saturating_add(u64::from(batch.inputs))),
-            Work::Delivery(_)
-            | Work::Release(_)
-            | Work::Resend { .. }
-            | Work::Segment(_)
-            | Work::Checkpoint(_)
-            | Work::Followed => None,
+            Work::Outbox(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
         });
         let mut receipts = Vec::new();
         let answers = release(works, &mut receipts);
@@ -464,8 +454,8 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
                 receipts.append(&mut batch.receipts);
                 answers.append(&mut batch.answers);
             }
-            Work::Delivery(_) | Work::Release(_) | Work::Followed => {}
-            Work::Resend { done, .. } => answers.push(Answer::Done(done)),
+            Work::Outbox(work) => answers.extend(work.into_done().map(Answer::Done)),
+            Work::Followed => {}
             Work::Segment(slice) => answers.push(Answer::Done(slice.written)),
             Work::Checkpoint(part) => answers.push(Answer::Done(part.written)),
         }
@@ -477,12 +467,7 @@ pub fn release(works: Vec<Work>, receipts: &mut Vec<Receipt>) -> Vec<Answer> {
 fn bytes(work: &Work) -> usize {
     match work {
         Work::Batch(batch) => batch.bytes,
-        Work::Delivery(_)
-        | Work::Release(_)
-        | Work::Resend { .. }
-        | Work::Segment(_)
-        | Work::Checkpoint(_)
-        | Work::Followed => 0,
+        Work::Outbox(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => 0,
     }
 }
 

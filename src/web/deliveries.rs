@@ -15,6 +15,7 @@ use super::operate::{accountable, required};
 use super::problem::Problem;
 use crate::domain::id::Id;
 use crate::handoff::Work;
+use crate::handoff::outbox::OutboxWork;
 use crate::store::{DeliveryFilter, DeliveryState};
 
 /// The query of `GET /api/v1/deliveries`.
@@ -35,6 +36,7 @@ pub(super) struct DeliveriesQuery {
 enum StateFilter {
     Pending,
     Held,
+    Refused,
     Delivered,
     Moved,
     #[default]
@@ -69,6 +71,7 @@ pub(super) async fn list(
         state: match query.state {
             StateFilter::Pending => Some(DeliveryState::Pending),
             StateFilter::Held => Some(DeliveryState::Held),
+            StateFilter::Refused => Some(DeliveryState::Refused),
             StateFilter::Delivered => Some(DeliveryState::Delivered),
             StateFilter::Moved => Some(DeliveryState::Moved),
             StateFilter::All => None,
@@ -86,7 +89,7 @@ pub(super) async fn list(
 }
 
 /// `POST /api/v1/deliveries/{id}/resend`: 202 once it is owed again, under the same notice id; 409 where its target is there no
-/// more.
+/// more, or it is owed and will be tried anyway.
 pub(super) async fn resend(
     State(shared): State<Shared>,
     path: Result<Path<String>, PathRejection>,
@@ -115,9 +118,19 @@ pub(super) async fn resend(
             ),
         ));
     }
+    if delivery.is_tried {
+        let due = delivery.due_at.unwrap_or_default();
+        return Err(Problem::conflict(
+            "still-owed",
+            "Still owed",
+            format!(
+                "the notice has not been delivered yet and is tried again by itself, at {due} or before: sent now, it would come twice"
+            ),
+        ));
+    }
     tracing::info!(delivery = id, target_name = %delivery.target, by = %operator.by, note = ?operator.note, "a notice is sent once more");
     let (done, owed) = oneshot::channel();
-    let work = Work::Resend { notice: id, done };
+    let work = Work::Outbox(OutboxWork::Resend { notice: id, done });
     let wait = async {
         shared.work.send(work).await.map_err(|_| ())?;
         owed.await.map_err(|_| ())

@@ -17,7 +17,7 @@ use ninewatch::domain::officer::Language;
 use ninewatch::domain::registry::Registry;
 use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{AlarmCommit, Work};
+use ninewatch::handoff::AlarmCommit;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -225,7 +225,7 @@ async fn what_is_held_is_not_told_before_its_time() {
     assert_eq!(database.execute("UPDATE outbox SET due_at = 0", []).unwrap(), 1);
     let mut sink = Sink::start(|_| Answer::Status(200)).await;
     let running = Running::start(&store, vec![alertmanager(sink.address)]);
-    store.work.send(Work::Release("am".to_owned())).await.unwrap();
+    store.work.send(super::release("am")).await.unwrap();
     assert!(next(&mut sink).await.fires());
     all_delivered(&store, "am").await;
     let rows = store.reader.told_alarms("am", (None, Timestamp(0)), 10);

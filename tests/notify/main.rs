@@ -12,12 +12,14 @@ mod mail;
 mod outward;
 mod people;
 mod quota;
+mod refused;
 mod robots;
 mod sink;
 #[cfg(test)]
 mod slow_mail;
 #[cfg(test)]
 mod smtp;
+mod strangers;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -28,7 +30,8 @@ use ninewatch::clock::wall;
 use ninewatch::config::{NetworkSettings, Secret, TargetKind, TargetSettings};
 use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::interlock::{Cause, CommandStep, Failure};
-use ninewatch::handoff::{DeliveryOutcome, DeliveryReport, Work};
+use ninewatch::handoff::Work;
+use ninewatch::handoff::outbox::{DeliveryOutcome, DeliveryReport, OutboxWork};
 use ninewatch::notify::{Notify, NotifyError};
 use ninewatch::words::InForce;
 use outward::{TestStore, id, ordered, step, within};
@@ -110,15 +113,18 @@ fn raised(number: u64, alarm: u64, targets: &[&str]) -> ninewatch::handoff::Alar
     step(number, alarm, AlarmState::ActiveUnacknowledged, targets)
 }
 
+/// What was held for this target and is due is owed now.
+fn release(target: &str) -> Work {
+    Work::Outbox(OutboxWork::Release {
+        target: target.to_owned(),
+        refused: 0,
+    })
+}
+
 async fn next_report(work: &mut mpsc::Receiver<Work>) -> DeliveryReport {
     match within("a report", work.recv()).await.unwrap() {
-        Work::Delivery(report) => report,
-        Work::Batch(_)
-        | Work::Release(_)
-        | Work::Resend { .. }
-        | Work::Segment(_)
-        | Work::Checkpoint(_)
-        | Work::Followed => {
+        Work::Outbox(OutboxWork::Delivery(report)) => report,
+        Work::Outbox(_) | Work::Batch(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => {
             panic!("notify only reports")
         }
     }

@@ -141,7 +141,7 @@ async fn what_is_held_is_released_however_much_waits_for_the_target() {
     store.commit(vec![quiet]).await;
     let released = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
-        while store.reader.next_held("duty").await.unwrap().is_some() {
+        while store.reader.next_held("duty", true).await.unwrap().is_some() {
             tick.tick().await;
         }
     };
@@ -182,7 +182,7 @@ async fn a_whole_nights_notices_are_released_in_slices_and_arrive_in_order() {
     let mut committed = store.committed.clone();
     let first = async {
         while held() == before {
-            store.work.send(Work::Release("duty".to_owned())).await.unwrap();
+            store.work.send(release("duty")).await.unwrap();
             let patience = Duration::from_millis(50);
             let _nothing_was_due = tokio::time::timeout(patience, committed.changed()).await;
         }

@@ -82,13 +82,26 @@ impl Sink {
         address: SocketAddr,
         answer: impl Fn(usize) -> Answer + Clone + Send + Sync + 'static,
     ) -> Sink {
+        let count = Arc::new(AtomicUsize::new(0));
+        Sink::judging_at(address, move |_| answer(count.fetch_add(1, Ordering::SeqCst))).await
+    }
+
+    /// One that looks at what it gets.
+    pub(super) async fn judging(judge: impl Fn(&Got) -> Answer + Clone + Send + Sync + 'static) -> Sink {
+        Sink::judging_at(SocketAddr::from(([127, 0, 0, 1], 0)), judge).await
+    }
+
+    async fn judging_at(
+        address: SocketAddr,
+        judge: impl Fn(&Got) -> Answer + Clone + Send + Sync + 'static,
+    ) -> Sink {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, got) = mpsc::channel(10_000);
-        let count = Arc::new(AtomicUsize::new(0));
         let handler = move |headers: HeaderMap, body: String| {
-            let answer = answer(count.fetch_add(1, Ordering::SeqCst));
-            sender.try_send(Got { headers, body }).unwrap();
+            let got = Got { headers, body };
+            let answer = judge(&got);
+            sender.try_send(got).unwrap();
             respond(answer)
         };
         let mut server = JoinSet::new();
@@ -106,6 +119,11 @@ impl Sink {
 
     pub(super) async fn next(&mut self) -> Got {
         within("a request at the sink", self.got.recv()).await.unwrap()
+    }
+
+    /// What came and was not asked for yet.
+    pub(super) fn rest(&mut self) -> Vec<Got> {
+        std::iter::from_fn(|| self.got.try_recv().ok()).collect()
     }
 }
 

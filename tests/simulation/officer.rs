@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use ninewatch::domain::id::Id;
-use ninewatch::domain::time::{Millis, Moment, Timestamp};
-use ninewatch::handoff::{DeliveryOutcome, DeliveryReport};
+use ninewatch::domain::time::{Millis, Moment, Ticks, Timestamp};
+use ninewatch::handoff::outbox::{DeliveryOutcome, DeliveryReport, OutboxWork};
 use ninewatch::notify::parcel::{Fault, Limit, Manners, Parcel};
 use ninewatch::notify::schedule::Schedule;
+use ninewatch::notify::schedule::refused::AGAIN;
 use ninewatch::store::{PendingNotice, Store};
 
 use super::Bug;
@@ -16,6 +17,9 @@ use super::site::TARGETS;
 
 /// How many notices are read at a time: few, so that reading goes on.
 const CHUNK: usize = 8;
+
+/// How often it is looked for what is held back.
+const LOOK_AGAIN: Millis = Millis(60_000);
 
 /// The most attempts under way.
 const IN_FLIGHT: usize = 4;
@@ -48,7 +52,11 @@ impl Officer {
         }
         self.received.insert(notice.id, notice.body.clone());
         let newest = self.newest.entry(notice.alarm).or_insert(notice.row);
-        if *newest > notice.row && !self.refused.contains(&notice.row) {
+        // What was put away has come back in a new row.
+        if notice.refused || self.refused.contains(&notice.row) {
+            return Ok(());
+        }
+        if *newest > notice.row {
             return Err(format!(
                 "of alarm {} row {} came after {newest}",
                 notice.alarm, notice.row
@@ -69,7 +77,9 @@ pub(crate) struct Worker {
     news: [bool; 2],
     sending: Vec<Parcel>,
     at_once: usize,
-    pub(crate) reports: VecDeque<DeliveryReport>,
+    pub(crate) reports: VecDeque<OutboxWork>,
+    /// When it is looked whether what is held back is due.
+    release_at: Ticks,
 }
 
 impl Worker {
@@ -83,6 +93,7 @@ impl Worker {
             news: [true; 2],
             sending: Vec::new(),
             reports: VecDeque::new(),
+            release_at: Ticks(0),
         }
     }
 
@@ -109,14 +120,15 @@ impl Worker {
                 self.schedule.admit(notice, now);
             }
         }
-        for row in self.schedule.refused().take_again(now.ticks) {
-            for critical in [true, false] {
-                let found = store
-                    .pending_notices((self.target, critical), row - 1, 1)
-                    .map_err(|error| error.to_string())?;
-                for notice in found.into_iter().filter(|found| found.row == row) {
-                    self.schedule.admit_again(notice, now.ticks);
-                }
+        self.put_away(now);
+        if self.release_at <= now.ticks {
+            self.release_at = now.ticks.after(LOOK_AGAIN);
+            let held = store.next_held(self.target).map_err(|error| error.to_string())?;
+            if held.is_some_and(|due| due <= now.wall) {
+                self.reports.push_back(OutboxWork::Release {
+                    target: self.target.to_owned(),
+                    refused: self.schedule.refused().room(),
+                });
             }
         }
         while self.sending.len() < self.at_once {
@@ -169,21 +181,30 @@ impl Worker {
             refused: failing.refused,
         };
         self.report(&failed, now.wall, outcome);
-        if let Some(report) = self.reports.back_mut() {
+        if let Some(OutboxWork::Delivery(report)) = self.reports.back_mut() {
             report.moved = failing.moved;
         }
+        self.put_away(now);
         Ok(())
     }
 
+    fn put_away(&mut self, now: Moment) {
+        let notices = self.schedule.refused().take_leaving();
+        if !notices.is_empty() {
+            let until = Timestamp(now.wall.0.saturating_add_unsigned(AGAIN.0));
+            self.reports.push_back(OutboxWork::PutAway { notices, until });
+        }
+    }
+
     fn report(&mut self, parcel: &Parcel, at: Timestamp, outcome: DeliveryOutcome) {
-        self.reports.push_back(DeliveryReport {
+        self.reports.push_back(OutboxWork::Delivery(DeliveryReport {
             message: parcel.id(),
             target: self.target.to_owned(),
             notices: parcel.notices().map(|notice| notice.row).collect(),
             at,
             outcome,
             moved: Vec::new(),
-        });
+        }));
     }
 }
 

@@ -243,7 +243,7 @@ impl Process {
             while self.works.len() < WORKS
                 && let Some(report) = worker.reports.pop_front()
             {
-                self.works.push_back(Work::Delivery(report));
+                self.works.push_back(Work::Outbox(report));
             }
         }
     }
@@ -303,12 +303,7 @@ impl Process {
         let works = self.works.iter_mut().chain(&mut self.gathered);
         works.filter_map(|work| match work {
             Work::Batch(batch) => Some(batch.as_mut()),
-            Work::Delivery(_)
-            | Work::Release(_)
-            | Work::Resend { .. }
-            | Work::Segment(_)
-            | Work::Checkpoint(_)
-            | Work::Followed => None,
+            Work::Outbox(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
         })
     }
 
@@ -333,12 +328,7 @@ impl Process {
         }
         let next = self.committed.iter().rev().find_map(|work| match work {
             Work::Batch(batch) => Some(batch.first_input + u64::from(batch.inputs)),
-            Work::Delivery(_)
-            | Work::Release(_)
-            | Work::Resend { .. }
-            | Work::Segment(_)
-            | Work::Checkpoint(_)
-            | Work::Followed => None,
+            Work::Outbox(_) | Work::Segment(_) | Work::Checkpoint(_) | Work::Followed => None,
         });
         let mut new = Vec::new();
         let answers = release(std::mem::take(&mut self.committed), &mut new);

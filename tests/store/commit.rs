@@ -6,7 +6,8 @@ use ninewatch::domain::alarm::{AlarmState, AlarmStep, ClearReason};
 use ninewatch::domain::rule::{Class, Priority};
 use ninewatch::domain::service::{DeviceEvent, DeviceStep};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{Answer, Batch, DeliveryOutcome, DeliveryReport, DeviceCommit, Work};
+use ninewatch::handoff::outbox::{DeliveryOutcome, DeliveryReport, OutboxWork};
+use ninewatch::handoff::{Answer, Batch, DeviceCommit, Work};
 use ninewatch::store::{AlarmFilter, Verified, verify};
 use tokio::sync::oneshot;
 
@@ -135,14 +136,14 @@ async fn a_notice_waits_until_it_is_reported_delivered() {
     assert_eq!(running.metrics.notices_pending("duty").get(), 2);
 
     let report = |notice, outcome| {
-        Work::Delivery(DeliveryReport {
+        Work::Outbox(OutboxWork::Delivery(DeliveryReport {
             message: id(1),
             target: "duty".to_owned(),
             notices: vec![notice],
             at: Timestamp(7),
             outcome,
             moved: Vec::new(),
-        })
+        }))
     };
     let retry = DeliveryOutcome::Retry {
         error: "500".to_owned(),

@@ -4,7 +4,8 @@ use ninewatch::domain::alarm::AlarmState;
 use ninewatch::domain::directions::{Owed, Recipient};
 use ninewatch::domain::officer::{Contact, Language};
 use ninewatch::domain::time::Timestamp;
-use ninewatch::handoff::{AlarmCommit, DeliveryOutcome, DeliveryReport, Moved, Work};
+use ninewatch::handoff::outbox::{DeliveryOutcome, DeliveryReport, Moved, OutboxWork};
+use ninewatch::handoff::{AlarmCommit, Work};
 use serde_json::{Value, json};
 
 use super::outward::{id, step};
@@ -24,14 +25,14 @@ fn wang() -> Recipient {
 }
 
 fn report(rows: &[i64], outcome: DeliveryOutcome, moved: Vec<Moved>) -> Work {
-    Work::Delivery(DeliveryReport {
+    Work::Outbox(OutboxWork::Delivery(DeliveryReport {
         message: id(77),
         target: "duty".to_owned(),
         notices: rows.to_vec(),
         at: ninewatch::clock::wall(),
         outcome,
         moved,
-    })
+    }))
 }
 
 async fn shown(site: &Site, query: &str) -> Vec<Value> {
@@ -151,6 +152,59 @@ async fn a_notice_is_owed_once_more_to_its_target() {
         .await;
     nobody.problem(400, "bad-body");
     assert_eq!(ids(&site, "").await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_owed_and_tried_anyway_is_not_sent_twice() {
+    let site = site().await;
+    let body = r#"{"by":"王强","note":"the receiver is mended"}"#;
+    let answer = site.post("/api/v1/deliveries/2/resend", body).await;
+    let problem = answer.problem(409, "still-owed");
+    assert!(problem.contains("2026-01-01T00:01:41.000Z"), "{problem}");
+    assert_eq!(ids(&site, "").await, [5, 4, 3, 2, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_back_is_owed_at_once_and_once() {
+    let site = site().await;
+    let refused = DeliveryOutcome::Retry {
+        error: "the target answered HTTP 400".to_owned(),
+        due_at: Timestamp(1_767_225_701_000),
+        silent: false,
+        refused: true,
+    };
+    site.store
+        .work
+        .send(report(&[2], refused, Vec::new()))
+        .await
+        .unwrap();
+    site.store.commit(Vec::new()).await;
+    assert_eq!(ids(&site, "?state=refused").await, [2]);
+    let body = r#"{"by":"王强","note":"the receiver is mended"}"#;
+    let answer = site.post("/api/v1/deliveries/2/resend", body).await;
+    answer.problem(409, "still-owed");
+    let put_away = OutboxWork::PutAway {
+        notices: vec![2],
+        until: Timestamp(i64::MAX),
+    };
+    site.store.work.send(Work::Outbox(put_away)).await.unwrap();
+    site.store.commit(Vec::new()).await;
+    assert_eq!(ids(&site, "?state=refused").await, [2]);
+    assert_eq!(ids(&site, "?state=held").await, [3]);
+    for row in [2, 3] {
+        let answer = site.post(&format!("/api/v1/deliveries/{row}/resend"), body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let answer = site.post(&format!("/api/v1/deliveries/{row}/resend"), body).await;
+        answer.problem(404, "no-such-delivery");
+    }
+    assert_eq!(ids(&site, "").await, [7, 6, 5, 4, 1]);
+    assert_eq!(ids(&site, "?state=pending").await, [7, 5]);
+    let again = &shown(&site, "?state=refused").await[0];
+    assert_eq!(
+        (&again["id"], &again["attempts"], &again["last_error"]),
+        (&json!(6), &json!(2), &json!("the target answered HTTP 400"))
+    );
+    assert_eq!(site.store.metrics.notices_pending("duty").get(), 2);
 }
 
 /// What happened to the third alarm, of this type, owed to these officers, and held or not.

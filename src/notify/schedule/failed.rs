@@ -2,7 +2,7 @@
 
 use crate::domain::directions::Recipient;
 use crate::domain::time::Millis;
-use crate::handoff::Moved;
+use crate::handoff::outbox::Moved;
 use crate::store::PendingNotice;
 
 /// What follows a failed attempt.
@@ -19,7 +19,7 @@ pub struct Failed {
 }
 
 /// Lets whoever of `notice` has another channel be told through that. Whether nobody is left.
-pub(super) fn move_on(notice: &mut PendingNotice, moved: &mut Vec<Moved>) -> bool {
+pub(in crate::notify) fn move_on(notice: &mut PendingNotice, moved: &mut Vec<Moved>) -> bool {
     let (to, left) = Recipient::onward(std::mem::take(&mut notice.people));
     notice.people = left;
     if to.is_empty() {

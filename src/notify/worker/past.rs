@@ -1,11 +1,12 @@
 //! What a worker takes up again: the limits and the silence of its target, which a restart must not forget, and what the
 //! target had refused.
 
-use super::{Done, Running, Worker};
+use super::{Cursor, Worker, after};
 use crate::domain::time::{Millis, Ticks, Timestamp};
+use crate::handoff::outbox::OutboxWork;
 use crate::notify::parcel::LONGEST_SILENCE;
+use crate::notify::schedule::refused::AGAIN;
 use crate::notify::target::Target;
-use crate::store::{PendingNotice, StoreError};
 
 impl<T: Target> Worker<T> {
     /// What went out before a restart counts within the target's limits, and what it asked for then still holds.
@@ -26,6 +27,13 @@ impl<T: Target> Worker<T> {
                 tracing::warn!(target_name = %self.name, %error, "cannot read whether the target wanted nothing; it may be disturbed");
             }
         }
+        match self.reader.refused(&self.name).await {
+            Ok(refused) => self.schedule.refused().remember(refused),
+            Err(error) => {
+                tracing::warn!(target_name = %self.name, %error, "cannot count what was refused");
+            }
+        }
+        self.show_refused();
         let Some(longest) = self.manners.limits.iter().map(|limit| limit.window).max() else {
             return;
         };
@@ -42,34 +50,24 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// What was put away is tried once more now and then: whoever runs the target may have mended it.
-    pub(super) fn start_again(&mut self, now: Ticks, running: &Running) {
-        let rows = self.schedule.refused().take_again(now);
-        if rows.is_empty() {
-            return;
-        }
-        let reader = self.reader.clone();
-        running.push(Box::pin(async move {
-            let read = reader.owed(rows.clone()).await;
-            Done::Again(rows, read)
-        }));
-    }
-
-    /// Takes it in, as far as it is owed still.
-    pub(super) fn take_in_again(&mut self, rows: Vec<i64>, read: Result<Vec<PendingNotice>, StoreError>) {
-        let now = self.clock.ticks();
-        match read {
-            Ok(notices) => {
-                for notice in notices {
-                    self.schedule.admit_again(notice, now);
-                }
-            }
-            Err(error) => {
-                self.schedule.refused().give_back(rows, now);
-                tracing::warn!(target_name = %self.name, %error, "cannot read what was refused; trying again");
-            }
+    /// What was refused too often is held back in the store: whoever runs the target may mend it meanwhile. A clock that is put
+    /// back only lets it wait longer.
+    pub(super) fn put_away(&mut self) {
+        let notices = self.schedule.refused().take_leaving();
+        if !notices.is_empty() {
+            let until = after(self.clock.now().wall, AGAIN);
+            self.reports.push_back(OutboxWork::PutAway { notices, until });
         }
         self.show_refused();
+    }
+
+    /// How many of those may be released: no more than can be kept in memory once everything is read.
+    pub(super) fn room_for_refused(&mut self) -> usize {
+        let unread = |cursor: &Cursor| cursor.reading || cursor.read_at.is_some();
+        if unread(&self.critical) || unread(&self.others) {
+            return 0;
+        }
+        self.schedule.refused().room()
     }
 
     pub(super) fn show_refused(&mut self) {

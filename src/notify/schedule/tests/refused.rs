@@ -100,8 +100,7 @@ fn what_waits_behind_refused_ones_takes_no_place_from_what_is_new() {
         }
         schedule.admit(urgent(row + 1, 2_000_000), at(0));
         assert_eq!(next_rows(&mut schedule, 0), [row + 1]);
-        let refused = usize::try_from(row).unwrap();
-        assert_eq!(schedule.refused().count(), refused);
+        assert_eq!(schedule.refused().count(), row.unsigned_abs());
         assert_eq!(schedule.room(true), WINDOW - 1);
         assert!(schedule.lines.len() <= 513, "what is put away is out of memory");
     }
@@ -110,8 +109,9 @@ fn what_waits_behind_refused_ones_takes_no_place_from_what_is_new() {
 #[test]
 fn what_was_refused_before_a_restart_takes_no_place_from_what_is_new() {
     let mut schedule = Schedule::new(&Manners::default());
+    schedule.refused().remember(2_000);
     for row in 1..=2_000 {
-        assert!(schedule.room(true) > 0, "no room for row {row}");
+        assert!(schedule.room(true) > 0, "no room for {row}");
         let before = PendingNotice {
             refused: true,
             attempts: 12,
@@ -121,42 +121,41 @@ fn what_was_refused_before_a_restart_takes_no_place_from_what_is_new() {
         schedule.admit(before, at(0));
     }
     assert_eq!((schedule.room(true), schedule.refused().count()), (WINDOW, 2_000));
+    let leaving: Vec<i64> = (513..=2_000).collect();
+    assert_eq!(schedule.refused().take_leaving(), leaving);
     schedule.admit(urgent(2_001, 2_000_000), at(0));
     assert_eq!(rows(&mut schedule, 0), [2_001]);
     assert_eq!(rows(&mut schedule, LONGEST_WAIT.0).len(), 512);
-    assert_eq!(schedule.refused().again_at(), Some(Ticks(AGAIN.0)));
 }
 
 #[test]
-fn what_is_put_away_comes_back_now_and_then() {
+fn what_is_put_away_comes_back_from_the_store_for_one_attempt() {
     let mut schedule = schedule([notice(1, 7)]);
     let mut now = 0;
     for _ in 0..REFUSALS {
-        assert_eq!(schedule.refused().take_again(Ticks(now)), NONE);
+        assert_eq!(schedule.refused().take_leaving(), NONE);
         let parcel = schedule.next(Ticks(now)).unwrap();
         now += schedule.failed(parcel, Fault::Notice, Ticks(now)).wait.0;
     }
     assert_eq!(schedule.next(Ticks(now)), None);
-    for _ in 0..3 {
-        assert_eq!(schedule.refused().again_at(), Some(Ticks(now)));
-        assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
-        assert_eq!(schedule.refused().take_again(Ticks(now)), NONE, "once");
-        schedule.refused().give_back(vec![1], Ticks(now));
+    let back = |row| PendingNotice {
+        refused: true,
+        attempts: REFUSALS,
+        due_at: at(0).wall,
+        ..notice(row, 7)
+    };
+    for row in 1..4 {
+        assert_eq!(schedule.refused().take_leaving(), [row]);
+        assert_eq!(schedule.refused().take_leaving(), NONE, "once");
+        assert_eq!(schedule.refused().count(), 1);
         now += AGAIN.0;
-        assert_eq!(
-            schedule.refused().take_again(Ticks(now)),
-            [1],
-            "it could not be read"
-        );
-        schedule.admit_again(notice(1, 7), Ticks(now));
+        schedule.admit(back(row + 1), at(now));
         let parcel = schedule.next(Ticks(now)).unwrap();
         let failed = schedule.failed(parcel, Fault::Notice, Ticks(now));
         assert_eq!((failed.put_away, failed.wait), (1, AGAIN));
-        now += AGAIN.0;
     }
-    assert_eq!(schedule.refused().take_again(Ticks(now)), [1]);
-    schedule.admit_again(notice(1, 7), Ticks(now));
-    assert_eq!(schedule.refused().again_at(), None);
+    schedule.refused().take_leaving();
+    schedule.admit(back(5), at(now));
     let parcel = schedule.next(Ticks(now)).unwrap();
     schedule.delivered(&parcel, Ticks(now));
     assert_eq!((schedule.refused().count(), schedule.room(false)), (0, WINDOW));
