@@ -157,7 +157,8 @@ impl Running {
         let fixed = Fixed::of(&settings);
         let broker = start_broker(&mut settings).await?;
         let tasks = Tasks::new();
-        let mut emergency: Telling = Box::pin(emergency(&settings, &health).run(tasks.stopping()));
+        let mut emergency: Telling =
+            Box::pin(emergency(&settings, (&metrics, &health)).run(tasks.stopping()));
         let (store, recovered) = open_store(&settings.gateway.data_dir, &health, &mut emergency).await?;
         let clock = Clock::resuming(recovered.last);
         let links = links(&settings.gateway)?;
@@ -420,12 +421,13 @@ fn links(settings: &GatewaySettings) -> anyhow::Result<Links> {
     })
 }
 
-fn emergency(settings: &Settings, health: &Health) -> Emergency {
+fn emergency(settings: &Settings, (metrics, health): (&Metrics, &Health)) -> Emergency {
     Emergency {
         targets: settings.targets.clone(),
         gateway: settings.gateway.id.clone(),
         public_url: settings.gateway.public_url.clone(),
         store: health.follow_store(),
+        metrics: metrics.clone(),
         clock: Clock::new(),
     }
 }

@@ -23,7 +23,7 @@ impl Deliveries {
             failures: counters(
                 registry,
                 "ninewatch_delivery_failures_total",
-                "Failed attempts to deliver a notice, by target and reason (away, throttled, refused, reader, configuration, clock, store).",
+                "Failed attempts to tell a target something, by target and reason (away, throttled, refused, reader, configuration, clock, store).",
                 &["target", "reason"],
             ),
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::NotifyError;
 use super::any::AnyTarget;
 use super::parcel::{Fault, Parcel};
+use super::reason::Failures;
 use super::target::Target;
 use crate::clock::Clock;
 use crate::config::TargetSettings;
@@ -24,6 +25,7 @@ use crate::domain::registry::Registry;
 use crate::domain::rule::{Class, Priority, RuleDef};
 use crate::domain::text::Text;
 use crate::handoff::{StoreCondition, StoreTrouble};
+use crate::metrics::Metrics;
 use crate::store::PendingNotice;
 use crate::words::Vocabulary;
 
@@ -47,6 +49,8 @@ pub struct Emergency {
     pub public_url: String,
     /// The store's condition.
     pub store: watch::Receiver<StoreCondition>,
+    /// The process's metrics.
+    pub metrics: Metrics,
     /// The process's clock.
     pub clock: Clock,
 }
@@ -68,7 +72,9 @@ impl Emergency {
         for settings in &self.targets {
             let (queue, notices) = mpsc::channel(QUEUE);
             let target = AnyTarget::new(settings, &vocabulary, None, None)?;
-            senders.spawn(send_all(settings.name.clone(), target, notices, self.clock));
+            let failures = Failures::of(&settings.name, &self.metrics);
+            let name = settings.name.clone();
+            senders.spawn(send_all(name, (target, failures), notices, self.clock));
             queues.push(queue);
         }
         let mut alarm: Option<AlarmView> = None;
@@ -200,7 +206,12 @@ impl Emergency {
 
 /// Sends the notices to one target, one after the other, each until it is taken. One that forgets is told again of what
 /// stands.
-async fn send_all(name: String, target: AnyTarget, mut notices: mpsc::Receiver<Notice>, clock: Clock) {
+async fn send_all(
+    name: String,
+    (target, failures): (AnyTarget, Failures),
+    mut notices: mpsc::Receiver<Notice>,
+    clock: Clock,
+) {
     let mut standing: Option<Notice> = None;
     loop {
         let again = async {
@@ -229,6 +240,7 @@ async fn send_all(name: String, target: AnyTarget, mut notices: mpsc::Receiver<N
                 break;
             };
             tracing::error!(target_name = %name, notice = %notice.id, %error, "an emergency notice was not delivered");
+            failures.count(&error);
             pause = pauses.next().unwrap_or(pause);
             if let Fault::Throttled(wait) = error.fault() {
                 pause = pause.max(wait.0 / 1_000);

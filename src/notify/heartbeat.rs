@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::NotifyError;
 use super::any::AnyTarget;
 use super::parcel::Parcel;
+use super::reason::Failures;
 use super::target::{SendError, Target};
 use crate::clock::Clock;
 use crate::config::{TargetSettings, WatchdogSettings};
@@ -124,6 +125,7 @@ impl Heartbeat {
             name: target.to_owned(),
             sent: counter("delivered"),
             failed: counter("failed"),
+            failures: Failures::of(target, &self.metrics),
         }
     }
 
@@ -194,6 +196,7 @@ struct Meters {
     name: String,
     sent: IntCounter,
     failed: IntCounter,
+    failures: Failures,
 }
 
 /// Sends beats to one target, each once, and none for longer than until the next is due.
@@ -218,6 +221,7 @@ async fn send_all(
             }
             Err(error) => {
                 meters.failed.inc();
+                meters.failures.count(&error);
                 if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(target_name = %name, %error, "a heartbeat was not taken; the next one comes in its time");
                 }

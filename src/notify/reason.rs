@@ -62,6 +62,7 @@ impl Reason {
             | SendError::Forbidden
             | SendError::Broken
             | SendError::NoCode
+            | SendError::Busy
             | SendError::Throttled(_)
             | SendError::Refused(_)
             | SendError::Misconfigured(_)

@@ -53,6 +53,9 @@ pub(super) enum SendError {
     /// The target does not want this message.
     #[error("the target refused the message with code {0}")]
     Refused(i64),
+    /// The service is unwell, and says so with a code of its own.
+    #[error("the target is busy, and asks to try again")]
+    Busy,
     /// Key, signature, keyword or address list are wrong: nothing is taken until a person mends it.
     #[error(
         "the target refused this gateway with code {0}: look at the url, the secret and the robot's security settings"
@@ -110,6 +113,7 @@ impl SendError {
             | SendError::Connect
             | SendError::Broken
             | SendError::NoCode
+            | SendError::Busy
             | SendError::Store => Fault::Target,
             SendError::Throttled(wait) => Fault::Throttled(*wait),
             SendError::Misconfigured(_) | SendError::Clock | SendError::Forbidden => Fault::Configuration,

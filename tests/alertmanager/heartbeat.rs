@@ -31,6 +31,11 @@ async fn skipped(gateway: &Gateway) -> u64 {
     gateway.metric("ninewatch_heartbeats_total", &labels).await
 }
 
+async fn refused(gateway: &Gateway) -> u64 {
+    let labels = [r#"target="duty""#, r#"reason="configuration""#];
+    gateway.metric("ninewatch_delivery_failures_total", &labels).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beats_come_while_the_pipeline_moves_and_not_otherwise() {
     let mut broker = Mosquitto::start("");
@@ -45,6 +50,7 @@ async fn beats_come_while_the_pipeline_moves_and_not_otherwise() {
     assert_eq!(beat["interval_s"], 1);
     assert_eq!(beat["mqtt_connected"], true);
 
+    sink.set(Mood::Refuse(403));
     let failing = Strace::attach(gateway.pid(), EIO).await;
     gateway.wait_unready().await;
     // One may have been earned just before.
@@ -59,12 +65,25 @@ async fn beats_come_while_the_pipeline_moves_and_not_otherwise() {
     })
     .await;
     assert_eq!(beats(&sink).len(), silent, "a beat without a commit");
+    // What is told of the store goes past it, and fails like anything else.
+    let before = refused(&gateway).await;
+    eventually("its failures are counted", PATIENCE, async || {
+        (refused(&gateway).await > before).then_some(())
+    })
+    .await;
+    sink.set(Mood::Accept);
     drop(failing);
     more(&sink, 3).await;
 
     // While nobody takes them they are not kept.
-    sink.set(Mood::Refuse(500));
+    sink.wait_for("alarm.recovered", "store-failed", ID).await;
+    let before = refused(&gateway).await;
+    sink.set(Mood::Refuse(403));
     more(&sink, 3).await;
+    eventually("their failures are counted", PATIENCE, async || {
+        (refused(&gateway).await >= before + 3).then_some(())
+    })
+    .await;
     sink.set(Mood::Accept);
     let taken = sink.delivered().len();
     eventually("the next is taken", PATIENCE, async || {

@@ -389,4 +389,9 @@ async fn what_is_too_much_at_once_is_told_again_in_smaller_parts() {
         again.insert(within("an alert", taken.recv()).await.unwrap());
     }
     running.stop().await;
+    let metrics = &store.metrics;
+    let again = metrics.past_outbox.resends("am", "failed").get();
+    assert!(again > 0);
+    let failed = again + metrics.deliveries("am", "failed").get();
+    assert_eq!(metrics.delivery_failures("am", "refused").get(), failed);
 }

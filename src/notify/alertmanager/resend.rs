@@ -14,6 +14,7 @@ use crate::domain::id::Id;
 use crate::handoff::Work;
 use crate::notify::Notify;
 use crate::notify::parcel::Fault;
+use crate::notify::reason::Failures;
 
 /// After a failure it is tried again sooner: in this part of the time between two rounds.
 const SOONER: u32 = 4;
@@ -26,6 +27,7 @@ pub(in crate::notify) struct Resend {
     work: mpsc::Sender<Work>,
     sent: IntCounter,
     failed: IntCounter,
+    failures: Failures,
     /// How far a round has come that failed.
     after: Option<Id>,
     /// The most alerts in one request: fewer after one was refused.
@@ -40,6 +42,7 @@ impl Resend {
         let counter = |result| notify.metrics.past_outbox.resends(target.name(), result);
         let (sent, failed) = (counter("delivered"), counter("failed"));
         Resend {
+            failures: Failures::of(target.name(), &notify.metrics),
             target,
             clock: notify.clock,
             work: notify.work.clone(),
@@ -96,6 +99,7 @@ impl Resend {
                 }
                 Err(error) => {
                     self.failed.inc();
+                    self.failures.count(&error);
                     if !std::mem::replace(&mut self.failing, true) {
                         tracing::warn!(target_name = %self.target.name(), %error, "what stands could not be told again; trying on");
                     }

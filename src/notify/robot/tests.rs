@@ -155,7 +155,7 @@ const fn throttled(milliseconds: u64) -> Result<Taken, SendError> {
 const OFF: &str = "Sun, 06 Sep 2020 05:00:00 GMT";
 
 #[rustfmt::skip]
-const CASES: [Case; 26] = [
+const CASES: [Case; 29] = [
     (Service::Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, "", Ok(Taken)),
     (Service::Dingtalk, 200, r#"{"errcode":"0"}"#, "", Ok(Taken)),
     (Service::Feishu, 200, r#"{"code":0,"msg":"success","data":{}}"#, "", Ok(Taken)),
@@ -170,6 +170,9 @@ const CASES: [Case; 26] = [
     (Service::Wecom, 200, r#"{"errcode":45009}"#, "", throttled(65_000)),
     (Service::Wecom, 200, r#"{"errcode":93000}"#, "", Err(SendError::Misconfigured(93_000))),
     (Service::Wecom, 200, r#"{"errcode":40058}"#, "", Err(SendError::Refused(40_058))),
+    (Service::Wecom, 200, r#"{"errcode":-1,"errmsg":"system busy"}"#, "", Err(SendError::Busy)),
+    (Service::Dingtalk, 200, r#"{"errcode":"-1","errmsg":"系统繁忙"}"#, "", Err(SendError::Busy)),
+    (Service::Feishu, 200, r#"{"code":-1}"#, "", Err(SendError::Refused(-1))),
     (Service::Dingtalk, 200, r#"{"errcode":130101}"#, "", throttled(600_000)),
     (Service::Dingtalk, 200, r#"{"status":1111,"wait":5,"punish":"deny"}"#, "", throttled(600_000)),
     (Service::Dingtalk, 200, r#"{"errcode":"310000","errmsg":"sign not match"}"#, "", Err(SendError::Misconfigured(310_000))),

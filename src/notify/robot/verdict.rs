@@ -38,6 +38,7 @@ pub(super) fn verdict(service: Service, answer: &Answer<'_>, at: Timestamp) -> R
     let clock = || is_clock_off(answer, &body, at);
     Err(match (service, code) {
         (_, 0) if good => return Ok(Taken),
+        (Service::Wecom | Service::Dingtalk, -1) => SendError::Busy,
         (Service::Wecom, 45_009) => SendError::Throttled(WECOM_WAIT),
         (Service::Dingtalk, 130_101) => SendError::Throttled(DINGTALK_WAIT),
         // The month's quota is used up.
