@@ -120,7 +120,7 @@ async fn what_goes_wrong_with_a_mail_server_is_told_apart_and_tried_again() {
             settings = changed(settings, |mail| mail.tls = tls);
             settings.network = trusting(&server.authority);
             if fault.is_late() {
-                settings.timeout = Duration::from_secs(2);
+                settings.timeout = Duration::from_secs(4);
             }
             expected.push(format!("{}: {error}", settings.name));
             targets.push(settings);

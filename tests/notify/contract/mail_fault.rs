@@ -42,6 +42,8 @@ pub(super) enum Does {
     Cut(&'static str),
     /// It says this, and goes on.
     Say(&'static str),
+    /// It says this without end.
+    Endless(&'static str),
     /// It says this byte by byte, and is not done when the deadline is over.
     Drip(&'static str),
 }
@@ -52,14 +54,22 @@ pub(super) struct Fault {
     pub(super) does: Does,
 }
 
-const LATE: &str = "no answer within 2s";
+const LATE: &str = "no answer within 4s";
 const BROKEN: &str = "the connection broke before the answer";
 const AWAY: &str = "cannot connect to the target";
 
+/// Answers in the clear that stand where TLS begins, for all that is said over it.
+const SLIPPED_IN: &str =
+    "250-mail.internal.example\r\n250 AUTH PLAIN\r\n235 in\r\n250 from\r\n250 to\r\n354 go\r\n250 taken\r\n";
+
+/// A line that is not the last of its answer.
+const LINE: &str = "220-mail.internal.example says what it is, and what it wants, and what it will never do, and more\r\n";
+
 /// Each with the error that is recorded.
-pub(super) const FAULTS: [(Step, Does, &str); 18] = [
+pub(super) const FAULTS: [(Step, Does, &str); 21] = [
     (Step::Encrypt, Does::Hang, LATE),
     (Step::Encrypt, Does::Cut(""), AWAY),
+    (Step::Encrypt, Does::Say(SLIPPED_IN), AWAY),
     (Step::Greet, Does::Hang, LATE),
     (
         Step::Greet,
@@ -74,6 +84,8 @@ pub(super) const FAULTS: [(Step, Does, &str); 18] = [
         Does::Say("421 too many from 127.0.0.1\r\n"),
         "the mail server takes nothing for now (code 421)",
     ),
+    (Step::Greet, Does::Endless(LINE), BROKEN),
+    (Step::Greet, Does::Endless("220 and more and more"), BROKEN),
     (Step::Hello, Does::Cut(""), BROKEN),
     (
         Step::Hello,
@@ -109,7 +121,12 @@ pub(super) const FAULTS: [(Step, Does, &str); 18] = [
 impl Fault {
     /// Whether a server that speaks `tls` comes to it.
     pub(super) fn is_met(self, tls: MailTls) -> bool {
-        self.at != Step::Encrypt || tls != MailTls::None
+        match (self.at, self.does) {
+            (Step::Encrypt, _) => tls != MailTls::None,
+            // Over TLS it is the server itself that would do this, and nobody on the way.
+            (_, Does::Endless(_)) => tls != MailTls::FromTheStart,
+            _ => true,
+        }
     }
 
     /// Whether the deadline ends it.
@@ -217,7 +234,17 @@ impl Talk {
 
     /// Says `first`, and goes on over TLS.
     async fn encrypted(mut self, first: &str, acceptor: &TlsAcceptor) -> io::Result<Talk> {
-        self.say(first).await?;
+        let mut first = first.to_owned();
+        // In one piece, so that whoever reads ahead has both.
+        if let Some(Fault {
+            at: Step::Encrypt,
+            does: Does::Say(more),
+        }) = self.fault
+        {
+            first.push_str(more);
+            self.fault = None;
+        }
+        self.say(&first).await?;
         self.fails(Step::Encrypt).await?;
         Ok(Talk {
             wire: Box::new(acceptor.accept(self.wire).await?),
@@ -264,6 +291,9 @@ impl Talk {
                 self.wire.shutdown().await?;
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
+            Does::Endless(text) => loop {
+                self.say(text).await?;
+            },
             Does::Drip(text) => {
                 let mut tick = tokio::time::interval(Duration::from_millis(200));
                 for byte in text.bytes() {
