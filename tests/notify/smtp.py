@@ -10,6 +10,7 @@ import email.policy
 import json
 import ssl
 import sys
+import time
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -97,7 +98,8 @@ class Handler:
             code = 554
         elif name == "busy" and not self.refused_before(envelope.rcpt_tos[0]):
             code = 452
-        say(code=code, sender=envelope.mail_from, to=envelope.rcpt_tos, message=read(envelope.content))
+        at_ms = int(time.time() * 1000)
+        say(code=code, at_ms=at_ms, sender=envelope.mail_from, to=envelope.rcpt_tos, message=read(envelope.content))
         return f"{code} that is that"
 
 

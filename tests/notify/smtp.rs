@@ -85,6 +85,16 @@ impl Smtp {
         }
     }
 
+    /// The next letter, however long it takes; `None`: the server is gone.
+    pub(crate) async fn letter(&mut self) -> Option<Value> {
+        loop {
+            let line = self.lines.recv().await?;
+            if line.get("message").is_some() {
+                return Some(line);
+            }
+        }
+    }
+
     /// Nothing passes this gate any more: before the letters of a name, or `hello` before each conversation. Whoever waits
     /// there is told as `waits`.
     pub(crate) async fn shut(&mut self, gate: &str) {
