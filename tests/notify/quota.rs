@@ -1,12 +1,13 @@
 //! Bursts against robots that count as the services do: so many messages in any minute (Feishu: in any second too), and their
-//! punishment for more. Nothing is sent beyond that, what is critical goes first, and every alarm is told or waits.
+//! punishment for more; and against a mail server. Nothing is sent beyond that, what is critical goes first, and every alarm
+//! is told or waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use ninewatch::config::{RobotSettings, Service};
+use ninewatch::config::{MailTls, RobotSettings, Service};
 use ninewatch::domain::officer::Language;
 use ninewatch::domain::rule::{Priority, RuleDef};
 use ninewatch::domain::time::Timestamp;
@@ -14,7 +15,9 @@ use ninewatch::handoff::AlarmCommit;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::mail::{changed, header, mail};
 use super::people::{person, raised_for};
+use super::smtp::Smtp;
 use super::*;
 
 const MINUTE_MS: i64 = 60_000;
@@ -22,6 +25,9 @@ const MINUTE_MS: i64 = 60_000;
 /// Alarms at once, and how many of them are critical.
 const BURST: u64 = 10_000;
 const CRITICAL: u64 = 200;
+
+/// What a mail server is sent in a minute.
+const PER_MINUTE: u32 = 30;
 
 /// How many messages a service allows in windows of so many milliseconds.
 const fn quotas(service: Service) -> &'static [(usize, i64)] {
@@ -91,7 +97,7 @@ fn text_of(body: &Value) -> String {
     markdown.into_iter().find_map(text).unwrap()
 }
 
-/// A robot whose quota others have used up to `others` messages.
+/// A robot, or what else is told within a quota.
 struct Robot {
     settings: TargetSettings,
     /// Every text that came, and whether it was taken.
@@ -100,6 +106,7 @@ struct Robot {
 }
 
 impl Robot {
+    /// One whose quota others have used up to `others` messages.
     async fn start(service: Service, others: usize) -> Robot {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -136,6 +143,36 @@ impl Robot {
             settings: TargetSettings {
                 kind,
                 ..target("group", address)
+            },
+            got,
+            _server: server,
+        }
+    }
+
+    /// A mail server, which counts the letters of any minute.
+    async fn mail(folder: &std::path::Path) -> Robot {
+        let mut smtp = Smtp::start(folder, "none").await;
+        let settings = changed(mail(folder, smtp.port, MailTls::None), |mail| {
+            mail.per_minute = PER_MINUTE;
+        });
+        let (sender, got) = mpsc::channel(1_000);
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut counted = VecDeque::new();
+            while let Some(letter) = smtp.letter().await {
+                let now = letter["at_ms"].as_i64().unwrap();
+                counted.push_back(now);
+                counted.retain(|at| now - at < MINUTE_MS);
+                let within = counted.len() <= usize::try_from(PER_MINUTE).unwrap();
+                sender
+                    .try_send((header(&letter, "Subject").to_owned(), within))
+                    .unwrap();
+            }
+        });
+        Robot {
+            settings: TargetSettings {
+                name: "group".to_owned(),
+                ..settings
             },
             got,
             _server: server,
@@ -182,10 +219,18 @@ fn told_critical(text: &str) -> u64 {
     count.map_or(0, |(count, _)| count.parse().unwrap())
 }
 
-async fn a_burst_is_told_within_the_quota(service: Service) {
+async fn a_robot_is_told_a_burst(service: Service) {
+    a_burst_is_told_within_the_quota(Robot::start(service, 0).await, kept(service)).await;
+}
+
+async fn mail_is_told_a_burst() {
+    let folder = tempfile::tempdir().unwrap();
+    a_burst_is_told_within_the_quota(Robot::mail(folder.path()).await, PER_MINUTE.into()).await;
+}
+
+async fn a_burst_is_told_within_the_quota(mut robot: Robot, kept: u64) {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
-    let mut robot = Robot::start(service, 0).await;
     let running = Running::start(&store, vec![robot.settings.clone()]);
     // The critical ones come last.
     let priority = |number| {
@@ -216,7 +261,7 @@ async fn a_burst_is_told_within_the_quota(service: Service) {
     assert_eq!(alarms, usize::try_from(BURST).unwrap());
     assert!(robot.got.try_recv().is_err(), "something came twice");
     assert_eq!(store.metrics.deliveries("group", "delivered").get(), messages);
-    assert!(messages <= kept(service));
+    assert!(messages <= kept);
 }
 
 /// Tells `count` critical alarms one by one, and says whether the last was taken.
@@ -233,12 +278,20 @@ async fn one_by_one(store: &TestStore, got: &mut mpsc::Receiver<(String, bool)>,
     last
 }
 
-async fn what_exceeds_the_quota_waits_across_restarts(service: Service) {
+async fn a_robot_waits_across_restarts(service: Service) {
+    what_exceeds_the_quota_waits_across_restarts(Robot::start(service, 0).await, kept(service)).await;
+}
+
+async fn mail_waits_across_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    what_exceeds_the_quota_waits_across_restarts(Robot::mail(folder.path()).await, PER_MINUTE.into()).await;
+}
+
+async fn what_exceeds_the_quota_waits_across_restarts(mut robot: Robot, kept: u64) {
     let folder = tempfile::tempdir().unwrap();
     let store = TestStore::open(folder.path());
-    let mut robot = Robot::start(service, 0).await;
     let running = Running::start(&store, vec![robot.settings.clone()]);
-    assert!(one_by_one(&store, &mut robot.got, kept(service)).await);
+    assert!(one_by_one(&store, &mut robot.got, kept).await);
     all_delivered(&store, "group").await;
     running.stop().await;
     // Once a target without a quota has them, the robot could have been sent too much.
@@ -306,19 +359,21 @@ async fn a_refusal_is_believed(service: Service) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_alarms_at_once_are_told_within_the_quota_critical_ones_first() {
     tokio::join!(
-        a_burst_is_told_within_the_quota(Service::Wecom),
-        a_burst_is_told_within_the_quota(Service::Dingtalk),
-        a_burst_is_told_within_the_quota(Service::Feishu)
+        a_robot_is_told_a_burst(Service::Wecom),
+        a_robot_is_told_a_burst(Service::Dingtalk),
+        a_robot_is_told_a_burst(Service::Feishu),
+        mail_is_told_a_burst()
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_exceeds_the_quota_waits_and_a_restart_does_not_forget_it() {
     tokio::join!(
-        what_exceeds_the_quota_waits_across_restarts(Service::Wecom),
-        what_exceeds_the_quota_waits_across_restarts(Service::Dingtalk),
+        a_robot_waits_across_restarts(Service::Wecom),
+        a_robot_waits_across_restarts(Service::Dingtalk),
         // Ninety one by one, four a second: this takes its time.
-        what_exceeds_the_quota_waits_across_restarts(Service::Feishu)
+        a_robot_waits_across_restarts(Service::Feishu),
+        mail_waits_across_restarts()
     );
 }
 

@@ -1,5 +1,6 @@
 """A mail server for the tests: aiosmtpd, with the answers that an address asks for. Each line on stdout is JSON: the port,
-logins, recipients, and messages as Python's own `email` package reads them, which shares nothing with the gateway."""
+logins, recipients, and messages as Python's own `email` package reads them, which shares nothing with the gateway. Lines on
+stdin shut and open gates: one stands before each name's letters, `hello` before each conversation."""
 
 import argparse
 import asyncio
@@ -9,6 +10,7 @@ import email.policy
 import json
 import ssl
 import sys
+import time
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -35,6 +37,25 @@ class Handler:
     def __init__(self):
         self.seen = collections.Counter()
         self.others = asyncio.Event()
+        self.shut = {}
+
+    def obey(self, command):
+        what, name = command.split()
+        if what == "shut":
+            self.shut[name] = asyncio.Event()
+        elif name in self.shut:
+            self.shut.pop(name).set()
+        say(**{what: name})
+
+    async def pass_gate(self, name):
+        if name in self.shut:
+            say(waits=name)
+            await self.shut[name].wait()
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        await self.pass_gate("hello")
+        session.host_name = hostname
+        return responses
 
     def refused_before(self, what):
         self.seen[what] += 1
@@ -60,13 +81,12 @@ class Handler:
     async def handle_DATA(self, server, session, envelope):
         name = envelope.rcpt_tos[0].split("@")[0]
         code = 250
+        await self.pass_gate(name)
         if name == "hang":
             await asyncio.Event().wait()
         elif name == "hold":
             # Until somebody else has a letter.
             await self.others.wait()
-        elif name.startswith("slow"):
-            await asyncio.sleep(0.6)
         elif name == "cut" and not self.refused_before(envelope.rcpt_tos[0]):
             # It has the letter, and nobody hears of it.
             say(code=0, to=envelope.rcpt_tos, message=read(envelope.content))
@@ -78,13 +98,15 @@ class Handler:
             code = 554
         elif name == "busy" and not self.refused_before(envelope.rcpt_tos[0]):
             code = 452
-        say(code=code, sender=envelope.mail_from, to=envelope.rcpt_tos, message=read(envelope.content))
+        at_ms = int(time.time() * 1000)
+        say(code=code, at_ms=at_ms, sender=envelope.mail_from, to=envelope.rcpt_tos, message=read(envelope.content))
         return f"{code} that is that"
 
 
 def authenticate(server, session, envelope, mechanism, data):
     good = data.login == b"duty" and data.password == b"a password of the test's own"
-    say(login=data.login.decode(), good=good, encrypted=session.ssl is not None)
+    encrypted = server.transport.get_extra_info("sslcontext") is not None
+    say(login=data.login.decode(), good=good, encrypted=encrypted)
     return AuthResult(success=good, handled=False)
 
 
@@ -111,10 +133,17 @@ async def main():
             auth_require_tls=options.tls == "starttls",
         )
 
+    async def listen():
+        commands = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+        while line := await commands.readline():
+            handler.obey(line.decode())
+
     secured = context if options.tls == "smtps" else None
     server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", options.port, ssl=secured)
     say(port=server.sockets[0].getsockname()[1])
-    await server.serve_forever()
+    await asyncio.gather(server.serve_forever(), listen())
 
 
 asyncio.run(main())

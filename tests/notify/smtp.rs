@@ -1,8 +1,8 @@
 //! A real mail server (aiosmtpd) for the tests: what it got, as another language's parser reads it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Smtp {
     pub(crate) port: u16,
     lines: mpsc::Receiver<Value>,
+    commands: ChildStdin,
     child: Child,
 }
 
@@ -24,19 +25,22 @@ impl Smtp {
         Smtp::start_at(folder, tls, 0).await
     }
 
-    /// The same at this port; 0: at a free one.
+    /// The same at this port; 0: at a free one. A certificate that is in `folder` already stays.
     pub(crate) async fn start_at(folder: &Path, tls: &str, port: u16) -> Smtp {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let (certificate, key) = (folder.join("smtp.pem"), folder.join("smtp.key"));
-        std::fs::write(&certificate, cert.pem()).unwrap();
-        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        if !certificate.exists() {
+            let CertifiedKey { cert, signing_key } =
+                generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+            std::fs::write(&certificate, cert.pem()).unwrap();
+            std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        }
         let mut child = Command::new("/usr/bin/python3")
             .arg("tests/notify/smtp.py")
             .args(["--port", &port.to_string(), "--tls", tls, "--certificate"])
             .arg(certificate)
             .arg("--key")
             .arg(key)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{error}: python3-aiosmtpd is needed: tests/install.sh"));
@@ -53,6 +57,7 @@ impl Smtp {
         let mut smtp = Smtp {
             port: 0,
             lines,
+            commands: child.stdin.take().unwrap(),
             child,
         };
         let first = smtp.line().await;
@@ -78,6 +83,28 @@ impl Smtp {
                 return line;
             }
         }
+    }
+
+    /// The next letter, however long it takes; `None`: the server is gone.
+    pub(crate) async fn letter(&mut self) -> Option<Value> {
+        loop {
+            let line = self.lines.recv().await?;
+            if line.get("message").is_some() {
+                return Some(line);
+            }
+        }
+    }
+
+    /// Nothing passes this gate any more: before the letters of a name, or `hello` before each conversation. Whoever waits
+    /// there is told as `waits`.
+    pub(crate) async fn shut(&mut self, gate: &str) {
+        writeln!(self.commands, "shut {gate}").unwrap();
+        assert_eq!(self.next("shut").await["shut"], gate);
+    }
+
+    /// What waits at this gate passes, and so does all that follows.
+    pub(crate) fn open(&mut self, gate: &str) {
+        writeln!(self.commands, "open {gate}").unwrap();
     }
 
     /// What came and was not asked for yet.

@@ -51,6 +51,8 @@ impl MailError {
 pub(super) enum Step {
     /// Connection, TLS from the start, greeting.
     Open,
+    /// The greeting, over a connection that there is.
+    Hello,
     /// The change to TLS.
     Encrypt,
     /// The login.
@@ -73,9 +75,13 @@ pub(super) fn meaning(step: Step, error: &Error) -> SendError {
     }
     match step {
         Step::Open | Step::Encrypt if !error.is_response() => SendError::Connect,
-        Step::Open | Step::Encrypt | Step::Login | Step::Sender | Step::Recipient | Step::Message => {
-            SendError::Broken
-        }
+        Step::Open
+        | Step::Hello
+        | Step::Encrypt
+        | Step::Login
+        | Step::Sender
+        | Step::Recipient
+        | Step::Message => SendError::Broken,
     }
 }
 
@@ -86,7 +92,7 @@ pub(super) fn answered(step: Step, code: u16) -> SendError {
         (Step::Encrypt, _) => MailError::Unencrypted.into(),
         (_, 400..500) => MailError::Busy(code).into(),
         // RFC 4954 §6: a login is required, too weak, or wrong.
-        (_, 530 | 534 | 535 | 538) | (Step::Open | Step::Login | Step::Sender, _) => {
+        (_, 530 | 534 | 535 | 538) | (Step::Open | Step::Hello | Step::Login | Step::Sender, _) => {
             MailError::Gateway(code).into()
         }
         (Step::Recipient, _) => MailError::Recipient(code).into(),
@@ -103,6 +109,8 @@ mod tests {
         for (step, code, fault) in [
             (Step::Open, 421, Fault::Target),
             (Step::Open, 554, Fault::Configuration),
+            (Step::Hello, 421, Fault::Target),
+            (Step::Hello, 554, Fault::Configuration),
             (Step::Encrypt, 454, Fault::Configuration),
             (Step::Login, 454, Fault::Target),
             (Step::Login, 535, Fault::Configuration),

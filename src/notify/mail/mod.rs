@@ -6,6 +6,7 @@ mod letter;
 mod memory;
 mod outcome;
 mod server;
+mod wire;
 
 use std::sync::Arc;
 

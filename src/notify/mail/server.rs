@@ -12,8 +12,10 @@ use lettre::transport::smtp::client::{
 };
 use lettre::transport::smtp::commands::{Data, Mail as Sender, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
+use tokio::net::TcpStream;
 
 use super::fault::{MailError, Step, meaning};
+use super::wire::Wire;
 use crate::config::{MailSettings, MailTls, TargetSettings};
 use crate::notify::NotifyError;
 use crate::notify::address::{LookUp, NameError, SystemLookUp, addresses};
@@ -119,17 +121,44 @@ impl<L: LookUp> Server<L> {
         let mut problem = SendError::Connect;
         // An address that answers nothing leaves time for the others, and for the conversation.
         let shares = u32::try_from(found.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let timeout = Some(CONNECT.min(self.timeout / shares));
+        let timeout = CONNECT.min(self.timeout / shares);
         for address in found {
             let address = SocketAddr::new(address, self.port);
-            let connected =
-                AsyncSmtpConnection::connect_tokio1(address, timeout, &self.hello, tls.clone(), None).await;
+            let connected = match &tls {
+                Some(tls) => self.encrypted(address, timeout, tls.clone()).await,
+                None => self.in_the_clear(address, timeout).await,
+            };
             match connected {
                 Ok(connection) => return Ok(connection),
-                Err(error) => problem = meaning(Step::Open, &error),
+                Err(error) => problem = error,
             }
         }
         Err(problem)
+    }
+
+    async fn encrypted(
+        &self,
+        address: SocketAddr,
+        timeout: Duration,
+        tls: TlsParameters,
+    ) -> Result<AsyncSmtpConnection, SendError> {
+        AsyncSmtpConnection::connect_tokio1(address, Some(timeout), &self.hello, Some(tls), None)
+            .await
+            .map_err(|error| meaning(Step::Open, &error))
+    }
+
+    async fn in_the_clear(
+        &self,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<AsyncSmtpConnection, SendError> {
+        let connected = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+        let Ok(Ok(stream)) = connected else {
+            return Err(SendError::Connect);
+        };
+        AsyncSmtpConnection::connect_with_transport(Box::new(Wire::new(stream)), &self.hello)
+            .await
+            .map_err(|error| meaning(Step::Hello, &error))
     }
 }
 

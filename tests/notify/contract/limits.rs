@@ -41,7 +41,7 @@ const fn too_large(service: Service) -> &'static str {
 }
 
 /// A critical alarm with names as long as nobody should write them, for these people.
-fn long(number: u64, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
+pub(super) fn long(number: u64, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
     let mut commit = raised(number, number, &["group"]);
     commit.body = json!({
         "id": commit.event.id, "type": "alarm.raised", "at": commit.event.at.to_rfc3339(), "gateway": "g", "level": 1,
@@ -61,7 +61,7 @@ fn long(number: u64, people: &[Recipient]) -> ninewatch::handoff::AlarmCommit {
 }
 
 /// So many officers, whom each service knows, or none.
-fn officers(count: usize, known: bool) -> Vec<Recipient> {
+pub(super) fn officers(count: usize, known: bool) -> Vec<Recipient> {
     let officer = |number: usize| {
         let mut person = person(&format!("o{number}"), &[]);
         person.name = format!("值班员{number}{}", "欧阳".repeat(30));

@@ -1,8 +1,10 @@
-//! What holds for every kind of target that speaks HTTP: over each transport, through a proxy, and against servers that are
-//! slow, silent, cut short or endless. What is delivered is what the server took; errors name no address.
+//! What holds for every kind of target: over each transport, and against servers that are slow, silent, cut short or endless;
+//! for those that speak HTTP here, for e-mail in `mail`. What is delivered is what the server took; errors name no address.
 
 mod fault;
 mod limits;
+mod mail;
+mod mail_fault;
 mod proxy;
 mod relay;
 mod server;

@@ -119,7 +119,7 @@ async fn serve(stream: TcpStream, speech: Speech, acceptor: TlsAcceptor, router:
     };
 }
 
-fn tls(speech: Speech) -> (TlsAcceptor, CertificateDer<'static>) {
+pub(super) fn tls(speech: Speech) -> (TlsAcceptor, CertificateDer<'static>) {
     let names = ["localhost", "127.0.0.1", "hook.invalid"].map(str::to_owned);
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names.to_vec()).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
