@@ -160,7 +160,7 @@ impl Robot {
         server.spawn(async move {
             let mut counted = VecDeque::new();
             while let Some(letter) = smtp.letter().await {
-                let now = letter["at_ms"].as_i64().unwrap();
+                let now = letter.get("at_ms").and_then(Value::as_i64).unwrap();
                 counted.push_back(now);
                 counted.retain(|at| now - at < MINUTE_MS);
                 let within = counted.len() <= usize::try_from(PER_MINUTE).unwrap();

@@ -63,7 +63,8 @@ const SLIPPED_IN: &str =
     "250-mail.internal.example\r\n250 AUTH PLAIN\r\n235 in\r\n250 from\r\n250 to\r\n354 go\r\n250 taken\r\n";
 
 /// A line that is not the last of its answer.
-const LINE: &str = "220-mail.internal.example says what it is, and what it wants, and what it will never do, and more\r\n";
+const LINE: &str =
+    "220-mail.internal.example says what it is, and what it wants, and what it will never do, and more\r\n";
 
 /// Each with the error that is recorded.
 pub(super) const FAULTS: [(Step, Does, &str); 21] = [
