@@ -32,8 +32,8 @@ pub(super) enum Fault {
     NotHttp,
 }
 
-const LATE: &str = "no answer within 1s";
-const SILENT: &str = "no answer within 500ms";
+const LATE: &str = "no answer within 3s";
+const SILENT: &str = "no answer within 1.5s";
 const BROKEN: &str = "the connection broke before the answer";
 const NO_CODE: &str = "the target's answer has no code: whether it took the message is not known";
 
@@ -51,6 +51,11 @@ pub(super) const FAULTS: [(Fault, Option<&str>, Option<&str>); 9] = [
 ];
 
 impl Fault {
+    /// Whether it takes too long, and is never silent for long.
+    pub(super) const fn is_late(self) -> bool {
+        matches!(self, Fault::SlowHead | Fault::SlowBody)
+    }
+
     /// Whether not one byte comes.
     pub(super) const fn is_silent(self) -> bool {
         matches!(self, Fault::Unread | Fault::Mute)
