@@ -26,7 +26,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long anything in these tests may take before it counts as never.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The outcome of `future`, or a failure that says what was waited for.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
