@@ -18,6 +18,9 @@ use crate::store::{StoreError, StoreReader};
 /// How often it is looked: quiet hours end, and the next channel may be gone too.
 const EVERY: Duration = Duration::from_mins(1);
 
+/// What is older is told to nobody any more, but counted out: its alarm is long over, or somebody has been told otherwise.
+const RECENT_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// How many notices are read from the store at a time.
 const CHUNK: u32 = 64;
 
@@ -27,6 +30,8 @@ pub(super) struct Strangers {
     reader: StoreReader,
     work: mpsc::Sender<Work>,
     clock: Clock,
+    /// How far the outbox was looked at, of each and its critical lines or others: nothing changes in what was.
+    looked: HashMap<(String, bool), i64>,
     /// What was said to be left of each.
     left: HashMap<String, u64>,
 }
@@ -39,6 +44,7 @@ impl Strangers {
             reader: notify.reader.clone(),
             work: notify.work.clone(),
             clock: notify.clock,
+            looked: HashMap::new(),
             left: HashMap::new(),
         }
     }
@@ -81,7 +87,7 @@ impl Strangers {
     }
 
     /// How many notices nobody waits for at `target` any more, because their people are told otherwise.
-    async fn move_all(&self, target: &str) -> Result<u64, StoreError> {
+    async fn move_all(&mut self, target: &str) -> Result<u64, StoreError> {
         self.hand_over(OutboxWork::Release {
             target: target.to_owned(),
             refused: usize::MAX,
@@ -89,7 +95,8 @@ impl Strangers {
         .await;
         let mut gone = 0;
         for critical in [true, false] {
-            let mut after = 0;
+            let lane = (target.to_owned(), critical);
+            let mut after = self.looked.get(&lane).copied().unwrap_or(0);
             loop {
                 let rows = self
                     .reader
@@ -99,18 +106,23 @@ impl Strangers {
                     break;
                 };
                 after = last;
+                let now = self.clock.now().wall;
                 let mut moved = Vec::new();
-                for mut notice in rows {
+                for mut notice in rows
+                    .into_iter()
+                    .filter(|notice| now.since(notice.created_at) <= RECENT_MS)
+                {
                     gone += u64::from(move_on(&mut notice, &mut moved));
                 }
                 if !moved.is_empty() {
                     self.hand_over(OutboxWork::Move {
                         target: target.to_owned(),
-                        at: self.clock.now().wall,
+                        at: now,
                         moved,
                     })
                     .await;
                 }
+                self.looked.insert(lane.clone(), after);
             }
         }
         Ok(gone)

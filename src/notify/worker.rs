@@ -274,7 +274,7 @@ impl<T: Target> Worker<T> {
         // Its commit has the outbox read again, and then it is asked when the next ones are due.
         self.release_at = Some(now.after(LOOK_AGAIN));
         let refused = self.room_for_refused();
-        self.passed_over |= refused == 0 && self.schedule.refused().count() > 0;
+        self.passed_over |= refused == 0;
         self.reports.push_back(OutboxWork::Release {
             target: self.name.to_string(),
             refused,
@@ -284,7 +284,7 @@ impl<T: Target> Worker<T> {
     fn start_ask(&mut self, running: &Running) {
         let (reader, name) = (self.reader.clone(), Arc::clone(&self.name));
         let with_refused = self.room_for_refused() > 0;
-        self.passed_over = !with_refused && self.schedule.refused().count() > 0;
+        self.passed_over = !with_refused;
         running.push(Box::pin(async move {
             Done::Held(reader.next_held(&name, with_refused).await)
         }));

@@ -77,7 +77,7 @@ pub(super) fn write_notices(
                 "INSERT INTO outbox
                  (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, held, everyone)
                  VALUES (?1, ?2, ?3, ?4, ?5, 0, ?8, ?6, coalesce((SELECT critical FROM outbox
-                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1), ?7),
+                     WHERE alarm = ?3 AND target = ?2 AND delivered_at IS NULL AND refused = 0 ORDER BY row DESC LIMIT 1), ?7),
                      ?9, ?10, ?11)",
             )?
             .execute(params![
@@ -228,7 +228,7 @@ fn move_notice(
             .prepare_cached(
                 "INSERT INTO outbox (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people)
                  SELECT id, ?2, alarm, body, created_at, 0, ?3, urgent, coalesce((SELECT critical FROM outbox
-                     WHERE alarm = moved.alarm AND target = ?2 AND delivered_at IS NULL ORDER BY row DESC LIMIT 1),
+                     WHERE alarm = moved.alarm AND target = ?2 AND delivered_at IS NULL AND refused = 0 ORDER BY row DESC LIMIT 1),
                      critical), ?4 FROM outbox AS moved WHERE row = ?1",
             )?
             .execute(params![moved.notice, target, at.0, json(people)?])?;
@@ -292,8 +292,10 @@ fn owe_again(
             "INSERT INTO outbox
              (id, target, alarm, body, created_at, attempts, due_at, urgent, critical, people, everyone)
              SELECT id, target, alarm, body, ?2, 0, ?2, urgent, coalesce((SELECT critical FROM outbox
-                 WHERE alarm = sent.alarm AND target = sent.target AND delivered_at IS NULL ORDER BY row DESC LIMIT 1),
-                 critical), people, everyone FROM outbox AS sent WHERE row = ?1 RETURNING target",
+                 WHERE alarm = sent.alarm AND target = sent.target AND delivered_at IS NULL AND refused = 0 ORDER BY row DESC LIMIT 1),
+                 critical), people, everyone FROM outbox AS sent WHERE row = ?1 AND NOT EXISTS
+                 (SELECT 1 FROM outbox WHERE alarm = sent.alarm AND id = sent.id AND target = sent.target
+                  AND delivered_at IS NULL) RETURNING target",
         )?
         .query_row(params![row, now.0], |row| row.get(0))
         .optional()?;

@@ -248,8 +248,10 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE delivery ADD COLUMN silent_until INTEGER;
     ALTER TABLE outbox ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 ",
-    // What targets do not want is counted and listed.
+    // What targets do not want is counted and listed, and costs nothing where it is not asked for.
     "
+    DROP INDEX outbox_held;
+    CREATE INDEX outbox_held ON outbox (target, refused, due_at) WHERE held = 1;
     CREATE INDEX outbox_refused ON outbox (target, row) WHERE refused = 1 AND delivered_at IS NULL;
 ",
 ];

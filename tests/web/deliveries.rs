@@ -131,6 +131,8 @@ async fn a_notice_is_owed_once_more_to_its_target() {
     let body = r#"{"by":"王强","note":"the phone was lost"}"#;
     let answer = site.post("/api/v1/deliveries/1/resend", body).await;
     assert_eq!(answer.status, 202, "{answer:?}");
+    let twice = site.post("/api/v1/deliveries/1/resend", body).await;
+    assert_eq!(twice.status, 202, "{twice:?}");
     let again = &shown(&site, "?state=pending&target=duty").await[0];
     assert_eq!(
         (&again["id"], &again["notice"], &again["attempts"]),

@@ -51,7 +51,7 @@ impl<T: Target> Worker<T> {
     }
 
     /// What was refused too often is held back in the store: whoever runs the target may mend it meanwhile. A clock that is put
-    /// back only lets it wait longer.
+    /// back lets it wait an hour longer at the most.
     pub(super) fn put_away(&mut self) {
         let notices = self.schedule.refused().take_leaving();
         if !notices.is_empty() {

@@ -124,8 +124,9 @@ pub(super) fn release(
             RELEASED,
         ),
         (
-            "SELECT row FROM outbox WHERE target = ?1 AND held = 1 AND refused = 1 AND due_at <= ?2
-             ORDER BY due_at, row LIMIT ?3",
+            // None is held for an hour: the clock has been put back since.
+            "SELECT row FROM outbox WHERE target = ?1 AND held = 1 AND refused = 1
+             AND (due_at <= ?2 OR due_at > ?2 + 3600000) ORDER BY due_at, row LIMIT ?3",
             refused.min(RELEASED),
         ),
     ] {
@@ -146,7 +147,7 @@ pub(in crate::store) fn next_held(
 ) -> rusqlite::Result<Option<Timestamp>> {
     connection
         .prepare_cached(
-            "SELECT min(due_at) FROM outbox WHERE target = ?1 AND held = 1 AND (?2 OR refused = 0)",
+            "SELECT min(due_at) FROM outbox WHERE target = ?1 AND held = 1 AND refused IN (0, ?2)",
         )?
         .query_row(params![target, with_refused], |row| {
             Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp))
